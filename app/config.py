@@ -1,0 +1,59 @@
+"""Where a workspace keeps its files, and how the web server listens."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One folder that holds everything about one labelling project. Copying the folder copies the project."""
+
+    root: Path
+
+    @property
+    def database(self) -> Path:
+        """The store: images, proposals, regions, decisions, models and jobs."""
+        return self.root / "pixelsieve.db"
+
+    @property
+    def job_queue(self) -> Path:
+        """Huey's own SQLite file; holds only jobs that wait, so it may be deleted while nothing runs."""
+        return self.root / "jobs.db"
+
+    @property
+    def images(self) -> Path:
+        """Imported image files, byte for byte, named by their SHA-256."""
+        return self.root / "images"
+
+    @property
+    def labels(self) -> Path:
+        """Imported labels (8-bit gray PNG), named by their image's SHA-256. Decisions live in the store, not here."""
+        return self.root / "labels"
+
+    @property
+    def proposals(self) -> Path:
+        """Maps that a model predicted, one folder per model."""
+        return self.root / "proposals"
+
+    @property
+    def rounds(self) -> Path:
+        """One folder per training round: manifest, frozen labels, run folder, student.onnx."""
+        return self.root / "rounds"
+
+    @property
+    def exports(self) -> Path:
+        """COCO exports made from the export page."""
+        return self.root / "exports"
+
+    @property
+    def logs(self) -> Path:
+        """Output of background jobs, one file per job."""
+        return self.root / "logs"
+
+    def relative(self, path: Path) -> str:
+        """How `path` is written into the store: relative, so that a moved workspace still works."""
+        return path.resolve().relative_to(self.root.resolve()).as_posix()
+
+    def absolute(self, stored: str) -> Path:
+        """The file behind a stored relative path."""
+        return self.root / stored

@@ -1,0 +1,144 @@
+"""What the ids in a label mean: class names, colours, the ignored id and where each pixel's id came from."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+IGNORE_INDEX = 255
+"""Id of pixels that have no class ("void" on screen). The only ignored value, in files and in losses."""
+
+MAX_CLASSES = 254
+"""Ids 0-253: 254 marks an untouched pixel in a stored decision, 255 is IGNORE_INDEX."""
+
+LabelArray = NDArray[np.uint8]
+"""(H, W) class ids 0..C-1 and IGNORE_INDEX."""
+
+
+class Provenance(IntEnum):
+    """Where one pixel's class id came from. Training treats the three differently; see training/losses.py."""
+
+    UNREVIEWED = 0
+    """A proposal that nobody looked at and the model itself does not trust: never ground truth."""
+    HUMAN = 1
+    """A person decided. Ground truth, weight 1."""
+    PSEUDO = 2
+    """A reliable pseudo-label: counts with its reliability weight."""
+
+
+@dataclass(frozen=True)
+class ClassSet:
+    """Names and colours of the classes 0..C-1, in the order of their ids.
+
+    Raises:
+        ValueError: no class, more than 254, a repeated or empty name, or a colour outside 0-255.
+    """
+
+    names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.names) <= MAX_CLASSES:
+            raise ValueError(f"a class set needs 1 to {MAX_CLASSES} classes, got {len(self.names)}")
+        if len(self.colors) != len(self.names):
+            raise ValueError(f"{len(self.names)} class names but {len(self.colors)} colours; give one colour per class")
+        repeated = sorted({name for name in self.names if self.names.count(name) > 1})
+        if repeated or not all(name.strip() for name in self.names):
+            raise ValueError(f"class names must be unique and not empty; repeated: {repeated}, all: {list(self.names)}")
+        for name, color in zip(self.names, self.colors, strict=True):
+            if len(color) != 3 or not all(0 <= channel <= 255 for channel in color):
+                raise ValueError(f"the colour of class {name!r} must be three numbers from 0 to 255, got {color}")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @classmethod
+    def from_names(cls, names: Sequence[str]) -> "ClassSet":
+        """Class set with the distinguishable default colours below."""
+        return cls(tuple(names), default_colors(len(names)))
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any], source: str) -> "ClassSet":
+        """Read `{"classes": [{"id": 0, "name": ..., "color": [r, g, b]}, ...]}` (the layout of classes.json).
+
+        Raises:
+            ValueError: a key is missing or the ids are not 0..C-1 in order; the message names `source`.
+        """
+        classes = content.get("classes")
+        if not isinstance(classes, list) or not all(isinstance(entry, dict) and "name" in entry for entry in classes):
+            raise ValueError(f"{source}: expected a list 'classes' of objects with 'id', 'name' and optionally 'color'")
+        ids = [entry.get("id", index) for index, entry in enumerate(classes)]
+        if ids != list(range(len(classes))):
+            raise ValueError(f"{source}: class ids must be 0 to {len(classes) - 1} in order, got {ids}")
+        fallback = default_colors(len(classes))
+        colors = tuple(tuple(entry.get("color", fallback[index])) for index, entry in enumerate(classes))
+        try:
+            return cls(tuple(str(entry["name"]) for entry in classes), colors)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{source}: {error}") from error
+
+    @classmethod
+    def from_file(cls, path: Path) -> "ClassSet":
+        """Read a classes.json; see `from_json`.
+
+        Raises:
+            ValueError: not JSON or not a class set; the message names the file.
+        """
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{path} is not a JSON file: {error}") from error
+        return cls.from_json(content, str(path))
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of a classes.json; `from_json` reads it back."""
+        return {
+            "num_classes": len(self),
+            "ignore_index": IGNORE_INDEX,
+            "classes": [
+                {"id": class_id, "name": name, "color": list(color)}
+                for class_id, (name, color) in enumerate(zip(self.names, self.colors, strict=True))
+            ],
+        }
+
+    def check_label(self, label: LabelArray, source: str) -> None:
+        """Refuse a label with an id that is neither a class nor IGNORE_INDEX.
+
+        Raises:
+            ValueError: names `source`, the ids found and the ids allowed.
+        """
+        present = np.flatnonzero(np.bincount(label.reshape(-1), minlength=256))
+        unknown = [int(class_id) for class_id in present if class_id >= len(self) and class_id != IGNORE_INDEX]
+        if unknown:
+            raise ValueError(
+                f"{source} contains class ids {unknown[:8]}, but the class set has ids 0-{len(self) - 1} and "
+                f"{IGNORE_INDEX} for void. Is this a coloured preview, or a mask of another data set?"
+            )
+
+
+_EIGHT_HUES = (  # Okabe & Ito (2008), readable with the common colour-vision deficiencies; black is left to void.
+    (0, 114, 178),
+    (230, 159, 0),
+    (0, 158, 115),
+    (204, 121, 167),
+    (86, 180, 233),
+    (213, 94, 0),
+    (240, 228, 66),
+    (136, 136, 136),
+)
+
+
+def default_colors(num_classes: int) -> tuple[tuple[int, int, int], ...]:
+    """Eight colour-blind-safe hues; further classes repeat them at another lightness."""
+    colors = []
+    for class_id in range(num_classes):
+        hue = _EIGHT_HUES[class_id % len(_EIGHT_HUES)]
+        cycle = class_id // len(_EIGHT_HUES)
+        factor = (1.0, 0.55, 0.8, 0.35)[cycle % 4]
+        colors.append((int(hue[0] * factor), int(hue[1] * factor), int(hue[2] * factor)))
+    return tuple(colors)
