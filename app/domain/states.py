@@ -1,0 +1,94 @@
+"""The words in which the store says what something is and how far it is."""
+
+from enum import StrEnum
+
+
+class ImageRole(StrEnum):
+    """What an image is used for. Set at import and never changed in silence: gold images must stay unseen."""
+
+    LABELED = "labeled"
+    """People drew its label before import; trains the model."""
+    POOL = "pool"
+    """Has no label yet; the model proposes, people review."""
+    GOLD = "gold"
+    """Labeled, frozen, never trained on: measures the rounds."""
+
+
+class ImageState(StrEnum):
+    """How far the review of an image is."""
+
+    WAITING = "waiting"
+    """No proposal yet."""
+    OPEN = "open"
+    """Regions wait for a decision."""
+    ENOUGH = "enough"
+    """What is left is worth less than the limit of the workspace; its regions are not queued any more."""
+    DONE = "done"
+    """Every region is decided, somebody accepted the rest, or the image came with a label."""
+
+
+class RegionKind(StrEnum):
+    """Why a region is shown. Only `queue` exists today."""
+
+    QUEUE = "queue"
+
+
+class RegionState(StrEnum):
+    """What happened to a region. Follows from the decisions that are not undone."""
+
+    OPEN = "open"
+    DECIDED = "decided"
+    SKIPPED = "skipped"
+    """Comes back at the end of the queue."""
+    SECOND_REVIEW = "second_review"
+    """Somebody did not know."""
+    SUPERSEDED = "superseded"
+    """A later proposal replaced it."""
+
+
+class DecisionKind(StrEnum):
+    """What a person did."""
+
+    ACCEPT = "accept"
+    """The label shown is right for the whole region."""
+    RELABEL = "relabel"
+    """The whole region is another class."""
+    VOID = "void"
+    """The whole region has no class."""
+    DONT_KNOW = "dont_know"
+    SKIP = "skip"
+    DRAW = "draw"
+    """Pixels set one by one: brush, eraser, polygon, superpixels."""
+    ACCEPT_REST = "accept_rest"
+    """Everything still open in the image is taken as proposed. Makes no pixel human."""
+    UNDO = "undo"
+    """Takes one earlier decision out of the replay; an undone undo is a redo."""
+
+
+class ModelStatus(StrEnum):
+    """What a round's model is used for."""
+
+    CANDIDATE = "candidate"
+    CURRENT = "current"
+    RETIRED = "retired"
+    REJECTED = "rejected"
+
+
+class JobKind(StrEnum):
+    """Work that runs outside the web process."""
+
+    TRAIN = "train"
+    EXPORT = "export"
+    PREDICT = "predict"
+    COCO = "coco"
+    ROUND = "round"
+
+
+class JobState(StrEnum):
+    """How far a job is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"

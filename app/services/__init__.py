@@ -1,0 +1,1 @@
+"""What the application does: each function here is one action of a user or of a background job."""

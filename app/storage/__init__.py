@@ -1,0 +1,1 @@
+"""What a workspace remembers: SQLite rows and the files they point to."""

@@ -1,0 +1,218 @@
+"""The tables. Rows of `decision` are never changed or removed: the database itself refuses it (see migrations)."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, DateTime, Dialect, Enum, ForeignKey, Index, LargeBinary, MetaData, String, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+from app.domain.states import (
+    DecisionKind,
+    ImageRole,
+    ImageState,
+    JobKind,
+    JobState,
+    ModelStatus,
+    RegionKind,
+    RegionState,
+)
+
+
+def utc_now() -> datetime:
+    """The present moment with its time zone."""
+    return datetime.now(UTC)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment, stored as UTC. SQLite has no time zones, so a naive value is refused instead of guessed."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To the database: naive UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a stored time needs a time zone, got {value!r}; use storage.models.utc_now()")
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """From the database: aware UTC."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+def _word(words: type[StrEnum], name: str) -> Enum:
+    """Column type of one of the vocabularies in app/domain/states.py, checked by the database."""
+    return Enum(
+        words, name=name, native_enum=False, create_constraint=True, length=16,
+        values_callable=lambda enum: [member.value for member in enum],
+    )  # fmt: skip
+
+
+class Base(DeclarativeBase):
+    """Declarative base with predictable constraint names, which migrations need."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class Setting(Base):
+    """One validated JSON value per key; see app/storage/settings.py."""
+
+    __tablename__ = "setting"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[Any] = mapped_column(JSON)
+    changed_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, onupdate=utc_now)
+
+
+class Image(Base):
+    """One imported image. Its bytes lie unchanged under `path`."""
+
+    __tablename__ = "image"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    sample_id: Mapped[str] = mapped_column(String(255), unique=True)
+    path: Mapped[str]
+    width: Mapped[int]
+    height: Mapped[int]
+    role: Mapped[ImageRole] = mapped_column(_word(ImageRole, "role"))
+    label_path: Mapped[str | None]
+    class_pixels: Mapped[list[int] | None] = mapped_column(JSON(none_as_null=True))
+    state: Mapped[ImageState] = mapped_column(_word(ImageState, "state"), index=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width of the upright image in pixels."""
+        return self.height, self.width
+
+
+class Model(Base):
+    """The ONNX file of one round and how it did on the gold images."""
+
+    __tablename__ = "model"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    round: Mapped[int]
+    onnx_path: Mapped[str]
+    onnx_sha256: Mapped[str] = mapped_column(String(64))
+    run_dir: Mapped[str | None]
+    status: Mapped[ModelStatus] = mapped_column(_word(ModelStatus, "status"))
+    method: Mapped[str | None]
+    gold: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    note: Mapped[str | None]
+
+    __table_args__ = (Index("ix_model_one_current", "status", unique=True, sqlite_where=text("status = 'current'")),)
+
+
+class Proposal(Base):
+    """What one model says about one image: planes in `folder`, regions in their own table."""
+
+    __tablename__ = "proposal"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("image.id"), index=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("model.id"))
+    folder: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    active: Mapped[bool]
+
+    __table_args__ = (Index("ix_proposal_one_active", "image_id", unique=True, sqlite_where=text("active = 1")),)
+
+
+class Region(Base):
+    """One connected set of unreliable pixels that is decided with one key; `number` is its value in the region map."""
+
+    __tablename__ = "region"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    proposal_id: Mapped[int] = mapped_column(ForeignKey("proposal.id"))
+    image_id: Mapped[int] = mapped_column(ForeignKey("image.id"), index=True)
+    number: Mapped[int]
+    kind: Mapped[RegionKind] = mapped_column(_word(RegionKind, "kind"))
+    class_id: Mapped[int]
+    area: Mapped[int]
+    x0: Mapped[int]
+    y0: Mapped[int]
+    x1: Mapped[int]
+    y1: Mapped[int]
+    mean_confidence: Mapped[float]
+    score: Mapped[float]
+    top_classes: Mapped[list[Any]] = mapped_column(JSON)
+    state: Mapped[RegionState] = mapped_column(_word(RegionState, "state"))
+
+    __table_args__ = (
+        Index("ix_region_queue", "state", "score"),
+        Index("ix_region_number", "proposal_id", "number", unique=True),
+    )
+
+    @property
+    def bbox(self) -> tuple[int, int, int, int]:
+        """x0, y0, x1, y1; x1 and y1 are exclusive."""
+        return self.x0, self.y0, self.x1, self.y1
+
+
+class Decision(Base):
+    """One action of one person. Append-only; `op_id` is the client's, so that sending it twice stores it once."""
+
+    __tablename__ = "decision"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    op_id: Mapped[str] = mapped_column(String(64), unique=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("image.id"))
+    region_id: Mapped[int | None] = mapped_column(ForeignKey("region.id"))
+    kind: Mapped[DecisionKind] = mapped_column(_word(DecisionKind, "kind"))
+    closes_region: Mapped[bool]
+    class_id: Mapped[int | None]
+    undoes: Mapped[str | None] = mapped_column(String(64))
+    delta: Mapped[bytes | None] = mapped_column(LargeBinary)
+    user: Mapped[str] = mapped_column(String(255))
+    session: Mapped[str] = mapped_column(String(255))
+    model_id: Mapped[int] = mapped_column(ForeignKey("model.id"))
+    lock_override: Mapped[bool]
+    stats: Mapped[dict[str, Any]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+    __table_args__ = (
+        Index("ix_decision_image", "image_id", "id"),
+        Index("ix_decision_user", "user", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+
+class Job(Base):
+    """One piece of background work and its last sign of life."""
+
+    __tablename__ = "job"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[JobKind] = mapped_column(_word(JobKind, "kind"))
+    state: Mapped[JobState] = mapped_column(_word(JobState, "state"), index=True)
+    arguments: Mapped[dict[str, Any]] = mapped_column(JSON)
+    progress_done: Mapped[int] = mapped_column(default=0)
+    progress_total: Mapped[int] = mapped_column(default=1)
+    message: Mapped[str] = mapped_column(default="")
+    metrics: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    log_path: Mapped[str | None]
+    pid: Mapped[int | None]
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    error: Mapped[str | None]
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    heartbeat_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -1,0 +1,62 @@
+"""The version of the tables: which one a file has, and how it gets the current one."""
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, inspect
+
+from app.storage.errors import DamagedStoreError, NewerSchemaError
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def bring_up_to_date(engine: Engine, database: Path) -> None:
+    """Run the migrations a store still lacks, each in one transaction, after copying the file.
+
+    Raises:
+        NewerSchemaError: the file's version is none that this program knows.
+        DamagedStoreError: a SQLite file without a version, that is, of another program.
+    """
+    scripts = ScriptDirectory(str(MIGRATIONS))
+    with engine.connect() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+        tables = inspect(connection).get_table_names()
+    if found == scripts.get_current_head():
+        return
+    if found is None and tables:
+        raise DamagedStoreError(
+            f"{database} is a SQLite file, but no Pixelsieve store (its tables: {', '.join(sorted(tables)[:5])}). "
+            "Choose another folder for the workspace."
+        )
+    if found is not None and found not in {revision.revision for revision in scripts.walk_revisions()}:
+        raise NewerSchemaError(
+            f"{database} has schema {found}, which this version of Pixelsieve does not know: a later version wrote it. "
+            "Install that version again; nothing was changed."
+        )
+    if found is not None:
+        back_up(database, database.with_name(f"{database.name}.before-{_stamp()}-from-{found}"))
+    _upgrade(engine)
+
+
+def back_up(database: Path, target: Path) -> None:
+    """Copy a store that may be in use, with everything committed so far, including what is still in the WAL file."""
+    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(target)) as copy:
+        source.backup(copy)
+
+
+def _upgrade(engine: Engine) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    with engine.execution_options(begin="BEGIN IMMEDIATE").connect() as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _stamp() -> str:
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
