@@ -1,0 +1,38 @@
+# make demo | make test | make bench | make lint. Everything goes into .venv; nothing else on the machine changes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EXTRAS := train,test,redis
+WORKSPACE ?= demo
+BENCHMARKS := csl_selection training_step onnx_latency regions_and_review
+# Spinning OpenMP threads slow every other process on the machine down; passive ones do not.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: install demo test lint bench clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Pixelsieve needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name another one: make install PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --progress-bar on --editable '.[$(EXTRAS)]'
+	touch $@
+
+demo: install
+	$(BIN)/pixelsieve demo --workspace $(WORKSPACE)
+
+test: install lint
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+bench: install
+	for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
+
+clean:
+	rm -rf $(VENV) demo artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis
