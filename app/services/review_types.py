@@ -1,0 +1,240 @@
+"""What goes into the review service, what comes out, and the ways in which it refuses."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.domain.decisions import Delta
+from app.domain.states import DecisionKind, ImageRole, ImageState, RegionKind, RegionState
+from datasets.labels import LabelArray
+
+
+class ReviewError(ValueError):
+    """The request makes no sense; nothing was changed. The message is for the person who sent it."""
+
+
+class NotFoundError(ReviewError):
+    """No such image, region or decision."""
+
+
+class LockedPixelsError(ReviewError):
+    """A drawing touches reliable pixels and did not ask to unlock them. Nothing of it was saved."""
+
+
+class ConflictError(ReviewError):
+    """Somebody else decided the same pixels since the sender last saw them. Nothing was overwritten.
+
+    Attributes:
+        user: who decided, or None when a new proposal is the reason.
+        decided_at: when.
+    """
+
+    def __init__(self, message: str, user: str | None = None, decided_at: datetime | None = None) -> None:
+        super().__init__(message)
+        self.user = user
+        self.decided_at = decided_at
+
+
+class ActionStats(BaseModel):
+    """What the browser counted between showing a region and this action. All counts from 0 upwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    clicks: int = Field(0, ge=0, le=1_000_000)
+    keys: int = Field(0, ge=0, le=1_000_000)
+    strokes: int = Field(0, ge=0, le=1_000_000)
+    undos: int = Field(0, ge=0, le=1_000_000)
+    active_ms: int = Field(0, ge=0, le=86_400_000)
+    """Milliseconds of work; pauses over 15 s do not count."""
+    propagated_pixels: int = Field(0, ge=0)
+
+
+@dataclass(frozen=True)
+class QueueFilter:
+    """Which regions to list.
+
+    Attributes:
+        state: one state; None lists what a reviewer should do next: open ones by falling score, then skipped ones
+            in the order in which they were skipped.
+        class_id: only regions that the model calls this class.
+        image_id: only regions of this image.
+        include_enough: also regions of images that are already good enough.
+    """
+
+    state: RegionState | None = None
+    class_id: int | None = None
+    image_id: int | None = None
+    include_enough: bool = False
+
+
+@dataclass(frozen=True)
+class RegionRow:
+    """One line of the queue. `bbox` is x0, y0, x1, y1 with x1 and y1 exclusive, in pixels of the upright image."""
+
+    region_id: int
+    image_id: int
+    sample_id: str
+    number: int
+    kind: RegionKind
+    class_id: int
+    area: int
+    bbox: tuple[int, int, int, int]
+    mean_confidence: float
+    score: float
+    state: RegionState
+
+
+@dataclass(frozen=True)
+class TopClass:
+    """A class and its mean probability over a region."""
+
+    class_id: int
+    probability: float
+
+
+@dataclass(frozen=True)
+class RegionView:
+    """What the reviewer page needs to open a region.
+
+    Attributes:
+        row: the line of the queue.
+        size_wh: width and height of its image in pixels.
+        top_classes: up to five likeliest classes, likeliest first.
+        proposal_id: which proposal the region belongs to.
+        model_id: which model proposed it.
+        image_version: id of the image's last decision; send it back with the next one.
+    """
+
+    row: RegionRow
+    size_wh: tuple[int, int]
+    top_classes: tuple[TopClass, ...]
+    proposal_id: int
+    model_id: int
+    image_version: int
+
+
+@dataclass(frozen=True)
+class QueueCounts:
+    """How much is left, over all images that are not deleted. `open` and `skipped` leave out images that are enough."""
+
+    open: int
+    skipped: int
+    second_review: int
+    decided: int
+    images_waiting: int
+    images_open: int
+    images_enough: int
+    images_done: int
+
+
+@dataclass(frozen=True)
+class DecisionRequest:
+    """One action of one person.
+
+    Attributes:
+        op_id: the client's own id of this action, 1-64 characters; sending it again does nothing a second time.
+        kind: accept, relabel, void, dont_know, skip or draw.
+        image_id: the image.
+        image_version: `image_version` of the planes, region or result the sender saw last.
+        user: who.
+        session: which browser tab; decisions of the same tab never conflict with each other.
+        region_id: the region; may be None for draw only.
+        class_id: the new class for relabel, else None.
+        delta: the drawn pixels for draw, else None.
+        lock_override: the person unlocked reliable pixels; logged.
+        closes_region: for draw: the region is finished, and its pixels that were not drawn are right as shown.
+        stats: what the browser counted.
+    """
+
+    op_id: str
+    kind: DecisionKind
+    image_id: int
+    image_version: int
+    user: str
+    session: str
+    region_id: int | None = None
+    class_id: int | None = None
+    delta: Delta | None = None
+    lock_override: bool = False
+    closes_region: bool = False
+    stats: ActionStats = field(default_factory=ActionStats)
+
+
+@dataclass(frozen=True)
+class DecisionResult:
+    """The state after an action that is safely on disk.
+
+    Attributes:
+        op_id: the action's id.
+        kind: what it was.
+        image_id: the image it changed; for an undo the image of the action that was taken back.
+        region_id: likewise the region, if any.
+        region_state: that region's state now.
+        image_state: that image's state now.
+        image_version: to be sent with the next action on this image.
+        next_region_id: what to show next, or None when the queue is empty.
+        counts: how much is left.
+        undone_op_id: for undo and redo, the action that was taken back or put in force again.
+        replayed: this action had been stored before; nothing was changed now.
+    """
+
+    op_id: str
+    kind: DecisionKind
+    image_id: int
+    region_id: int | None
+    region_state: RegionState | None
+    image_state: ImageState
+    image_version: int
+    next_region_id: int | None
+    counts: QueueCounts
+    undone_op_id: str | None = None
+    replayed: bool = False
+
+
+@dataclass(frozen=True)
+class ImagePlanes:
+    """All maps of one image as it is now; every plane is (H, W).
+
+    Attributes:
+        image_id: the image.
+        sample_id: its name.
+        image_version: id of its last decision, 0 before the first.
+        etag: changes whenever a plane changes (decision or new proposal).
+        proposal_id: the active proposal.
+        label: uint8 class ids and IGNORE_INDEX, with all decisions applied.
+        proposal: uint8, the model's label without decisions; the eraser's source.
+        reliable: bool, the locked pixels.
+        unreliability: uint8, round(255 * (1 - score)).
+        region_map: uint16 region numbers and the codes of app/domain/regions.py.
+        provenance: uint8 `Provenance` codes.
+    """
+
+    image_id: int
+    sample_id: str
+    image_version: int
+    etag: str
+    proposal_id: int
+    label: LabelArray
+    proposal: LabelArray
+    reliable: NDArray[np.bool_]
+    unreliability: NDArray[np.uint8]
+    region_map: NDArray[np.uint16]
+    provenance: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class ImageRow:
+    """One imported image. `path` holds the imported bytes, which may carry an EXIF orientation."""
+
+    image_id: int
+    sample_id: str
+    sha256: str
+    path: Path
+    size_wh: tuple[int, int]
+    role: ImageRole
+    state: ImageState
+    image_version: int
