@@ -1,0 +1,1 @@
+"""One selection method per file; the file's name is the name users type (reliability/lookup.py)."""
