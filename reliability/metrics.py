@@ -71,7 +71,8 @@ class ScoreGroups:
         errors, right = self.errors.flip(0).cumsum(0).double(), (self.pixels - self.errors).flip(0).cumsum(0).double()
         if self.pixels.numel() == 0 or right[-1] == 0:
             return float("nan")
-        first = int(torch.searchsorted(right, 0.95 * right[-1]))
+        enough = 0.95 * right[-1] * (1 - 1e-12)  # a share of exactly 95 % counts, however the product was rounded
+        first = int(torch.searchsorted(right, enough))
         return _ratio(errors[first], errors[-1])
 
     def errors_found(self, shares: Sequence[float] = DEFAULT_SHARES) -> tuple[float, ...]:
@@ -90,14 +91,14 @@ class ScoreGroups:
 
     def summary(self) -> dict[str, float]:
         """Every metric by name, ready for metrics.jsonl."""
-        found = dict(zip((f"errors_found_{100 * share:02.0f}" for share in DEFAULT_SHARES), self.errors_found()))
+        found = zip(DEFAULT_SHARES, self.errors_found(), strict=True)
         return {
             "auroc": self.auroc(),
             "aupr_error": self.aupr_error(),
             "aurc": self.aurc(),
             "excess_aurc": self.excess_aurc(),
             "fpr_at_95_tpr": self.fpr_at_95_tpr(),
-            **found,
+            **{f"errors_found_{100 * share:02.0f}": value for share, value in found},
             "error_rate": self.error_rate(),
         }
 
@@ -207,21 +208,22 @@ class SelectionMeter:
 
 
 class ReliabilityMeter:
-    """Ranking metrics over a data set of any size in 2 MB: scores in [0, 1] are counted in bins.
+    """Ranking metrics over a data set of any size in 6 MB: scores are counted in bins.
 
-    A bin is a range of the float32 bit pattern of the score's distance to the nearer of 0 and 1: 512 bins for each
-    halving of that distance, so scores of 0.999 and 0.9999 stay apart as well as 0.5 and 0.6 do. The order of scores is
-    kept, equal scores share a bin, and scores that share one without being equal lie within 1/512 of their distance to
-    the nearer end; they count as a tie. Use 1 - residual_variance for that score, and a monotone map into [0, 1] for
-    unbounded ones: ranks are all that matters.
+    A bin is a range of the float32 bit pattern of the score's distance to 0 or 1, whichever is nearer: 512 bins for
+    each halving of that distance, so that confidences of 0.999 and 0.9999 stay as far apart as 0.5 and 0.6. The order
+    of scores is kept and equal scores share a bin. Scores that share a bin without being equal lie within 1/512 of
+    that distance and count as a tie. Any finite score will do, -entropy or a z-score too; make -0.0002 of 0.9998 where
+    the fine end of a score is elsewhere, ranks are all that matters.
 
     Attributes:
         counts: (bins, 2) int64 of right and wrong pixels. Sum it over processes to merge their meters.
     """
 
     _DROPPED_BITS = 14
-    _HALF = 0x3F000000 >> _DROPPED_BITS  # bin of 0.5, whose bit pattern this is
-    BINS = 2 * _HALF + 1
+    _HALF = 0x3F000000 >> _DROPPED_BITS  # steps from 0 to 0.5, and from 0.5 to 1
+    _OUTSIDE = 0x7F7FFFFF >> _DROPPED_BITS  # steps from 0 to the lowest float32, and from 1 to the largest
+    BINS = 2 * _OUTSIDE + 2 * _HALF + 1
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self.counts = torch.zeros(self.BINS, 2, dtype=torch.int64, device=device)
@@ -230,20 +232,18 @@ class ReliabilityMeter:
         """Add the valid pixels of a batch.
 
         Args:
-            score: any shape, in [0, 1] where valid, larger is surer.
+            score: any shape, finite where valid, larger is surer.
             error: same shape, bool.
             valid: same shape, bool.
 
         Raises:
-            ValueError: shapes differ, or a valid score is NaN or outside [0, 1].
+            ValueError: shapes differ, or a valid score is NaN or infinite.
         """
         _check_pair(score, error)
         _check_pair(score, valid)
         score, wrong = score[valid].float(), error[valid]
-        if not bool(((score >= 0) & (score <= 1)).all()):
-            raise ValueError(
-                "a valid score is NaN or outside [0, 1]; map scores into [0, 1] without changing their order"
-            )
+        if not bool(score.isfinite().all()):
+            raise ValueError("the score of a valid pixel is NaN or infinite; mark such pixels as not valid")
         key = 2 * self._bin(score) + wrong.long()
         self.counts += torch.bincount(key, minlength=2 * self.BINS).view(-1, 2).to(self.counts.device)
 
@@ -260,10 +260,13 @@ class ReliabilityMeter:
         return self.groups().summary()
 
     def _bin(self, score: Tensor) -> Tensor:
-        """(P,) int64; bit patterns of non-negative floats have the order of the floats."""
-        distance = torch.minimum(score, 1 - score).abs()  # abs turns -0.0 into 0.0
+        """(P,) int64, 0 to BINS - 1; bit patterns of non-negative floats have the order of the floats."""
+        near_zero = score < 0.5
+        distance = torch.where(near_zero, score, 1 - score).abs()
         steps = (distance.view(torch.int32) >> self._DROPPED_BITS).long()
-        return torch.where(score < 0.5, steps, 2 * self._HALF - steps)
+        from_zero = torch.where(score < 0, -steps, steps)
+        from_one = 2 * self._HALF + torch.where(score > 1, steps, -steps)
+        return self._OUTSIDE + torch.where(near_zero, from_zero, from_one)
 
 
 def _check_pair(score: Tensor, mask: Tensor) -> None:
