@@ -1,0 +1,241 @@
+"""Background jobs as everybody but the worker sees them: submit, cancel, look. The rows in the store are the truth."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy import select, update
+
+from app.config import Workspace
+from app.domain.states import JobKind, JobState
+from app.services.processes import read_tail
+from app.services.queueing import job_task, open_queue, safe_url
+from app.storage.database import Store, open_store
+from app.storage.models import Job, utc_now
+
+HEARTBEAT_S = 2.0
+"""How often the worker signs a running job."""
+
+DEAD_AFTER_S = 30.0
+"""A running job unsigned for longer has lost its worker: fifteen missed beats, so a busy disk is no death."""
+
+WORKER_DIED = (
+    "the worker stopped while this job ran, so nothing was registered. Start the worker again (pixelsieve review or "
+    "pixelsieve worker) and repeat the job; an interrupted training continues from its last checkpoint."
+)
+
+
+class JobArguments(BaseModel):
+    """Base of the arguments of every kind of job: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RoundArguments(JobArguments):
+    """`round` and `train`: how to train. Fields left out follow the workspace."""
+
+    preset: str | None = Field(None, pattern=r"^[A-Za-z0-9_]+$")
+    overrides: dict[str, str] = Field(default_factory=dict)
+    from_scratch: bool = False
+
+
+class ExportArguments(JobArguments):
+    """`export`: which trained round becomes an ONNX file; None is the latest."""
+
+    round: int | None = Field(None, ge=1)
+
+
+class PredictArguments(JobArguments):
+    """`predict`: which model proposes; None is the current one."""
+
+    model_id: int | None = Field(None, ge=1)
+
+
+class CocoArguments(JobArguments):
+    """`coco`: the folder's name below the workspace's exports, and which images."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+    which: str = Field("reviewed", pattern="^(reviewed|all)$")
+
+
+ARGUMENTS: dict[JobKind, type[JobArguments]] = {
+    JobKind.TRAIN: RoundArguments,
+    JobKind.EXPORT: ExportArguments,
+    JobKind.PREDICT: PredictArguments,
+    JobKind.COCO: CocoArguments,
+    JobKind.ROUND: RoundArguments,
+}
+
+
+@dataclass(frozen=True)
+class JobView:
+    """What the store says about one job, detached from it. Times are UTC; `log_path` is relative to the workspace."""
+
+    id: int
+    kind: JobKind
+    state: JobState
+    arguments: dict[str, Any]
+    progress_done: int
+    progress_total: int
+    message: str
+    metrics: dict[str, Any]
+    log_path: str | None
+    cancel_requested: bool
+    error: str | None
+    result: dict[str, Any] | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.state not in (JobState.QUEUED, JobState.RUNNING)
+
+    def to_json(self) -> dict[str, Any]:
+        """For the HTTP API and `pixelsieve jobs --json`: times in ISO 8601."""
+        content = dict(self.__dict__)
+        for key in ("created_at", "started_at", "finished_at"):
+            content[key] = content[key].isoformat() if content[key] else None
+        return content
+
+
+class JobQueue:
+    """Submits jobs and follows them. Cheap to make; any number may exist in any process."""
+
+    def __init__(self, workspace: Workspace, url: str | None = None, store: Store | None = None) -> None:
+        """Open the queue.
+
+        Args:
+            url: redis://... for a networked queue; None for $PIXELSIEVE_QUEUE_URL or the workspace's own file.
+            store: an open store of this workspace to share.
+        """
+        self._workspace = workspace
+        self._url = url
+        self._store = store or open_store(workspace)
+        self._huey = open_queue(workspace, url)
+        self._task = job_task(self._huey)
+
+    def submit(self, kind: str, arguments: dict[str, Any] | None = None) -> int:
+        """Put a job into the queue and return its id.
+
+        Raises:
+            ValueError: unknown kind, unknown or invalid argument; nothing was queued.
+            RuntimeError: the queue cannot be reached; the job's row says so, too.
+        """
+        job_kind, checked = check_arguments(kind, arguments or {})
+        with self._store.session() as session:
+            job = Job(kind=job_kind, state=JobState.QUEUED, arguments=checked.model_dump())
+            session.add(job)
+            session.flush()
+            job_id = job.id
+        try:
+            self._task(job_id)
+        except Exception as error:
+            where = safe_url(self._url) if self._url else "of the workspace"
+            reason = f"the job queue {where} cannot be reached: {type(error).__name__}: {error}"
+            finish_job(self._store, job_id, JobState.FAILED, reason)
+            raise RuntimeError(reason) from error
+        return job_id
+
+    def cancel(self, job_id: int) -> JobView:
+        """Ask a job to stop. A waiting job is cancelled at once, a running one after its current step.
+
+        Raises:
+            LookupError: there is no such job.
+        """
+        with self._store.session() as session:
+            job = session.get(Job, job_id)
+            if job is not None and job.state is JobState.QUEUED:
+                job.state, job.finished_at, job.message = JobState.CANCELLED, utc_now(), "cancelled before it started"
+            elif job is not None and job.state is JobState.RUNNING:
+                job.cancel_requested, job.message = True, "stopping"
+        return self.get(job_id)
+
+    def get(self, job_id: int) -> JobView:
+        """The present state of one job.
+
+        Raises:
+            LookupError: there is no such job.
+        """
+        self._bury_dead_jobs()
+        with self._store.reader() as session:
+            job = session.get(Job, job_id)
+            if job is None:
+                raise LookupError(f"there is no job {job_id}; see pixelsieve jobs")
+            return _view(job)
+
+    def list(self, limit: int = 50) -> list[JobView]:
+        """The latest jobs, newest first."""
+        self._bury_dead_jobs()
+        with self._store.reader() as session:
+            return [_view(job) for job in session.scalars(select(Job).order_by(Job.id.desc()).limit(limit))]
+
+    def log_tail(self, job_id: int, lines: int = 100) -> str:
+        """The end of a job's output, without terminal codes; empty before it has written anything.
+
+        Raises:
+            LookupError: there is no such job.
+        """
+        self.get(job_id)
+        return read_tail(log_file(self._workspace, job_id), lines)
+
+    def _bury_dead_jobs(self) -> None:
+        bury_dead_jobs(self._store)
+
+
+def check_arguments(kind: str, arguments: dict[str, Any]) -> tuple[JobKind, JobArguments]:
+    """Validate what a user or a page asks for.
+
+    Raises:
+        ValueError: names the unknown kind or the offending argument and what is allowed.
+    """
+    try:
+        job_kind = JobKind(kind)
+    except ValueError:
+        raise ValueError(f"unknown kind of job {kind!r}; choose one of {', '.join(JobKind)}") from None
+    model = ARGUMENTS[job_kind]
+    try:
+        return job_kind, model.model_validate(arguments)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        allowed = ", ".join(model.model_fields)
+        raise ValueError(f"job {kind!r}, argument {key!r}: {first['msg']}. Arguments: {allowed}") from None
+
+
+def finish_job(store: Store, job_id: int, state: JobState, error: str | None = None) -> None:
+    """Give a job its final state, unless it already has one."""
+    values: dict[str, Any] = {"state": state, "finished_at": utc_now()}
+    if error is not None:
+        values["error"] = error
+    with store.session() as session:
+        session.execute(
+            update(Job).where(Job.id == job_id, Job.state.in_((JobState.QUEUED, JobState.RUNNING))).values(**values)
+        )
+
+
+def bury_dead_jobs(store: Store) -> list[int]:
+    """Fail the jobs whose worker has given no sign of life for `DEAD_AFTER_S`; returns their ids."""
+    limit = utc_now() - timedelta(seconds=DEAD_AFTER_S)
+    is_dead = (Job.state == JobState.RUNNING) & (Job.heartbeat_at < limit)
+    with store.reader() as session:
+        dead = list(session.scalars(select(Job.id).where(is_dead)))
+    if not dead:
+        return []
+    values = {"state": JobState.FAILED, "finished_at": utc_now(), "error": WORKER_DIED}
+    with store.session() as session:
+        session.execute(update(Job).where(Job.id.in_(dead), is_dead).values(**values))
+    return dead
+
+
+def log_file(workspace: Workspace, job_id: int) -> Path:
+    """Where a job's output goes."""
+    return workspace.logs / f"job-{job_id}.log"
+
+
+def _view(job: Job) -> JobView:
+    names = JobView.__dataclass_fields__
+    return JobView(**{name: getattr(job, name) for name in names})
