@@ -1,0 +1,221 @@
+"""Train a student, measure it, choose which images count as labeled.
+
+    python -m training fit --preset debug --run-dir runs/debug
+    python -m training fit --preset camvid_cpu --data-root path/to/camvid --labeled-split 1_8 --run-dir runs/first
+    python -m training fit --config runs/first/config.json --run-dir runs/again
+    python -m training fit --run-dir runs/first --resume
+    accelerate launch -m training fit --preset camvid_gpu --data-root path/to/camvid --run-dir runs/two_gpus
+    python -m training evaluate --run-dir runs/first --data-format camvid --data-root path/to/camvid --split test
+    python -m training split --data-format folder --data-root path/to/pictures --fraction 1/8 --name 1_8
+
+Exit codes: 0 done, 2 something to correct in the command or the files, 3 the loss stopped being a number,
+130 stopped by Ctrl+C or SIGTERM after writing a checkpoint.
+"""
+
+import argparse
+import dataclasses
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+from datasets.lookup import build_dataset, dataset_names
+from datasets.progress import Progress, ProgressFile
+from datasets.splits import make_split, sequence_of, write_split
+from reliability.lookup import build_method
+from training.checkpoint import CONFIG_NAME, load_student
+from training.config import TrainConfig
+from training.config_json import apply_changes, read_config
+from training.display import Display
+from training.environment import resolve_device, resolve_memory_format, resolve_precision
+from training.evaluate import evaluate_student
+from training.loop import DivergedError, FitOptions, fit
+from training.presets import PRESETS, build_preset
+from training.records import SUMMARY_NAME, write_json
+from training.scenes import ensure_scenes
+from training.session import inference_for
+from training.signals import StopFlag, StopRequestedError
+
+EXIT_USER_ERROR, EXIT_DIVERGED, EXIT_STOPPED = 2, 3, 130
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
+    run: Callable[[argparse.Namespace], None] = options.run
+    try:
+        run(options)
+    except DivergedError as error:
+        return _failed(error, EXIT_DIVERGED)
+    except StopRequestedError as error:
+        return _failed(error, EXIT_STOPPED)
+    except KeyboardInterrupt:
+        return _failed(Exception("stopped"), EXIT_STOPPED)
+    except (ValueError, OSError) as error:
+        return _failed(error, EXIT_USER_ERROR)
+    return 0
+
+
+def _failed(error: BaseException, code: int) -> int:
+    print(f"error: {error}" if code != EXIT_STOPPED else str(error), file=sys.stderr)
+    return code
+
+
+def run_fit(options: argparse.Namespace) -> None:
+    """`fit`: train a student into a run folder."""
+    config = fit_config(options)
+    if config.data.format == "scenes" and not config.data.root:
+        root = ensure_scenes(options.run_dir / "scenes", config.run.seed)
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=str(root)))
+    summary = fit(config, FitOptions(options.run_dir, options.resume, options.init_from, options.progress_file))
+    final = summary["final"]
+    quality = f", mIoU {final['miou']:.3f} on {final['images']} images" if final.get("miou") is not None else ""
+    print(f"{options.run_dir}: {summary['steps']} steps{quality}; see {SUMMARY_NAME}")
+
+
+def fit_config(options: argparse.Namespace) -> TrainConfig:
+    """The configuration that the flags describe: preset, file or the run's own, then data flags, then --set.
+
+    Raises:
+        ValueError: nothing to start from, or a wrong key or value.
+    """
+    if options.config is not None:
+        config = read_config(options.config)
+    elif options.preset is not None:
+        config = build_preset(options.preset)
+    elif options.resume:
+        config = read_config(options.run_dir / CONFIG_NAME)
+    else:
+        raise ValueError("say what to run: --preset NAME, --config FILE, or --resume for a run that was started before")
+    flags = {"format": options.data_format, "root": options.data_root, "labeled_split": options.labeled_split}
+    given = [f"data.{name}={value}" for name, value in flags.items() if value is not None]
+    return apply_changes(config, [*given, *options.set])
+
+
+def run_evaluate(options: argparse.Namespace) -> None:
+    """`evaluate`: measure the student of a run folder on any split."""
+    student, config = load_student(options.run_dir)
+    dataset = build_dataset(options.data_format, options.data_root, options.split)
+    if dataset.class_set.names != config.class_set.names:
+        raise ValueError(
+            f"{options.data_root} has the classes {', '.join(dataset.class_set.names)}, but {options.run_dir} was trained "
+            f"on {', '.join(config.class_set.names)}; measure it on data with the same classes in the same order"
+        )
+    device = resolve_device(options.device)
+    precision = resolve_precision("no", device)
+    memory_format = resolve_memory_format(config.run.channels_last, device, precision)
+    inference = inference_for(config, device, memory_format)
+    selection = build_method(config.selection.name, **config.selection.options).to(device)
+    progress = ProgressFile(options.progress_file)
+    with StopFlag() as stop, Display() as display:
+
+        def on_image(done: int, total: int) -> None:
+            display.show("evaluating", done, total, {})
+            progress.write(Progress(done, total, "evaluating"))
+            if stop.is_set:
+                raise StopRequestedError("stopped while evaluating; nothing was written")
+
+        student = student.to(device).to(memory_format=memory_format)
+        result = evaluate_student(student, dataset, inference, selection, on_image)
+    result = {"split": options.split, **result}
+    if options.out is not None:
+        write_json(options.out, result)
+    print(json.dumps(result, indent=2))
+
+
+def run_split(options: argparse.Namespace) -> None:
+    """`split`: write which images count as labeled."""
+    dataset = build_dataset(options.data_format, options.data_root, options.split)
+    labeled = [sample_id for index, sample_id in enumerate(dataset.sample_ids) if dataset.is_labeled(index)]
+    if not labeled:
+        raise ValueError(f"{options.data_root}: no image of split {options.split!r} has a label, so there is nothing to choose")
+    fraction = _fraction(options.fraction)
+    groups = [sequence_of(sample_id) for sample_id in labeled] if options.by_sequence else None
+    chosen = make_split(labeled, fraction, options.seed, groups)
+    without = tuple(sorted(set(dataset.sample_ids) - set(labeled)))
+    split = dataclasses.replace(chosen, unlabeled=tuple(sorted((*chosen.unlabeled, *without))))
+    out = options.out or options.data_root / "splits" / (options.name or options.fraction.replace("/", "_"))
+    if out.exists() and any(out.iterdir()):
+        raise ValueError(f"{out} already holds a split; remove it or choose another --name")
+    write_split(out, split)
+    print(f"{out}: {len(split.labeled)} labeled, {len(split.unlabeled)} unlabeled")
+
+
+def _fraction(text: str) -> float:
+    try:
+        return float(Fraction(text))
+    except (ValueError, ZeroDivisionError) as error:
+        raise ValueError(f"--fraction {text}: expected a share such as 1/8 or 0.125") from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True, metavar="{fit,evaluate,split}")
+    _add_fit(commands.add_parser("fit", help="train a student into a run folder"))
+    _add_evaluate(commands.add_parser("evaluate", help="measure the student of a run folder"))
+    _add_split(commands.add_parser("split", help="choose at random which images count as labeled"))
+    return parser
+
+
+def _add_fit(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=run_fit)
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--preset", choices=tuple(PRESETS), help="ready-made configuration to start from")
+    start.add_argument("--config", type=Path, metavar="FILE", help="config.json of a run to repeat")
+    parser.add_argument("--run-dir", type=Path, required=True, metavar="DIR", help="where the run is written")
+    parser.add_argument("--data-format", choices=dataset_names(), help="data.format: how the data is laid out")
+    parser.add_argument("--data-root", type=Path, metavar="PATH", help="data.root: the data set's folder or file")
+    parser.add_argument(
+        "--labeled-split", metavar="NAME", help="data.labeled_split: folder under DATA_ROOT/splits; default: all labels"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE",
+        help="change one value, for example optimizer.lr=0.01 or selection.options.alpha=4; may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--init-from", type=Path, metavar="DIR", help="run folder whose student is the starting point")
+    parser.add_argument("--resume", action="store_true", help="continue from the run folder's checkpoint if it has one")
+    _add_progress_file(parser)
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=run_evaluate)
+    parser.add_argument("--run-dir", type=Path, required=True, metavar="DIR", help="a finished or stopped run")
+    _add_data(parser, split_default="test")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="also write the numbers to this JSON file")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto")
+    _add_progress_file(parser)
+
+
+def _add_split(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=run_split)
+    _add_data(parser, split_default="train")
+    parser.add_argument("--fraction", required=True, metavar="SHARE", help="labeled share, for example 1/8 or 0.125")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the random choice; default 0")
+    parser.add_argument("--name", metavar="NAME", help="folder under DATA_ROOT/splits; default: the share, as 1_8")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="another folder instead")
+    parser.add_argument(
+        "--by-sequence", action="store_true", help="take the share from every video sequence (ids without frame number)"
+    )
+
+
+def _add_data(parser: argparse.ArgumentParser, split_default: str) -> None:
+    parser.add_argument("--data-format", choices=dataset_names(), required=True, help="how the data is laid out")
+    parser.add_argument("--data-root", type=Path, required=True, metavar="PATH", help="the data set's folder or file")
+    parser.add_argument("--split", default=split_default, help=f"the data set's split; default {split_default}")
+
+
+def _add_progress_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--progress-file", type=Path, metavar="FILE", help="JSON file that says how far it is, replaced twice a second"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,16 @@
+"""SegFormer on MiT-B0: a small transformer. Learns slowly without pretrained weights.
+
+Weights: NVIDIA's MiT-B0, under NVIDIA's SegFormer license, which allows research and evaluation only: train your own
+before commercial use. Decoder: arXiv:2105.15203.
+"""
+
+import segmentation_models_pytorch as smp
+from torch import nn
+
+STRIDE = 32
+
+
+def build(num_classes: int, pretrained: bool) -> nn.Module:
+    """Encoder, decoder and head; logits at input size when height and width are multiples of STRIDE."""
+    network: nn.Module = smp.Segformer("mit_b0", encoder_weights="imagenet" if pretrained else None, classes=num_classes)
+    return network

@@ -1,0 +1,319 @@
+"""Every knob of a training run, as frozen dataclasses that refuse a wrong value when they are made.
+
+Reading, writing and `--set key=value` are in training/config_json.py; presets.py holds the ready-made ones.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+
+from datasets.labels import ClassSet
+from datasets.lookup import dataset_names
+from reliability.lookup import method_names
+from training.lookup import backbone_names, host_names
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB in [0, 1]; the statistics timm and torchvision weights were trained with
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def knob(
+    default: Any,  # noqa: ANN401 - stands where a dataclass field's default stands
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    names: Callable[[], tuple[str, ...]] | None = None,
+) -> Any:  # noqa: ANN401
+    """A field with the values it allows: from `minimum` to `maximum` (each item of a tuple), or one of `names()`."""
+    metadata = {"minimum": minimum, "maximum": maximum, "names": names}
+    if isinstance(default, dict):
+        return field(default_factory=lambda: dict(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """Base of all configuration sections: checks each field's type and range when the section is made.
+
+    Raises:
+        ValueError: names the dotted key, the value and what is allowed.
+    """
+
+    section: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for item in fields(self):
+            key = f"{self.section}.{item.name}" if self.section else item.name
+            _check_type(key, getattr(self, item.name), hints[item.name])
+            _check_range(key, getattr(self, item.name), dict(item.metadata))
+
+
+def describe_type(hint: Any) -> str:  # noqa: ANN401 - any type hint
+    """A type hint in words, for error messages."""
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(map(str, get_args(hint)))
+    if get_origin(hint) is tuple:
+        items = get_args(hint)
+        return f"{len(items)} values of type {describe_type(items[0])}, for example [{', '.join(['1'] * len(items))}]"
+    if get_origin(hint) is dict:
+        return "an object of names and values"
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(hint, str(hint))
+
+
+def _check_type(key: str, value: Any, hint: Any) -> None:  # noqa: ANN401
+    origin, items = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        fits = value in items
+    elif origin is tuple:
+        fits = isinstance(value, tuple) and len(value) == len(items) and all(_is(v, items[0]) for v in value)
+    elif origin is dict:
+        fits = isinstance(value, dict)
+    else:
+        fits = _is(value, hint)
+    if not fits:
+        raise ValueError(f"{key}: expected {describe_type(hint)}, got {value!r}")
+
+
+def _is(value: Any, kind: type) -> bool:  # noqa: ANN401
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, kind)
+
+
+def _check_range(key: str, value: Any, limits: dict[str, Any]) -> None:  # noqa: ANN401
+    low, high, names = limits.get("minimum"), limits.get("maximum"), limits.get("names")
+    if names is not None and value not in names():
+        raise ValueError(f"{key}: unknown name {value!r}; choose one of {', '.join(names())}")
+    numbers = value if isinstance(value, tuple) else (value,)
+    if (low is not None and any(not number >= low for number in numbers)) or (
+        high is not None and any(not number <= high for number in numbers)
+    ):
+        bounds = f"from {low} to {high}" if None not in (low, high) else f"at least {low}" if high is None else f"at most {high}"
+        raise ValueError(f"{key}: must be {bounds}, got {value!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(Section):
+    """Which samples are trained on.
+
+    Attributes:
+        format: name of a file in datasets/formats.
+        root: folder or file that the format reads.
+        split: the training split's name.
+        labeled_split: folder under `root`/splits that says which images count as labeled; empty: all that have labels.
+        labeled_as_unlabeled: fully labeled images enter the unlabeled stream too (with their labels, which win there).
+        cache_mb: decoded images kept in memory, MiB; the rest is decoded again whenever it is drawn.
+    """
+
+    section: ClassVar[str] = "data"
+    format: str = knob("folder", names=dataset_names)
+    root: str = ""
+    split: str = "train"
+    labeled_split: str = ""
+    labeled_as_unlabeled: bool = False
+    cache_mb: int = knob(2048, minimum=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(Section):
+    """The student.
+
+    Attributes:
+        backbone: name of a file in training/backbones.
+        pretrained: "none", "imagenet" (downloaded by the library that hosts the weights), or a local weight file.
+    """
+
+    section: ClassVar[str] = "model"
+    backbone: str = knob("fpn_resnet10t", names=backbone_names)
+    pretrained: str = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewConfig(Section):
+    """How crops are made. Defaults: UniMatch's released Pascal recipe (commit 0324f3d), masked view from CSL's.
+
+    Attributes:
+        crop_hw: height and width of a training crop, pixels.
+        scale_range: factor on the image before cropping, drawn uniformly.
+        flip_probability: horizontal flip.
+        jitter_probability, jitter: chance and strength of brightness, contrast, saturation, hue in the strong view.
+        gray_probability: chance of a gray strong view.
+        blur_probability, blur_sigma: Gaussian blur of strong and masked views, sigma in pixels.
+        cutmix_probability, cutmix_area, cutmix_aspect: chance, share of the crop and height/width of the pasted box.
+        mild_jitter: jitter of the masked view.
+        block_px, block_cover: side of a masked block in pixels and the chance that a block is masked.
+    """
+
+    section: ClassVar[str] = "views"
+    crop_hw: tuple[int, int] = knob((321, 321), minimum=32)
+    scale_range: tuple[float, float] = knob((0.5, 2.0), minimum=0.05, maximum=20)
+    flip_probability: float = knob(0.5, minimum=0, maximum=1)
+    jitter_probability: float = knob(0.8, minimum=0, maximum=1)
+    jitter: tuple[float, float, float, float] = knob((0.5, 0.5, 0.5, 0.25), minimum=0, maximum=1)
+    gray_probability: float = knob(0.2, minimum=0, maximum=1)
+    blur_probability: float = knob(0.5, minimum=0, maximum=1)
+    blur_sigma: tuple[float, float] = knob((0.1, 2.0), minimum=0.01, maximum=50)
+    cutmix_probability: float = knob(0.5, minimum=0, maximum=1)
+    cutmix_area: tuple[float, float] = knob((0.02, 0.4), minimum=0, maximum=1)
+    cutmix_aspect: tuple[float, float] = knob((0.3, 1 / 0.3), minimum=0.01, maximum=100)
+    mild_jitter: tuple[float, float, float, float] = knob((0.2, 0.2, 0.2, 0.2), minimum=0, maximum=1)
+    block_px: int = knob(32, minimum=1)
+    block_cover: float = knob(0.7, minimum=0, maximum=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("scale_range", "blur_sigma", "cutmix_area", "cutmix_aspect"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"views.{name}: the first value must not exceed the second, got {[low, high]}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostConfig(Section):
+    """The semi-supervised step.
+
+    Attributes:
+        name: name of a file in training/hosts.
+        options: keyword arguments of that file's `build`.
+    """
+
+    section: ClassVar[str] = "host"
+    name: str = knob("supervised", names=host_names)
+    options: dict[str, Any] = knob({})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectionConfig(Section):
+    """Which pseudo-labeled pixels are trusted.
+
+    Attributes:
+        name: name of a file in reliability/methods.
+        options: keyword arguments of that file's `build`.
+    """
+
+    section: ClassVar[str] = "selection"
+    name: str = knob("csl", names=method_names)
+    options: dict[str, Any] = knob({})
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig(Section):
+    """The supervised loss.
+
+    Attributes:
+        ohem: keep only hard pixels (online hard example mining).
+        ohem_threshold: pixels whose true class has at most this probability are hard (UniMatch, Cityscapes: 0.7).
+        ohem_min_kept: at least this many pixels of the batch stay (UniMatch, Cityscapes: 200 000).
+    """
+
+    section: ClassVar[str] = "loss"
+    ohem: bool = False
+    ohem_threshold: float = knob(0.7, minimum=0, maximum=1)
+    ohem_min_kept: int = knob(200_000, minimum=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig(Section):
+    """How weights move.
+
+    Attributes:
+        name: sgd (momentum) or adamw.
+        lr: learning rate of the encoder before the schedule.
+        head_lr_factor: factor on `lr` for everything behind the encoder (UniMatch, Pascal: 10).
+        momentum: of SGD; AdamW uses its own two averages.
+        weight_decay: on weights of two and more dimensions; biases and normalisation parameters have none.
+        clip_norm: gradients are scaled down to this norm over all parameters; 0 switches clipping off.
+        poly_power: lr falls with (1 - step/steps) to this power (0.9: DeepLab, arXiv:1606.00915).
+        warmup_steps: linear rise of lr before that.
+    """
+
+    section: ClassVar[str] = "optimizer"
+    name: Literal["sgd", "adamw"] = "sgd"
+    lr: float = knob(0.001, minimum=1e-9, maximum=100)
+    head_lr_factor: float = knob(1.0, minimum=1e-6, maximum=1e6)
+    momentum: float = knob(0.9, minimum=0, maximum=0.9999)
+    weight_decay: float = knob(1e-4, minimum=0, maximum=10)
+    clip_norm: float = knob(10.0, minimum=0)
+    poly_power: float = knob(0.9, minimum=0, maximum=10)
+    warmup_steps: int = knob(0, minimum=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(Section):
+    """How long and on what.
+
+    Attributes:
+        steps: optimizer steps.
+        labeled_batch, unlabeled_batch: images per step and process; 2 or more, batch normalisation and mixing need it.
+        seed: of the first weights, the order, the views and dropout.
+        device: auto takes the first accelerator, else the CPU.
+        precision: auto is bf16 where the device multiplies it in hardware, else no.
+        channels_last: memory layout of images and weights; auto decides by device and precision.
+        loader_threads: threads that prepare the next batches.
+        log_every, checkpoint_every: in steps.
+    """
+
+    section: ClassVar[str] = "run"
+    steps: int = knob(1000, minimum=1)
+    labeled_batch: int = knob(8, minimum=2)
+    unlabeled_batch: int = knob(8, minimum=2)
+    seed: int = knob(0, minimum=0, maximum=2**31 - 1)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
+    channels_last: Literal["auto", "yes", "no"] = "auto"
+    loader_threads: int = knob(1, minimum=1, maximum=64)
+    log_every: int = knob(10, minimum=1)
+    checkpoint_every: int = knob(200, minimum=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig(Section):
+    """Measuring on images that are not trained on. The last weights count; nothing is stopped or chosen by it.
+
+    Attributes:
+        split: a split of the data set, "none", or "auto": gold if the data set has labeled images there, else test,
+            else none.
+        every_steps: evaluate during training too; 0 only at the end.
+        window: whole images, or windows of the crop's size (stride 2/3), probabilities summed.
+    """
+
+    section: ClassVar[str] = "evaluation"
+    split: str = "auto"
+    every_steps: int = knob(0, minimum=0)
+    window: Literal["whole", "sliding"] = "whole"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Section):
+    """One training run. `config.json` of a run folder holds exactly this.
+
+    Attributes:
+        preset: where the values started from; information only.
+        classes: the class set as JSON (`ClassSet.to_json`), filled in from the data when a run starts.
+        mean, std: of RGB in [0, 1], subtracted and divided by.
+    """
+
+    preset: str = ""
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    views: ViewConfig = field(default_factory=ViewConfig)
+    host: HostConfig = field(default_factory=HostConfig)
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    mean: tuple[float, float, float] = knob(IMAGENET_MEAN, minimum=0, maximum=1)
+    std: tuple[float, float, float] = knob(IMAGENET_STD, minimum=1e-3, maximum=1)
+    classes: dict[str, Any] = knob({})
+
+    @property
+    def class_set(self) -> ClassSet:
+        """The classes the student predicts.
+
+        Raises:
+            ValueError: the run has not started, so its classes are not known.
+        """
+        return ClassSet.from_json(self.classes, "classes in config.json")

@@ -1,0 +1,81 @@
+"""Which device and precision a run uses, and the versions it ran with."""
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from training.config import RunConfig
+
+_REPORTED = (
+    "accelerate", "numpy", "opencv-python-headless", "pixelsieve", "safetensors", "segmentation-models-pytorch",
+    "timm", "torch", "torchmetrics", "torchvision",
+)  # fmt: skip
+_BF16_CPU_FLAGS = ("amx_bf16", "avx512_bf16")
+"""CPUs without these emulate bf16, which is slower than float32."""
+
+
+def resolve_device(wanted: str) -> torch.device:
+    """The device for `run.device`.
+
+    Raises:
+        ValueError: cuda was asked for and torch sees none.
+    """
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ValueError("run.device: cuda was asked for, but torch sees no CUDA device; use auto or cpu")
+    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def resolve_precision(wanted: str, device: torch.device) -> str:
+    """`run.precision` with auto replaced by bf16 where the device multiplies it in hardware, else by no.
+
+    Raises:
+        ValueError: fp16 on a CPU.
+    """
+    if wanted == "fp16" and device.type == "cpu":
+        raise ValueError("run.precision: fp16 needs a GPU; use auto, bf16 or no")
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
+    return "bf16" if any(flag in _cpu_flags() for flag in _BF16_CPU_FLAGS) else "no"
+
+
+def resolve_memory_format(wanted: str, device: torch.device, precision: str) -> torch.memory_format:
+    """Channels last by default where tensor cores or AMX use it; see benchmarks/training_step.py."""
+    pays = precision != "no" or device.type == "cuda"
+    return torch.channels_last if wanted == "yes" or (wanted == "auto" and pays) else torch.contiguous_format
+
+
+def _cpu_flags() -> frozenset[str]:
+    path = Path("/proc/cpuinfo")  # Linux only; elsewhere auto stays in float32
+    if not path.is_file():
+        return frozenset()
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith(("flags", "Features")):
+            return frozenset(line.partition(":")[2].split())
+    return frozenset()
+
+
+def describe_environment(run: RunConfig, device: torch.device, precision: str, processes: int) -> dict[str, Any]:
+    """Versions, device and threads; no path and no host name."""
+    versions = {}
+    for name in _REPORTED:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed as a package"
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "cpu_cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "loader_threads": run.loader_threads,
+        "precision": precision,
+        "processes": processes,
+        "versions": versions,
+    }

@@ -1,0 +1,1 @@
+"""One semi-supervised step per file, written in the order of its paper; the file name is host.name."""

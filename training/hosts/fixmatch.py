@@ -1,0 +1,69 @@
+"""FixMatch for segmentation: the weak view teaches one CutMix'ed strong view (arXiv:2001.07685, arXiv:2208.09910).
+
+L = (L_x + L_s) / 2, the step of UniMatch with a single strong view.
+"""
+
+import torch
+from torch import Tensor
+
+from training.losses import consistency_loss
+from training.step import StepBatch, StepContext, StepLosses, UnlabeledBatch, coverage_of, mixed, mixed_targets
+
+
+class FixMatch:
+    """Pseudo-labels from the student's own weak view, or from an averaged teacher."""
+
+    uses_unlabeled = True
+    strong_recipes = ("cutmix",)
+
+    def __init__(self, ema_decay: float | None) -> None:
+        self.ema_decay = ema_decay
+
+    def losses(self, context: StepContext, batch: StepBatch) -> StepLosses:
+        """Weak view, selection, mixing, then labeled and strong crops in one pass."""
+        x, u = batch.labeled, batch.unlabeled
+        assert u is not None
+        (strong,) = u.strong_views
+
+        selected = context.select(self._weak_logits(context, u), u)
+        target = mixed_targets(selected, u.valid, strong, u.partner)
+        strong_image = mixed(strong.image, strong.box_mask, u.partner)
+
+        logits = context.student(torch.cat([x.image, strong_image]))
+        logits_x, logits_s = logits.split([len(x.image), len(strong_image)])
+
+        normaliser = context.selection.normaliser
+        loss_x = context.supervised_loss(logits_x, x.label, x.weight)
+        loss_s = consistency_loss(logits_s, target.pseudo_label, target.weight, target.valid, normaliser)
+        total = (loss_x + loss_s) / 2
+        return StepLosses(total, {"loss_x": loss_x, "loss_s": loss_s}, *coverage_of(selected, u.valid))
+
+    @staticmethod
+    @torch.no_grad()
+    def _weak_logits(context: StepContext, u: UnlabeledBatch) -> Tensor:
+        """The teacher's prediction, or the student's in eval mode (UniMatch V2; the train-mode pass would move its
+        batch-norm statistics twice per step)."""
+        if context.teacher is not None:
+            logits: Tensor = context.teacher(u.weak_view)
+            return logits
+        context.student.eval()
+        logits = context.student(u.weak_view)
+        context.student.train()
+        return logits
+
+
+def build(teacher: str = "none", ema_decay: float = 0.996) -> FixMatch:
+    """FixMatch.
+
+    Args:
+        teacher: "none" (the student teaches itself) or "ema".
+        ema_decay: of the teacher, in [0, 1); 0.996 is UniMatch V2's.
+
+    Raises:
+        ValueError: another teacher, or a decay outside [0, 1).
+    """
+    if teacher not in ("none", "ema"):
+        raise ValueError(f"host.options.teacher: choose none or ema, got {teacher!r}")
+    if isinstance(ema_decay, bool) or not isinstance(ema_decay, int | float) or not 0 <= ema_decay < 1:
+        raise ValueError(f"host.options.ema_decay: must be a number from 0 up to, not including, 1, got {ema_decay!r}")
+    return FixMatch(ema_decay if teacher == "ema" else None)

@@ -1,0 +1,242 @@
+"""Endless seeded batches. Everything random is a function of (seed, step), so a resumed run draws what it would have."""
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import IntEnum
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from datasets.labels import IGNORE_INDEX
+from training.config import RunConfig, ViewConfig
+from training.data import SamplePool, TrainingData, TrainingSample
+from training.step import LabeledBatch, StepBatch, StrongView, UnlabeledBatch
+from training.views import Image, Mask, cutmix_box, draw_geometry, draw_partner, masked_view, strong_view
+
+BATCHES_AHEAD = 2  # one being copied, one being made
+
+
+class Stream(IntEnum):
+    """What a random number is for; keeps the streams independent."""
+
+    LABELED = 0
+    UNLABELED = 1
+    MIXING = 2
+    STEP = 3
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Endless passes over `items`, each pass in its own order. Stateless: draw number k is computed from k."""
+
+    items: tuple[int, ...]
+    seed: int
+    stream: Stream
+
+    def item(self, draw: int) -> int:
+        """The item of draw number `draw` (0-based, counted over all processes)."""
+        epoch, position = divmod(draw, len(self.items))
+        order = np.random.default_rng([self.seed, self.stream, 0, epoch]).permutation(len(self.items))
+        return self.items[int(order[position])]
+
+    def rng(self, draw: int) -> np.random.Generator:
+        """Random numbers for the views of draw number `draw`."""
+        return np.random.default_rng([self.seed, self.stream, 1, draw])
+
+
+@dataclass(frozen=True)
+class LabeledCrop:
+    """Numpy form of one item of LabeledBatch."""
+
+    image: Image
+    label: NDArray[np.uint8]
+    weight: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class UnlabeledCrop:
+    """Numpy form of one item of UnlabeledBatch; strong views as (image, box mask, block mask)."""
+
+    weak: Image
+    strong: tuple[tuple[Image, Mask, Mask], ...]
+    valid: Mask
+    known_label: NDArray[np.uint8]
+
+
+def labeled_crop(rng: np.random.Generator, sample: TrainingSample, views: ViewConfig) -> LabeledCrop:
+    """Weak view of a sample with its label and weight under the same geometry."""
+    geometry = draw_geometry(rng, sample.image.shape[:2], views)
+    label = geometry.of_label(sample.label)
+    if sample.weight is None:
+        weight = (label != IGNORE_INDEX).astype(np.float32)
+    else:
+        weight = np.where(label != IGNORE_INDEX, geometry.of_weight(sample.weight), np.float32(0))
+    return LabeledCrop(geometry.of_image(sample.image), label, weight)
+
+
+def unlabeled_crop(
+    rng: np.random.Generator, sample: TrainingSample, views: ViewConfig, recipes: tuple[str, ...]
+) -> UnlabeledCrop:
+    """Weak view and the strong views made from it; people's labels come along under the same geometry."""
+    geometry = draw_geometry(rng, sample.image.shape[:2], views)
+    known = np.ones(sample.image.shape[:2], bool) if sample.known is None else sample.known
+    void = known & (sample.label == IGNORE_INDEX)
+    known_label = np.where(known, sample.label, np.uint8(IGNORE_INDEX))
+    weak = geometry.of_image(sample.image)
+    inside = geometry.of_mask(np.ones_like(known))
+    strong = tuple(_strong(rng, weak, inside, views, recipe) for recipe in recipes)
+    valid = inside & ~geometry.of_mask(void)
+    return UnlabeledCrop(weak, strong, valid, geometry.of_label(known_label))
+
+
+def _strong(
+    rng: np.random.Generator, weak: Image, inside: Mask, views: ViewConfig, recipe: str
+) -> tuple[Image, Mask, Mask]:
+    nowhere = np.zeros(weak.shape[:2], bool)
+    if recipe == "masked":
+        image, blocks = masked_view(rng, weak, inside, views)
+        return image, nowhere, blocks
+    image = strong_view(rng, weak, inside, views)
+    return image, cutmix_box(rng, views) if recipe == "cutmix" else nowhere, nowhere
+
+
+class BatchLoader:
+    """Makes the batch of any step; iterating prepares the next ones in threads.
+
+    Args:
+        data: the samples.
+        recipes: strong views that the host wants; None when it uses no unlabeled images.
+        views, run: sizes and seeds.
+        rank, world: this process and how many there are; each draws its own part of the same order.
+    """
+
+    def __init__(
+        self, data: TrainingData, recipes: tuple[str, ...] | None, views: ViewConfig, run: RunConfig,
+        rank: int = 0, world: int = 1,
+    ) -> None:  # fmt: skip
+        self._pool: SamplePool = data.pool
+        self._labeled = Sampler(data.labeled, run.seed, Stream.LABELED)
+        self._unlabeled = Sampler(data.unlabeled, run.seed, Stream.UNLABELED)
+        self._recipes, self._views, self._run = recipes, views, run
+        self._rank, self._world = rank, world
+
+    def batch(self, step: int) -> StepBatch:
+        """The batch of step number `step` as uint8 images on the CPU; see `to_device`."""
+        labeled = [
+            labeled_crop(self._labeled.rng(draw), self._pool.read(self._labeled.item(draw)), self._views)
+            for draw in self._draws(step, self._run.labeled_batch)
+        ]
+        return StepBatch(
+            LabeledBatch(
+                _images([crop.image for crop in labeled]),
+                torch.from_numpy(np.stack([crop.label for crop in labeled])),
+                torch.from_numpy(np.stack([crop.weight for crop in labeled])),
+            ),
+            None if self._recipes is None else self._unlabeled_batch(step, self._recipes),
+        )
+
+    def _unlabeled_batch(self, step: int, recipes: tuple[str, ...]) -> UnlabeledBatch:
+        crops = [
+            unlabeled_crop(
+                self._unlabeled.rng(draw), self._pool.read(self._unlabeled.item(draw)), self._views, recipes
+            )
+            for draw in self._draws(step, self._run.unlabeled_batch)
+        ]
+        mixing = np.random.default_rng([self._run.seed, Stream.MIXING, step, self._rank])
+        return UnlabeledBatch(
+            weak_view=_images([crop.weak for crop in crops]),
+            strong_views=tuple(
+                StrongView(
+                    _images([crop.strong[view][0] for crop in crops]),
+                    torch.from_numpy(np.stack([crop.strong[view][1] for crop in crops])),
+                    torch.from_numpy(np.stack([crop.strong[view][2] for crop in crops])),
+                )
+                for view in range(len(recipes))
+            ),
+            valid=torch.from_numpy(np.stack([crop.valid for crop in crops])),
+            known_label=torch.from_numpy(np.stack([crop.known_label for crop in crops])),
+            partner=torch.from_numpy(draw_partner(mixing, len(crops))),
+        )
+
+    def _draws(self, step: int, batch: int) -> range:
+        first = (step * self._world + self._rank) * batch
+        return range(first, first + batch)
+
+    def batches(self, first: int, end: int) -> Iterator[StepBatch]:
+        """Batches of steps `first` to `end` - 1 in order, prepared ahead by `run.loader_threads` threads."""
+        cv2.setNumThreads(1)  # parallel over batches, not inside one small picture
+        with ThreadPoolExecutor(self._run.loader_threads, thread_name_prefix="loader") as threads:
+            ahead = max(BATCHES_AHEAD, self._run.loader_threads)
+            waiting: list[Future[StepBatch]] = [
+                threads.submit(self.batch, step) for step in range(first, min(first + ahead, end))
+            ]
+            try:
+                for step in range(first, end):
+                    batch = waiting.pop(0).result()
+                    if step + ahead < end:
+                        waiting.append(threads.submit(self.batch, step + ahead))
+                    yield batch
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+
+def _images(crops: list[Image]) -> Tensor:
+    """(N, 3, H, W) uint8 whose memory is (N, H, W, 3): channels last for free."""
+    return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
+
+
+@dataclass(frozen=True)
+class DeviceMover:
+    """Moves a batch to the device as uint8 and normalises there.
+
+    Attributes:
+        mean, std: (3, 1, 1) in 0-255.
+    """
+
+    device: torch.device
+    mean: Tensor
+    std: Tensor
+    memory_format: torch.memory_format
+
+    def __call__(self, batch: StepBatch) -> StepBatch:
+        """The same batch with float images and int64 labels on the device."""
+        x, u = batch.labeled, batch.unlabeled
+        labeled = LabeledBatch(self._image(x.image), self._move(x.label).long(), self._move(x.weight))
+        if u is None:
+            return StepBatch(labeled, None)
+        strong_views = tuple(
+            StrongView(self._image(view.image), self._move(view.box_mask), self._move(view.block_mask))
+            for view in u.strong_views
+        )
+        return StepBatch(
+            labeled,
+            UnlabeledBatch(
+                self._image(u.weak_view),
+                strong_views,
+                self._move(u.valid),
+                self._move(u.known_label).long(),
+                self._move(u.partner),
+            ),
+        )
+
+    def _move(self, plane: Tensor) -> Tensor:
+        if self.device.type == "cuda":
+            plane = plane.pin_memory()
+        return plane.to(self.device, non_blocking=True)
+
+    def _image(self, image_u8: Tensor) -> Tensor:
+        image = (self._move(image_u8).float() - self.mean) / self.std
+        return image.contiguous(memory_format=self.memory_format)
+
+
+def device_mover(
+    device: torch.device, mean: tuple[float, ...], std: tuple[float, ...], memory_format: torch.memory_format
+) -> DeviceMover:
+    """A mover for images whose statistics are given in [0, 1]."""
+    as_plane = [torch.tensor(values, device=device).view(3, 1, 1) * 255 for values in (mean, std)]
+    return DeviceMover(device, as_plane[0], as_plane[1], memory_format)

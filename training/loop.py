@@ -1,0 +1,313 @@
+"""From a configuration to a finished run folder: steps, logging, checkpoints, evaluation, stopping and resuming."""
+
+import logging
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from datasets.progress import Progress, ProgressFile
+from training.checkpoint import CONFIG_NAME, has_checkpoint, save_checkpoint
+from training.config import TrainConfig
+from training.config_json import differing_keys, read_config, write_config
+from training.data import open_held_out, open_training_data
+from training.display import Display
+from training.environment import describe_environment
+from training.evaluate import evaluate_student
+from training.records import ENVIRONMENT_NAME, SUMMARY_NAME, RunRecords, write_json, write_plots
+from training.schedule import lr_factor, set_lr
+from training.session import Session, build_session, restore, start_from
+from training.signals import StopFlag, StopRequestedError
+from training.step import StepBatch, StepLosses
+from training.teacher import update_teacher
+
+logger = logging.getLogger(__name__)
+
+
+class DivergedError(Exception):
+    """The loss or the gradient stopped being a finite number."""
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How this start of a run behaves; nothing here changes its numbers except `init_from`.
+
+    Attributes:
+        run_dir: where everything is written.
+        resume: continue from the checkpoint in `run_dir` if there is one.
+        init_from: run folder whose student is the starting point.
+        progress_file: told how far the run is.
+        quiet: no bar and no progress lines.
+    """
+
+    run_dir: Path
+    resume: bool = False
+    init_from: Path | None = None
+    progress_file: Path | None = None
+    quiet: bool = False
+
+
+def fit(config: TrainConfig, options: FitOptions, stop: StopFlag | None = None) -> dict[str, Any]:
+    """Train to the last step and return what summary.json holds.
+
+    Args:
+        config: complete, except for the class set, which the data gives.
+        options: where and how.
+        stop: set it to end the run after the current step; signals set it too.
+
+    Raises:
+        ValueError: configuration, data and run folder do not fit together.
+        FileNotFoundError: data or run folder missing.
+        StopRequestedError: stopped after a step; the checkpoint is written.
+        DivergedError: loss or gradient not finite; the last good checkpoint is kept.
+    """
+    resuming = check_run_folder(config, options)
+    with stop or StopFlag() as flag, Display(enabled=not options.quiet and _is_first_process()) as display:
+        data = open_training_data(config.data)
+        held_out = open_held_out(config.data, config.evaluation.split)
+        session = build_session(config, data, held_out)
+        if resuming:
+            restore(session, options.run_dir)
+        elif options.init_from is not None:
+            start_from(session, options.init_from)
+        run = Run(session, options, display, flag)
+        run.open_folder()
+        try:
+            run.train()
+            return run.finish()
+        finally:
+            run.close()
+
+
+def check_run_folder(config: TrainConfig, options: FitOptions) -> bool:
+    """Whether to continue from a checkpoint in the run folder.
+
+    Raises:
+        ValueError: the folder holds another run, or this one with another configuration.
+    """
+    if not has_checkpoint(options.run_dir):
+        if options.resume:
+            logger.info("%s holds no checkpoint yet: starting from the first step", options.run_dir)
+        return False
+    if not options.resume:
+        raise ValueError(f"{options.run_dir} already holds a run; continue it with --resume or choose another --run-dir")
+    stored = read_config(options.run_dir / CONFIG_NAME)
+    changed = [key for key in differing_keys(stored, config) if key != "classes"]
+    if changed:
+        raise ValueError(
+            f"--resume: {', '.join(changed)} differ from {options.run_dir / CONFIG_NAME}. "
+            "Leave the flags out, or start a new run with --init-from"
+        )
+    return True
+
+
+def _is_first_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+class Run:
+    """The loop around a session. Only the first process writes; all of them compute."""
+
+    def __init__(self, session: Session, options: FitOptions, display: Display, stop: StopFlag) -> None:
+        self._session, self._options, self._display, self._stop = session, options, display, stop
+        self._is_main = session.accelerator.is_main_process
+        self._progress = ProgressFile(options.progress_file if self._is_main else None)
+        self._records: RunRecords | None = None
+        self._meter = StepMeter()
+        self._last_evaluation: tuple[int, dict[str, Any]] | None = None
+
+    def open_folder(self) -> None:
+        """Write config.json and environment.json and open the logs."""
+        session, folder = self._session, self._options.run_dir
+        if not self._is_main:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        write_config(folder / CONFIG_NAME, session.config)
+        accelerator = session.accelerator
+        write_json(
+            folder / ENVIRONMENT_NAME,
+            describe_environment(
+                session.config.run, accelerator.device, str(accelerator.mixed_precision), accelerator.num_processes
+            ),
+        )
+        self._records = RunRecords(folder, session.finished)
+
+    def close(self) -> None:
+        """Close the logs."""
+        if self._records is not None:
+            self._records.close()
+
+    def train(self) -> None:
+        """All steps that are left.
+
+        Raises:
+            StopRequestedError, DivergedError: see `fit`.
+        """
+        session, run = self._session, self._session.config.run
+        move, started = session.mover(), time.monotonic()
+        for batch in session.loader().batches(session.finished, run.steps):
+            losses, gradient_norm = train_step(session, move(batch))
+            self._meter.add(losses, gradient_norm)
+            is_last = session.finished == run.steps
+            save_now = is_last or session.finished % run.checkpoint_every == 0
+            log_now = is_last or session.finished % run.log_every == 0
+            if save_now or log_now or session.accelerator.device.type == "cpu":
+                self._require_finite()
+            if log_now:
+                self._log(time.monotonic() - started)
+                started = time.monotonic()
+            stopping = self._is_stop_requested()
+            if save_now or stopping:
+                self._require_finite()
+                self._save()
+            if stopping and not is_last:
+                raise StopRequestedError(f"stopped after step {session.finished} of {run.steps}; continue with --resume")
+            every = session.config.evaluation.every_steps
+            if every and session.finished % every == 0 and not is_last:
+                self._evaluate()
+
+    def finish(self) -> dict[str, Any]:
+        """Evaluate the last weights, draw the plots and write summary.json."""
+        session = self._session
+        final = self._evaluate()
+        summary = {
+            "steps": session.finished,
+            "data_sha256": session.data.sha256,
+            "labeled_images": len(session.data.labeled),
+            "unlabeled_images": len(session.data.unlabeled) if session.host.uses_unlabeled else 0,
+            "evaluated_split": None if session.held_out is None else session.held_out.split,
+            "final": final,
+        }
+        if self._is_main:
+            write_plots(self._options.run_dir)
+            write_json(self._options.run_dir / SUMMARY_NAME, summary)
+            self._progress.write(Progress(1, 1, "training finished", _numbers(final)))
+        session.accelerator.wait_for_everyone()
+        return summary
+
+    def _is_stop_requested(self) -> bool:
+        """The same answer in every process: one that waits for another's gradients would wait forever."""
+        accelerator = self._session.accelerator
+        if accelerator.num_processes == 1:
+            return self._stop.is_set
+        if self._stop.is_set:
+            accelerator.set_trigger()
+        return bool(accelerator.check_trigger())
+
+    def _require_finite(self) -> None:
+        accelerator = self._session.accelerator
+        sick = self._meter.sick_steps(accelerator.device)
+        if accelerator.num_processes > 1:
+            sick = accelerator.reduce(sick, reduction="sum")
+        if sick.item() == 0:
+            return
+        kept = "the checkpoint before is kept" if has_checkpoint(self._options.run_dir) else "no checkpoint was written yet"
+        raise DivergedError(
+            f"the loss or the gradient is not a finite number at or before step {self._session.finished}; {kept}. "
+            "Lower optimizer.lr, set optimizer.clip_norm, or use run.precision=no"
+        )
+
+    def _log(self, seconds: float) -> None:
+        session = self._session
+        values = self._meter.take()
+        values["lr"] = session.optimizer.param_groups[0]["lr"]
+        values["seconds"] = seconds
+        if not self._is_main:
+            return
+        assert self._records is not None
+        self._records.add("train", session.finished, values)
+        shown = {name: value for name, value in values.items() if name in ("loss", "coverage")}
+        steps = session.config.run.steps
+        self._display.show("training", session.finished, steps, shown)
+        self._progress.write(Progress(session.finished, steps + 1, "training", shown))
+
+    def _save(self) -> None:
+        if self._is_main:
+            save_checkpoint(self._options.run_dir, self._session.checkpoint())
+        self._session.accelerator.wait_for_everyone()
+
+    def _evaluate(self) -> dict[str, Any]:
+        """Metrics of the current weights on the held-out images; empty without such images or in other processes."""
+        session = self._session
+        if session.held_out is None:
+            return {}
+        result: dict[str, Any] = {}
+        if self._is_main:
+            result = evaluate_student(
+                session.bare_student, session.held_out.dataset, session.inference(), session.selection, self._on_image
+            )
+            assert self._records is not None
+            self._records.add("evaluation", session.finished, _numbers(result))
+        session.accelerator.wait_for_everyone()
+        session.student.train()
+        return result
+
+    def _on_image(self, done: int, total: int) -> None:
+        self._display.show("evaluating", done, total, {})
+        if self._stop.is_set and self._session.accelerator.num_processes == 1:
+            raise StopRequestedError("stopped while evaluating; continue with --resume")
+
+
+def train_step(session: Session, batch: StepBatch) -> tuple[StepLosses, Tensor]:
+    """One optimizer step; returns its losses and the gradient's norm before clipping (0-dim tensors)."""
+    config = session.config.optimizer
+    steps = session.config.run.steps
+    torch.manual_seed(session.step_seed())
+    set_lr(session.optimizer.optimizer, lr_factor(session.finished, steps, config.poly_power, config.warmup_steps))
+    losses = session.host.losses(session.context(), batch)
+    session.optimizer.zero_grad(set_to_none=True)
+    session.accelerator.backward(losses.total)
+    limit = config.clip_norm if config.clip_norm > 0 else math.inf
+    gradient_norm = session.accelerator.clip_grad_norm_(session.student.parameters(), limit)
+    session.optimizer.step()
+    if session.teacher is not None and session.host.ema_decay is not None:
+        update_teacher(session.teacher, session.bare_student, session.finished, session.host.ema_decay)
+    session.finished += 1
+    assert gradient_norm is not None
+    return losses, gradient_norm
+
+
+class StepMeter:
+    """Sums of the steps since the last log line, kept on the device so that no step waits for them."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+        self._sick: Tensor | None = None
+
+    def add(self, losses: StepLosses, gradient_norm: Tensor) -> None:
+        """Add one step."""
+        values = {"loss": losses.total, **losses.parts, "gradient_norm": gradient_norm}
+        optional = {"coverage": losses.coverage, "mean_weight": losses.mean_weight}
+        values.update({name: value for name, value in optional.items() if value is not None})
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0) + value.detach().float()
+        self._count += 1
+        sick = ~(torch.isfinite(losses.total.detach()) & torch.isfinite(gradient_norm))
+        self._sick = sick.long() if self._sick is None else self._sick + sick
+
+    def sick_steps(self, device: torch.device) -> Tensor:
+        """How many steps had a loss or gradient that is not finite, as a 0-dim int64 tensor."""
+        return torch.zeros((), dtype=torch.int64, device=device) if self._sick is None else self._sick
+
+    def take(self) -> dict[str, float]:
+        """Means since the last call."""
+        means = {name: float(total) / self._count for name, total in self._sums.items()}
+        self._sums, self._count = {}, 0
+        return means
+
+
+def _numbers(result: dict[str, Any]) -> dict[str, float]:
+    """The single numbers of an evaluation, flat."""
+    flat: dict[str, float] = {}
+    for name, value in result.items():
+        if isinstance(value, dict):
+            flat.update({f"{name}/{key}": number for key, number in _numbers(value).items()})
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            flat[name] = float(value)
+    return flat

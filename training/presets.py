@@ -1,0 +1,105 @@
+"""Ready-made configurations. Each is a function; `python -m training fit --preset NAME` calls it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from training.config import (
+    DataConfig,
+    EvaluationConfig,
+    HostConfig,
+    LossConfig,
+    ModelConfig,
+    OptimizerConfig,
+    RunConfig,
+    SelectionConfig,
+    TrainConfig,
+    ViewConfig,
+)
+
+
+def debug() -> TrainConfig:
+    """Ends within a minute on a CPU, on generated scenes; shows that everything runs, not what it is worth."""
+    return TrainConfig(
+        data=DataConfig(format="scenes"),
+        views=ViewConfig(crop_hw=(64, 64), scale_range=(0.75, 1.5)),
+        host=HostConfig(name="csl"),
+        optimizer=OptimizerConfig(name="adamw", lr=1e-3, weight_decay=0.01),
+        run=RunConfig(steps=30, labeled_batch=4, unlabeled_batch=4, log_every=5, checkpoint_every=10),
+    )
+
+
+def demo() -> TrainConfig:
+    """About a minute on two CPU cores, on generated scenes of 128 x 160 pixels: the round trip of `make demo`."""
+    return replace(
+        debug(),
+        views=ViewConfig(crop_hw=(96, 128), scale_range=(0.75, 1.5)),
+        run=RunConfig(steps=120, labeled_batch=4, unlabeled_batch=4, checkpoint_every=40),
+    )
+
+
+def camvid_cpu() -> TrainConfig:
+    """CamVid from scratch on two CPU cores, about ten minutes with 46 labels."""
+    return TrainConfig(
+        data=DataConfig(format="camvid", labeled_split="1_8"),
+        views=ViewConfig(crop_hw=(192, 256), scale_range=(0.75, 1.5)),
+        host=HostConfig(name="csl"),
+        optimizer=OptimizerConfig(name="adamw", lr=1e-3, weight_decay=0.01, warmup_steps=20),
+        run=RunConfig(steps=400, labeled_batch=8, unlabeled_batch=4, checkpoint_every=50),
+    )
+
+
+def camvid_gpu() -> TrainConfig:
+    """CamVid on one GPU: DeepLabV3+ with ResNet-50, UniMatch's views, half an hour."""
+    return TrainConfig(
+        data=DataConfig(format="camvid", labeled_split="1_8"),
+        model=ModelConfig(backbone="deeplabv3plus_resnet50"),
+        views=ViewConfig(crop_hw=(320, 320)),
+        host=HostConfig(name="csl"),
+        selection=SelectionConfig(name="csl"),
+        loss=LossConfig(),
+        optimizer=OptimizerConfig(name="sgd", lr=0.005, head_lr_factor=10.0),
+        run=RunConfig(steps=8000, labeled_batch=8, unlabeled_batch=8, loader_threads=8, log_every=50, checkpoint_every=500),
+        evaluation=EvaluationConfig(every_steps=2000),
+    )
+
+
+def _short_round(config: TrainConfig, steps: int) -> TrainConfig:
+    """A round that starts from the one before (--init-from) and trains on a workspace's manifest."""
+    return replace(
+        config,
+        data=DataConfig(format="manifest", labeled_as_unlabeled=True),  # people may have labeled every pixel by then
+        optimizer=replace(config.optimizer, lr=config.optimizer.lr / 2),  # fine-tuning; ours
+        run=replace(config.run, steps=steps),
+    )
+
+
+def demo_retrain() -> TrainConfig:
+    """The demo's next round: half as long, from the weights of the one before."""
+    return _short_round(demo(), steps=60)
+
+
+def camvid_cpu_retrain() -> TrainConfig:
+    """The next round of camvid_cpu."""
+    return _short_round(camvid_cpu(), steps=200)
+
+
+def camvid_gpu_retrain() -> TrainConfig:
+    """The next round of camvid_gpu."""
+    return _short_round(camvid_gpu(), steps=3000)
+
+
+PRESETS: dict[str, Callable[[], TrainConfig]] = {
+    preset.__name__: preset
+    for preset in (debug, demo, camvid_cpu, camvid_gpu, demo_retrain, camvid_cpu_retrain, camvid_gpu_retrain)
+}
+
+
+def build_preset(name: str) -> TrainConfig:
+    """The configuration of a preset, with its name written in.
+
+    Raises:
+        ValueError: unknown preset; lists the known ones.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"unknown preset {name!r}; choose one of {', '.join(PRESETS)}")
+    return replace(PRESETS[name](), preset=name)

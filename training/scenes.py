@@ -1,0 +1,16 @@
+"""Generated scenes for presets that need no data set of their own."""
+
+import logging
+from pathlib import Path
+
+from datasets.formats.scenes import write_scenes
+
+logger = logging.getLogger(__name__)
+
+
+def ensure_scenes(root: Path, seed: int) -> Path:
+    """The folder with generated scenes, made now unless a run before made it; it appears only when it is complete."""
+    if not root.exists():
+        logger.info("generating scenes in %s", root)
+        write_scenes(root, seed=seed)
+    return root

@@ -1,0 +1,220 @@
+"""Everything a run consists of once its configuration has met its data: built, checked and restored here."""
+
+import dataclasses
+import functools
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
+from torch import Tensor, nn
+
+from reliability.lookup import build_method
+from reliability.selection import SelectionMethod
+from training.checkpoint import Checkpoint, load_checkpoint, load_optimizer, load_tensors, optimizer_tensors
+from training.checkpoint import load_student as load_finished_student
+from training.config import TrainConfig
+from training.data import HeldOut, TrainingData
+from training.environment import resolve_device, resolve_memory_format, resolve_precision
+from training.evaluate import Inference
+from training.loader import BatchLoader, DeviceMover, Stream, device_mover
+from training.lookup import build_host
+from training.losses import HardMining, supervised_loss
+from training.models import Student, build_student, make_teacher
+from training.schedule import build_optimizer
+from training.step import Host, StepContext, check_selection_is_served
+
+logger = logging.getLogger(__name__)
+
+LONGEST_EVALUATION = timedelta(hours=4)
+"""How long the other processes wait while the first one evaluates."""
+
+
+@dataclass
+class Session:
+    """One process's part of a run.
+
+    Attributes:
+        config: with the class set filled in.
+        data: what is trained on.
+        held_out: what is measured on, or None.
+        host: the step.
+        accelerator: devices and precision.
+        student: possibly wrapped for several devices; `bare_student` is the module inside.
+        teacher: moving average, or None.
+        optimizer: as accelerate wrapped it.
+        selection: which pseudo-labels count.
+        finished: optimizer steps done.
+    """
+
+    config: TrainConfig
+    data: TrainingData
+    held_out: HeldOut | None
+    host: Host
+    accelerator: Accelerator
+    student: nn.Module
+    bare_student: Student
+    teacher: Student | None
+    optimizer: Any
+    selection: SelectionMethod
+    memory_format: torch.memory_format
+    finished: int = 0
+
+    def loader(self) -> BatchLoader:
+        """Batches for this process."""
+        recipes = self.host.strong_recipes if self.host.uses_unlabeled else None
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        return BatchLoader(self.data, recipes, self.config.views, self.config.run, rank, world)
+
+    def mover(self) -> DeviceMover:
+        """To this process's device."""
+        return device_mover(self.accelerator.device, self.config.mean, self.config.std, self.memory_format)
+
+    def inference(self) -> Inference:
+        """As the configuration wants evaluation done."""
+        return inference_for(self.config, self.accelerator.device, self.memory_format)
+
+    def context(self) -> StepContext:
+        """What the next step computes with."""
+        loss = self.config.loss
+        mining = HardMining(loss.ohem_threshold, loss.ohem_min_kept) if loss.ohem else None
+        return StepContext(
+            student=self.student,
+            teacher=None if self.teacher is None else self._teach,
+            selection=self.selection,
+            supervised_loss=functools.partial(supervised_loss, hard_mining=mining),
+            progress=self.finished / self.config.run.steps,
+        )
+
+    def _teach(self, image: Tensor) -> Tensor:
+        assert self.teacher is not None
+        with self.accelerator.autocast():
+            logits: Tensor = self.teacher(image)
+        return logits
+
+    def step_seed(self) -> int:
+        """Seed of dropout in the next step of this process."""
+        entropy = [self.config.run.seed, Stream.STEP, self.finished, self.accelerator.process_index]
+        return int(np.random.SeedSequence(entropy).generate_state(1)[0])
+
+    def checkpoint(self) -> Checkpoint:
+        """The state after the last finished step."""
+        groups = {
+            "student": dict(self.bare_student.state_dict()),
+            "optimizer": optimizer_tensors(self.optimizer.optimizer),
+            "selection": dict(self.selection.state_dict()),
+        }
+        if self.teacher is not None:
+            groups["teacher"] = dict(self.teacher.state_dict())
+        values: dict[str, Any] = {"data_sha256": self.data.sha256}
+        if self.accelerator.scaler is not None:
+            values["scaler"] = self.accelerator.scaler.state_dict()
+        return Checkpoint(self.finished, groups, values)
+
+
+def build_session(config: TrainConfig, data: TrainingData, held_out: HeldOut | None) -> Session:
+    """Build host, method, student, teacher and optimizer with fresh weights.
+
+    Raises:
+        ValueError: host, method, device and data do not fit together; says which key to change.
+    """
+    config = dataclasses.replace(config, classes=data.class_set.to_json())
+    host = build_host(config.host.name, **config.host.options)
+    selection = build_method(config.selection.name, **config.selection.options)
+    check_selection_is_served(config.selection.name, selection)
+    check_streams(config, host, data)
+    device = resolve_device(config.run.device)
+    precision = resolve_precision(config.run.precision, device)
+    memory_format = resolve_memory_format(config.run.channels_last, device, precision)
+    accelerator = Accelerator(
+        mixed_precision=precision,
+        cpu=device.type == "cpu",
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(broadcast_buffers=False),  # several forward passes per step
+            InitProcessGroupKwargs(timeout=LONGEST_EVALUATION),
+        ],
+    )
+    torch.manual_seed(config.run.seed)
+    bare_student = build_student(config.model, len(data.class_set)).to(memory_format=memory_format)
+    teacher = make_teacher(bare_student).to(accelerator.device) if host.ema_decay is not None else None
+    optimizer = build_optimizer(bare_student, config.optimizer)
+    student, wrapped_optimizer = accelerator.prepare(bare_student, optimizer)
+    return Session(
+        config=config, data=data, held_out=held_out, host=host, accelerator=accelerator, student=student.train(),
+        bare_student=bare_student, teacher=teacher, optimizer=wrapped_optimizer,
+        selection=selection.to(accelerator.device), memory_format=memory_format,
+    )  # fmt: skip
+
+
+def check_streams(config: TrainConfig, host: Host, data: TrainingData) -> None:
+    """Refuse a host that has nothing to learn from.
+
+    Raises:
+        ValueError: the host wants unlabeled images and there are none.
+    """
+    if host.uses_unlabeled and not data.unlabeled:
+        raise ValueError(
+            f"host.name: {config.host.name!r} needs unlabeled images, but people labeled every pixel of all "
+            f"{len(data.labeled)} images. Name a labeled split (--labeled-split), set data.labeled_as_unlabeled=true, "
+            "or use host.name=supervised"
+        )
+
+
+def restore(session: Session, run_dir: Path) -> None:
+    """Continue from the checkpoint of `run_dir`.
+
+    Raises:
+        ValueError: the checkpoint is damaged or was made with other data or another model.
+    """
+    checkpoint = load_checkpoint(run_dir)
+    if checkpoint.values.get("data_sha256") != session.data.sha256:
+        raise ValueError(
+            f"{run_dir}: the training data changed since its checkpoint, so --resume would not continue the same run. "
+            "Restore the data, or start a new run with --init-from"
+        )
+    load_tensors(session.bare_student, checkpoint.tensors["student"], run_dir)
+    load_tensors(session.selection, checkpoint.tensors["selection"], run_dir)
+    if session.teacher is not None:
+        load_tensors(session.teacher, checkpoint.tensors["teacher"], run_dir)
+    load_optimizer(session.optimizer.optimizer, checkpoint.tensors["optimizer"])
+    if session.accelerator.scaler is not None:
+        session.accelerator.scaler.load_state_dict(checkpoint.values["scaler"])
+    session.finished = checkpoint.step
+    logger.info("resuming after step %d", session.finished)
+
+
+def start_from(session: Session, source: Path) -> None:
+    """Begin with the weights of another run's student.
+
+    Raises:
+        FileNotFoundError: `source` is no run folder.
+        ValueError: another backbone or other classes; says which.
+    """
+    student, before = load_finished_student(source)
+    now = session.config
+    if before.model.backbone != now.model.backbone:
+        raise ValueError(
+            f"--init-from {source}: it trained {before.model.backbone!r}, this run is configured for "
+            f"{now.model.backbone!r}; use --set model.backbone={before.model.backbone}"
+        )
+    if before.class_set.names != now.class_set.names:
+        raise ValueError(
+            f"--init-from {source}: its classes are {', '.join(before.class_set.names)}, the data's are "
+            f"{', '.join(now.class_set.names)}. Weights of other classes cannot be reused; train without --init-from"
+        )
+    load_tensors(session.bare_student, student.state_dict(), source)
+    if session.teacher is not None:
+        load_tensors(session.teacher, student.state_dict(), source)
+
+
+def inference_for(config: TrainConfig, device: torch.device, memory_format: torch.memory_format) -> Inference:
+    """How images are predicted under a configuration."""
+    window_hw = config.views.crop_hw if config.evaluation.window == "sliding" else None
+    return Inference(device, config.mean, config.std, window_hw, memory_format)
+
+

@@ -1,0 +1,178 @@
+"""Weak and strong views, CutMix boxes and block masks, on the CPU with OpenCV.
+
+Image, label, weight and valid of one crop always go through the same geometry.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from datasets.labels import IGNORE_INDEX, LabelArray
+from reliability.methods.csl import trusted_block_mask
+from training.config import ViewConfig
+
+Image = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+Plane = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """One random resize, crop and flip.
+
+    Attributes:
+        matrix: (2, 3) float64, pixel of the crop (x, y, 1) -> pixel of the source image.
+        size_hw: of the crop.
+    """
+
+    matrix: NDArray[np.float64]
+    size_hw: tuple[int, int]
+
+    def of_image(self, image: Image) -> Image:
+        """(h, w, 3) uint8, bilinear; outside the source is black."""
+        return np.asarray(self._warp(image, cv2.INTER_LINEAR, 0), np.uint8)
+
+    def of_label(self, label: LabelArray) -> LabelArray:
+        """(h, w) uint8, nearest; outside the source is IGNORE_INDEX."""
+        return np.asarray(self._warp(label, cv2.INTER_NEAREST, IGNORE_INDEX), np.uint8)
+
+    def of_weight(self, weight: Plane) -> Plane:
+        """(h, w) float32, nearest; outside the source is 0."""
+        return np.asarray(self._warp(weight, cv2.INTER_NEAREST, 0), np.float32)
+
+    def of_mask(self, mask: Mask) -> Mask:
+        """(h, w) bool, nearest; outside the source is False."""
+        return np.asarray(self._warp(mask.astype(np.uint8), cv2.INTER_NEAREST, 0), np.uint8).astype(bool)
+
+    def _warp(self, plane: Image | Plane, interpolation: int, border: int) -> NDArray[Any]:
+        height, width = self.size_hw
+        return cv2.warpAffine(
+            plane, self.matrix, (width, height), flags=interpolation | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_CONSTANT, borderValue=(border, border, border),
+        )  # fmt: skip
+
+
+def draw_geometry(rng: np.random.Generator, source_hw: tuple[int, int], views: ViewConfig) -> Geometry:
+    """Resize by a uniform factor, crop at a uniform place, flip with `views.flip_probability`.
+
+    An image smaller than the crop after resizing lies in the crop's upper left corner; the rest is padding.
+
+    Source: UniMatch, released transforms (resize by the long side, pad right and below, random crop, flip).
+    """
+    height, width = views.crop_hw
+    scale = rng.uniform(*views.scale_range)
+    scaled_hw = tuple(max(1, round(side * scale)) for side in source_hw)
+    top = int(rng.integers(0, max(0, scaled_hw[0] - height) + 1))
+    left = int(rng.integers(0, max(0, scaled_hw[1] - width) + 1))
+    step_y, step_x = source_hw[0] / scaled_hw[0], source_hw[1] / scaled_hw[1]
+    offset_y, offset_x = (top + 0.5) * step_y - 0.5, (left + 0.5) * step_x - 0.5  # pixel centres
+    if rng.random() < views.flip_probability:
+        offset_x, step_x = offset_x + (width - 1) * step_x, -step_x
+    matrix = np.array([[step_x, 0.0, offset_x], [0.0, step_y, offset_y]])
+    return Geometry(matrix, (height, width))
+
+
+def strong_view(rng: np.random.Generator, weak: Image, valid: Mask, views: ViewConfig) -> Image:
+    """Colour jitter, gray, blur; padding stays black. Source: UniMatch, released code."""
+    image = _jittered(rng, weak, views.jitter_probability, views.jitter)
+    if rng.random() < views.gray_probability:
+        image = np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
+    return _black_outside(_blurred(rng, image, views), valid)
+
+
+def masked_view(rng: np.random.Generator, weak: Image, valid: Mask, views: ViewConfig) -> tuple[Image, Mask]:
+    """One of two with equal chance: mild jitter and blur with a block mask, or the strong recipe without one.
+
+    Returns:
+        The view and its (h, w) block mask, True where a trusted pixel is hidden.
+
+    Source: CSL, released code.
+    """
+    if rng.random() < 0.5:
+        return strong_view(rng, weak, valid, views), np.zeros(weak.shape[:2], bool)
+    image = _blurred(rng, _jittered(rng, weak, views.jitter_probability, views.mild_jitter), views)
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    blocks = trusted_block_mask(views.crop_hw, views.block_px, views.block_cover, generator)
+    return _black_outside(image, valid), np.asarray(blocks.numpy(), bool)
+
+
+def cutmix_box(rng: np.random.Generator, views: ViewConfig) -> Mask:
+    """(h, w) bool, True inside one box, or nowhere with chance 1 - `views.cutmix_probability`.
+
+    Area share and height/width are drawn uniformly as in UniMatch's released code. A box that is longer than the crop
+    is cut to it, and its place is drawn among those that fit, where the released code draws again until one fits.
+    """
+    height, width = views.crop_hw
+    box_mask = np.zeros((height, width), bool)
+    if rng.random() >= views.cutmix_probability:
+        return box_mask
+    area = rng.uniform(*views.cutmix_area) * height * width
+    aspect = rng.uniform(*views.cutmix_aspect)
+    box_height = int(np.clip(round(np.sqrt(area * aspect)), 1, height))
+    box_width = int(np.clip(round(np.sqrt(area / aspect)), 1, width))
+    top = int(rng.integers(0, height - box_height + 1))
+    left = int(rng.integers(0, width - box_width + 1))
+    box_mask[top : top + box_height, left : left + box_width] = True
+    return box_mask
+
+
+def draw_partner(rng: np.random.Generator, count: int) -> NDArray[np.int64]:
+    """Whose pixels each image gets: a random cycle through the batch, so never its own."""
+    order = rng.permutation(count)
+    partner = np.empty(count, np.int64)
+    partner[order] = np.roll(order, 1)
+    return partner
+
+
+def _black_outside(image: Image, valid: Mask) -> Image:
+    if valid.all():
+        return image
+    return np.where(valid[..., None], image, np.uint8(0))
+
+
+def _blurred(rng: np.random.Generator, image: Image, views: ViewConfig) -> Image:
+    if rng.random() >= views.blur_probability:
+        return image
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(*views.blur_sigma)), np.uint8)
+
+
+def _jittered(
+    rng: np.random.Generator, image: Image, probability: float, strength: tuple[float, float, float, float]
+) -> Image:
+    """Brightness, contrast, saturation and hue in random order, as torchvision's ColorJitter defines them."""
+    if rng.random() >= probability:
+        return image
+    brightness, contrast, saturation, hue = strength
+    factors = [rng.uniform(1 - limit, 1 + limit) for limit in (brightness, contrast, saturation)]
+    turn = rng.uniform(-hue, hue)
+    for operation in rng.permutation(4):
+        if operation == 3:
+            image = _hue_turned(image, turn)
+        else:
+            image = _scaled(image, factors[operation], ("brightness", "contrast", "saturation")[operation])
+    return image
+
+
+def _scaled(image: Image, factor: float, what: str) -> Image:
+    """factor * image + (1 - factor) * reference, the reference being black, the mean gray or the gray image."""
+    if what == "brightness":
+        return np.asarray(cv2.convertScaleAbs(image, alpha=factor), np.uint8)
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    if what == "contrast":
+        levels = np.arange(256) * factor + (1 - factor) * float(gray.mean())
+        return np.asarray(cv2.LUT(image, np.clip(levels, 0, 255).round().astype(np.uint8)), np.uint8)
+    return np.asarray(cv2.addWeighted(image, factor, cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB), 1 - factor, 0), np.uint8)
+
+
+def _hue_turned(image: Image, turn: float) -> Image:
+    """Hue moved by `turn` of a full circle; OpenCV's 8-bit full-range hue has 256 steps."""
+    shift = round(turn * 256)
+    if shift == 0:
+        return image
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
+    hsv[..., 0] += np.uint8(shift % 256)
+    return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL), np.uint8)
