@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain.states import DecisionKind
+from app.domain.states import DecisionKind, RegionState
 from datasets.labels import IGNORE_INDEX, MAX_CLASSES, LabelArray, Provenance
 
 UNTOUCHED = MAX_CLASSES
@@ -57,7 +57,8 @@ class Delta:
     @property
     def touched_mask(self) -> NDArray[np.bool_]:
         """(h, w), True where the decision sets a pixel."""
-        return self.values != UNTOUCHED
+        touched: NDArray[np.bool_] = self.values != UNTOUCHED
+        return touched
 
     def check(self, size_hw: tuple[int, int], num_classes: int) -> None:
         """Refuse a delta that leaves its image or holds an id that is neither a class nor void.
@@ -130,6 +131,12 @@ def decode_delta(content: bytes, size_hw: tuple[int, int]) -> Delta:
         )
     values = np.frombuffer(inflate_exactly(content[_HEADER.size :], width * height), np.uint8)
     return Delta(x0, y0, values.reshape(height, width))
+
+
+def stored_bbox(content: bytes) -> tuple[int, int, int, int]:
+    """Box x0, y0, x1, y1 of a stored delta, without inflating it."""
+    _, x0, y0, width, height = _HEADER.unpack_from(content)
+    return x0, y0, x0 + width, y0 + height
 
 
 def inflate_exactly(content: bytes, expected: int) -> bytes:
@@ -244,3 +251,16 @@ def redo_target(newest_first: Iterable[Operation]) -> Operation | None:
             return operation
         undone.add(operation.undoes)
     return None
+
+
+PENDING_STATES = (RegionState.OPEN, RegionState.SKIPPED, RegionState.SECOND_REVIEW)
+"""Regions that still wait for somebody."""
+
+
+def region_state_after(kind: DecisionKind, closes_region: bool) -> RegionState | None:
+    """State of a region after a decision about it, or None where the decision leaves it as it was."""
+    if kind is DecisionKind.SKIP:
+        return RegionState.SKIPPED
+    if kind is DecisionKind.DONT_KNOW:
+        return RegionState.SECOND_REVIEW
+    return RegionState.DECIDED if closes_region else None

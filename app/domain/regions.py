@@ -1,4 +1,4 @@
-"""From a reliability map to regions that a person can decide with one key. Every unreliable pixel ends up in one place."""
+"""From a reliability map to regions that a person can decide with one key; each unreliable pixel is in one place."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -138,8 +138,7 @@ def build_regions(prediction: RegionInput, rules: RegionRules) -> RegionPartitio
     band = unreliable & boundary_band(prediction.label, rules.band_px)
     core = _opened(unreliable, rules.opening_px) & ~band
     # Both sides of a class edge are in the band, so a component of the core has one class.
-    _, components = cv2.connectedComponents(core.view(np.uint8), connectivity=4, ltype=cv2.CV_32S)
-    pieces = _split_large(components, prediction.image, rules)
+    pieces = _split_large(_components(core), prediction.image, rules)
     areas = np.bincount(pieces.reshape(-1))
     areas[0] = 0
     numbers = _number_regions(areas, rules.min_area(num_pixels))
@@ -168,8 +167,14 @@ def _opened(unreliable: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
     return cv2.morphologyEx(unreliable.view(np.uint8), cv2.MORPH_OPEN, kernel).view(np.bool_)
 
 
+def _components(core: NDArray[np.bool_]) -> RegionMap:
+    """4-connected components of a mask, numbered from 1; 0 outside."""
+    found: RegionMap = cv2.connectedComponents(core.view(np.uint8), connectivity=4, ltype=cv2.CV_32S)[1]  # type: ignore[assignment]
+    return found
+
+
 def _number_regions(areas: NDArray[np.int64], min_area: int) -> NDArray[np.int32]:
-    """Region number of each piece, 0 for pieces that are too small; in the pieces' order, largest kept beyond the cap."""
+    """Region number of each piece, in the pieces' order; 0 for those too small, and for the smallest beyond the cap."""
     kept = np.flatnonzero(areas >= min_area)
     if kept.size > MAX_REGIONS:
         kept = np.sort(kept[np.argsort(-areas[kept], kind="stable")[:MAX_REGIONS]])
@@ -206,17 +211,16 @@ def _superpixels(image: NDArray[np.uint8], area: int, compactness: float) -> Reg
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
     num_segments = max(1, round(height * width / area))
     found = slic(small, n_segments=num_segments, compactness=compactness, start_label=1, channel_axis=-1)
-    return cv2.resize(found.astype(np.int32), (width, height), interpolation=cv2.INTER_NEAREST)
+    superpixels: RegionMap = cv2.resize(found.astype(np.int32), (width, height), interpolation=cv2.INTER_NEAREST)
+    return superpixels
 
 
 def _components_of(selected_mask: NDArray[np.bool_], first: RegionMap, second: RegionMap) -> RegionMap:
     """4-connected components of equal (first, second) inside a mask, numbered from 1; 0 outside."""
-    keys = first.astype(np.int64) * (int(second.max()) + 1) + second
-    # Numbers only need to differ between neighbours, and label_components wants few bits.
-    _, compact = np.unique(keys[selected_mask], return_inverse=True)
-    values = np.zeros(first.shape, np.int32)
-    values[selected_mask] = compact.reshape(-1) + 1
-    return label_components(values, background=0, connectivity=1).astype(np.int32)
+    keys = first.astype(np.int64) * (int(second.max()) + 1) + second + 1
+    values = np.where(selected_mask, keys, 0)
+    found: RegionMap = label_components(values, background=0, connectivity=1).astype(np.int32)  # type: ignore[no-untyped-call]
+    return found
 
 
 def _join_small(pieces: RegionMap, components: RegionMap, min_area: int, max_area: int) -> RegionMap:
@@ -247,11 +251,9 @@ def _borders(pieces: RegionMap, components: RegionMap) -> tuple[NDArray[np.int64
     """Pairs (n, 2) of touching pieces of one component, and the length of their common borders in pixels."""
     factor = int(pieces.max()) + 1
     keys = []
-    for axis in (0, 1):
-        size = pieces.shape[axis]
-        one, other = (np.take(pieces, range(start, size - 1 + start), axis) for start in (0, 1))
-        same = np.take(components, range(size - 1), axis) == np.take(components, range(1, size), axis)
-        touching = (one != other) & (one > 0) & (other > 0) & same
+    for this, next_ in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
+        one, other = pieces[this], pieces[next_]
+        touching = (one != other) & (one > 0) & (other > 0) & (components[this] == components[next_])
         low, high = np.minimum(one[touching], other[touching]), np.maximum(one[touching], other[touching])
         keys.append(low.astype(np.int64) * factor + high)
     found, border = np.unique(np.concatenate(keys), return_counts=True)
@@ -289,7 +291,7 @@ def _sums(
     numbers: NDArray[np.int32], plane: NDArray[np.float32], flat: NDArray[np.intp], count: int
 ) -> NDArray[np.float64]:
     """Sum of a plane over each region, in float64."""
-    return np.bincount(numbers, weights=plane.reshape(-1)[flat], minlength=count + 1)
+    return np.bincount(numbers, weights=plane.reshape(-1)[flat], minlength=count + 1).astype(np.float64)
 
 
 def _boxes(region_map: RegionMap, flat: NDArray[np.intp], numbers: NDArray[np.int32], count: int) -> NDArray[np.int64]:

@@ -1,6 +1,6 @@
 """What goes into the review service, what comes out, and the ways in which it refuses."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -44,13 +44,13 @@ class ActionStats(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    clicks: int = Field(0, ge=0, le=1_000_000)
-    keys: int = Field(0, ge=0, le=1_000_000)
-    strokes: int = Field(0, ge=0, le=1_000_000)
-    undos: int = Field(0, ge=0, le=1_000_000)
-    active_ms: int = Field(0, ge=0, le=86_400_000)
+    clicks: int = Field(default=0, ge=0, le=1_000_000)
+    keys: int = Field(default=0, ge=0, le=1_000_000)
+    strokes: int = Field(default=0, ge=0, le=1_000_000)
+    undos: int = Field(default=0, ge=0, le=1_000_000)
+    active_ms: int = Field(default=0, ge=0, le=86_400_000)
     """Milliseconds of work; pauses over 15 s do not count."""
-    propagated_pixels: int = Field(0, ge=0)
+    propagated_pixels: int = Field(default=0, ge=0)
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class DecisionRequest:
     delta: Delta | None = None
     lock_override: bool = False
     closes_region: bool = False
-    stats: ActionStats = field(default_factory=ActionStats)
+    stats: ActionStats = ActionStats()
 
 
 @dataclass(frozen=True)

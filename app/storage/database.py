@@ -13,6 +13,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.config import Workspace
 from app.storage.errors import NoWorkspaceError, explain
+from app.storage.planes import PlaneCache
 from app.storage.schema import bring_up_to_date
 
 BUSY_TIMEOUT_MS = 10_000
@@ -20,10 +21,16 @@ BUSY_TIMEOUT_MS = 10_000
 
 
 class Store:
-    """The open database of one workspace. Safe to share between threads; open one per process (never fork it)."""
+    """The open database of one workspace. Safe to share between threads; open one per process (never fork it).
+
+    Attributes:
+        workspace: where its files are.
+        planes: recently read maps of proposals.
+    """
 
     def __init__(self, workspace: Workspace, engine: Engine) -> None:
         self.workspace = workspace
+        self.planes = PlaneCache()
         self._engine = engine
         self._writers = sessionmaker(engine.execution_options(begin="BEGIN IMMEDIATE"), expire_on_commit=False)
         self._readers = sessionmaker(engine, expire_on_commit=False)

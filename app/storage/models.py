@@ -190,6 +190,7 @@ class Decision(Base):
     __table_args__ = (
         Index("ix_decision_image", "image_id", "id"),
         Index("ix_decision_user", "user", "id"),
+        Index("ix_decision_region", "region_id", "id"),
         {"sqlite_autoincrement": True},
     )
 

@@ -27,7 +27,7 @@ class ReviewSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     region_rules: RegionRules = Field(default_factory=RegionRules)
-    enough_share: float = Field(0.001, ge=0, le=1)
+    enough_share: float = Field(default=0.001, ge=0, le=1)
     method: str | None = None
     threshold: float | None = None
 

@@ -223,6 +223,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_decision_image", "decision", ["image_id", "id"], unique=False)
+    op.create_index("ix_decision_region", "decision", ["region_id", "id"], unique=False)
     op.create_index("ix_decision_user", "decision", ["user", "id"], unique=False)
 
     for name, event, condition in (

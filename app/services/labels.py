@@ -1,0 +1,99 @@
+"""The label of an image as it is now, and the frozen labels that a training round learns from."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.domain.decisions import LabelState, base_provenance, replay
+from app.domain.provenance import frozen_label, frozen_weight, without_pseudo_labels
+from app.domain.states import ImageRole
+from app.storage.database import Store
+from app.storage.history import effective_deltas
+from app.storage.models import Image, Proposal
+from app.storage.planes import ProposalPlanes
+from datasets.files import write_atomically
+from datasets.formats.manifest import ManifestEntry
+from datasets.images import encode_plane_png, read_plane
+from datasets.labels import Provenance
+
+
+def active_proposal(session: Session, image_id: int) -> Proposal | None:
+    """The proposal that people review now."""
+    return session.scalar(select(Proposal).where(Proposal.image_id == image_id, Proposal.active))
+
+
+def proposal_planes(store: Store, proposal: Proposal) -> ProposalPlanes:
+    """The maps of a proposal."""
+    return store.planes.get(store.workspace.absolute(proposal.folder))
+
+
+def label_state(store: Store, session: Session, image: Image) -> LabelState | None:
+    """Label and provenance of every pixel: imported label or active proposal, then all decisions that count.
+
+    Human pixels win over every later proposal. None for an image that has neither label nor proposal.
+    """
+    if image.label_path is not None:
+        label = read_plane(store.workspace.absolute(image.label_path))
+        base = LabelState(label, np.full(label.shape, Provenance.HUMAN, np.uint8))
+    else:
+        proposal = active_proposal(session, image.id)
+        if proposal is None:
+            return None
+        planes = proposal_planes(store, proposal)
+        base = LabelState(planes.label, base_provenance(planes.reliable))
+    return replay(base, effective_deltas(session, image))
+
+
+def training_entries(store: Store, folder: Path, pseudo: bool) -> list[ManifestEntry]:
+    """Freeze what is known about every image that may be trained on, as PNGs below `folder`.
+
+    Labeled images are human everywhere. In pool images human pixels are ground truth, reliable ones are
+    pseudo-labels with their weight, and all others hold IGNORE_INDEX and weight 0 and are marked as unreviewed; an
+    image without any human or pseudo pixel gets no label. Gold images are never part of it.
+
+    Args:
+        store: read in one consistent view.
+        folder: made if missing.
+        pseudo: whether reliable pixels count as pseudo-labels; otherwise they are unreviewed, too.
+    """
+    entries = []
+    with store.reader() as session:
+        trainable = (Image.role != ImageRole.GOLD) & Image.deleted_at.is_(None)
+        for image in session.scalars(select(Image).where(trainable).order_by(Image.sample_id)):
+            entries.append(_freeze(store, session, image, folder, pseudo))
+    return entries
+
+
+def _freeze(store: Store, session: Session, image: Image, folder: Path, pseudo: bool) -> ManifestEntry:
+    path = store.workspace.absolute(image.path)
+    state = label_state(store, session, image)
+    if state is not None and not pseudo:
+        state = LabelState(state.label, without_pseudo_labels(state.provenance))
+    if state is None or not np.any(state.provenance != Provenance.UNREVIEWED):
+        return ManifestEntry(image.sample_id, path, image.sha256)
+    label = _write(folder / "labels" / f"{image.sha256}.png", frozen_label(state))
+    if image.role is ImageRole.LABELED:
+        return ManifestEntry(image.sample_id, path, image.sha256, label)
+    weight = frozen_weight(state.provenance, _pseudo_weight(store, session, image))
+    return ManifestEntry(
+        image.sample_id,
+        path,
+        image.sha256,
+        label,
+        provenance=_write(folder / "provenance" / f"{image.sha256}.png", state.provenance),
+        weight=_write(folder / "weights" / f"{image.sha256}.png", weight),
+    )
+
+
+def _pseudo_weight(store: Store, session: Session, image: Image) -> NDArray[np.uint8]:
+    proposal = active_proposal(session, image.id)
+    assert proposal is not None, "a pool image with a label state has a proposal"
+    return proposal_planes(store, proposal).weight
+
+
+def _write(path: Path, plane: NDArray[np.uint8]) -> Path:
+    write_atomically(path, encode_plane_png(plane))
+    return path

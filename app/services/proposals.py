@@ -1,0 +1,175 @@
+"""Turning a prediction into something to review: planes on disk, regions in the queue, the old proposal out of it."""
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app.domain.decisions import LabelState, replay
+from app.domain.queue import class_rarity, diversified_scores, expected_errors
+from app.domain.regions import RegionInput, RegionPartition, RegionRules, build_regions
+from app.domain.states import ImageRole, RegionKind, RegionState
+from app.services.labels import active_proposal
+from app.services.review_states import refresh_states
+from app.storage.database import Store
+from app.storage.history import effective_deltas, last_decision_id
+from app.storage.models import Image, Model, Proposal, Region
+from app.storage.planes import ProposalPlanes, write_planes
+from app.storage.settings import read_review_settings, require_class_set
+from datasets.images import read_image
+from datasets.labels import Provenance
+
+if TYPE_CHECKING:  # Storing a prediction needs no ONNX Runtime, and loading it takes seconds.
+    from export.session import Prediction
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the store knew about an image when its regions were built."""
+
+    image: Image
+    rules: RegionRules
+    rarity: NDArray[np.float64]
+    human_mask: NDArray[np.bool_]
+    version: int
+
+
+def store_proposal(store: Store, image_id: int, model_id: int, prediction: "Prediction") -> None:
+    """Store what a model predicts for a pool image and queue its unreliable regions.
+
+    Pixels that people decided keep their label and are not queued again. The previous proposal and its waiting
+    regions are superseded. Decisions made while this runs are taken into account.
+
+    Raises:
+        ValueError: no such image or model, not a pool image, or a prediction of another size, with unknown classes
+            or with values that are not numbers.
+        StoreError: the store refused; the previous proposal is still active.
+    """
+    while not _try_store(store, image_id, model_id, prediction):
+        pass
+
+
+def _try_store(store: Store, image_id: int, model_id: int, prediction: "Prediction") -> bool:
+    """One attempt; False if somebody decided something about the image meanwhile."""
+    known = _read_known(store, image_id, model_id, prediction)
+    partition = _partition(store, known, prediction)
+    parent = store.workspace.proposals / str(model_id)
+    folder = write_planes(parent, known.image.sha256[:16], _planes(prediction, partition))
+    stored = False
+    try:
+        with store.session() as session:
+            if last_decision_id(session, image_id) == known.version:
+                _insert(session, store.workspace.relative(folder), known, model_id, partition)
+                stored = True
+    finally:
+        if not stored:
+            shutil.rmtree(folder, ignore_errors=True)
+    return stored
+
+
+def _read_known(store: Store, image_id: int, model_id: int, prediction: "Prediction") -> _Known:
+    with store.reader() as session:
+        image = session.get(Image, image_id)
+        if image is None or image.deleted_at is not None or session.get(Model, model_id) is None:
+            raise ValueError(f"there is no image {image_id} or no model {model_id} in this workspace")
+        if image.role is not ImageRole.POOL:
+            raise ValueError(f"{image.sample_id} is a {image.role} image; only pool images get proposals")
+        class_set = require_class_set(session)
+        _check(prediction, image, len(class_set))
+        nothing = LabelState(np.zeros(image.size_hw, np.uint8), np.zeros(image.size_hw, np.uint8))
+        decided = replay(nothing, effective_deltas(session, image))
+        return _Known(
+            image=image,
+            rules=read_review_settings(session).region_rules,
+            rarity=_rarity(session, len(class_set)),
+            human_mask=decided.provenance == Provenance.HUMAN,
+            version=last_decision_id(session, image_id),
+        )
+
+
+def _check(prediction: "Prediction", image: Image, num_classes: int) -> None:
+    """Refuse a prediction that cannot be this image's; it comes from a file that users choose."""
+    planes = (prediction.label, prediction.confidence, prediction.weight, prediction.reliable)
+    if any(plane.shape != image.size_hw for plane in planes):
+        sizes = sorted({plane.shape for plane in planes})
+        raise ValueError(f"{image.sample_id} is {image.size_hw} (height, width), but the prediction is {sizes}")
+    if prediction.probabilities.shape != (num_classes, *image.size_hw):
+        raise ValueError(
+            f"{image.sample_id}: the model gave probabilities of shape {prediction.probabilities.shape}, "
+            f"expected {(num_classes, *image.size_hw)} for the {num_classes} classes of this workspace"
+        )
+    if int(prediction.label.max()) >= num_classes:
+        raise ValueError(
+            f"{image.sample_id}: the model predicts class {int(prediction.label.max())}, but this workspace has "
+            f"classes 0-{num_classes - 1}; use a model that was trained in it"
+        )
+    for name in ("confidence", "weight"):
+        plane = getattr(prediction, name)
+        if not (np.all(plane >= 0) and np.all(plane <= 1)):  # Also refuses NaN.
+            raise ValueError(f"{image.sample_id}: the model's {name} has values outside 0-1 or NaN; export it again")
+
+
+def _rarity(session: Session, num_classes: int) -> NDArray[np.float64]:
+    totals = np.zeros(num_classes, np.int64)
+    labeled = (Image.role == ImageRole.LABELED) & Image.deleted_at.is_(None) & Image.class_pixels.is_not(None)
+    for pixels in session.scalars(select(Image.class_pixels).where(labeled)):
+        totals += np.asarray(pixels, np.int64)
+    return class_rarity(totals.tolist())
+
+
+def _partition(store: Store, known: _Known, prediction: "Prediction") -> RegionPartition:
+    picture = read_image(store.workspace.absolute(known.image.path))
+    return build_regions(
+        RegionInput(
+            image=picture,
+            label=prediction.label,
+            reliable=prediction.reliable | known.human_mask,
+            confidence=prediction.confidence,
+            probabilities=prediction.probabilities,
+        ),
+        known.rules,
+    )
+
+
+def _planes(prediction: "Prediction", partition: RegionPartition) -> ProposalPlanes:
+    return ProposalPlanes(
+        label=prediction.label,
+        reliable=prediction.reliable,
+        unreliability=np.rint(255 * (1 - prediction.confidence)).astype(np.uint8),
+        weight=np.rint(255 * prediction.weight).astype(np.uint8),
+        region_map=partition.region_map.astype(np.uint16),
+    )
+
+
+def _insert(session: Session, folder: str, known: _Known, model_id: int, partition: RegionPartition) -> None:
+    image = session.get_one(Image, known.image.id)
+    previous = active_proposal(session, image.id)
+    if previous is not None:
+        session.execute(update(Proposal).where(Proposal.id == previous.id).values(active=False))
+    proposal = Proposal(image_id=image.id, model_id=model_id, folder=folder, active=True)
+    session.add(proposal)
+    session.flush()
+    session.add_all(_rows(proposal, partition, known.rarity))
+    session.flush()
+    refresh_states(session, image)
+
+
+def _rows(proposal: Proposal, partition: RegionPartition, rarity: NDArray[np.float64]) -> list[Region]:
+    gains = [
+        expected_errors(region.area, region.mean_confidence) * float(rarity[region.class_id])
+        for region in partition.regions
+    ]
+    return [
+        Region(
+            proposal_id=proposal.id, image_id=proposal.image_id, number=region.number, kind=RegionKind.QUEUE,
+            class_id=region.class_id, area=region.area,
+            x0=region.bbox[0], y0=region.bbox[1], x1=region.bbox[2], y1=region.bbox[3],
+            mean_confidence=region.mean_confidence, score=score,
+            top_classes=[list(entry) for entry in region.top_classes], state=RegionState.OPEN,
+        )
+        for region, score in zip(partition.regions, diversified_scores(gains), strict=True)
+    ]  # fmt: skip

@@ -1,0 +1,144 @@
+"""The order of the queue, and how much is left of it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy.orm import Session
+
+from app.domain.states import DecisionKind, ImageState, RegionState
+from app.services.review_types import QueueCounts, QueueFilter, RegionRow
+from app.storage.models import Decision, Image, Region
+
+_LAST_SKIP = (
+    select(func.max(Decision.id))
+    .where(Decision.region_id == Region.id, Decision.kind == DecisionKind.SKIP)
+    .correlate(Region)
+    .scalar_subquery()
+)
+
+
+@dataclass(frozen=True)
+class QueuePlace:
+    """A region's place in the queue: open ones by falling score, then skipped ones in the order of skipping.
+
+    Attributes:
+        region_id: the region.
+        score: its score.
+        last_skip: id of its last skip, for a region that waits among the skipped ones, else None.
+    """
+
+    region_id: int
+    score: float
+    last_skip: int | None = None
+
+
+def region_rows(session: Session, filters: QueueFilter, limit: int, offset: int) -> list[RegionRow]:
+    """Regions in queue order. Without a state in the filter: open ones, then skipped ones."""
+    if filters.state is not None:
+        return _page(session, filters, filters.state, limit, offset)
+    rows = _page(session, filters, RegionState.OPEN, limit, offset)
+    if len(rows) == limit:
+        return rows
+    num_open = session.scalar(_filtered(select(func.count(Region.id)), filters, RegionState.OPEN)) or 0
+    return rows + _page(session, filters, RegionState.SKIPPED, limit - len(rows), max(0, offset - num_open))
+
+
+def next_in_queue(session: Session, filters: QueueFilter, after: QueuePlace | None) -> int | None:
+    """The region that follows a place; behind the last one, the first again; None when the queue is empty."""
+    if after is not None:
+        following = _following(session, filters, after)
+        if following is not None:
+            return following
+    first = region_rows(session, filters, limit=1, offset=0)
+    return first[0].region_id if first else None
+
+
+def place_of(session: Session, region: Region) -> QueuePlace:
+    """Where a region stands in the queue now."""
+    if region.state is not RegionState.SKIPPED:
+        return QueuePlace(region.id, region.score)
+    return QueuePlace(region.id, region.score, session.scalar(select(_LAST_SKIP).where(Region.id == region.id)))
+
+
+def count_regions(session: Session) -> QueueCounts:
+    """How much is left over the whole workspace."""
+    regions: dict[tuple[RegionState, ImageState], int] = {
+        (row[0], row[1]): row[2]
+        for row in session.execute(
+            select(Region.state, Image.state, func.count())
+            .join(Image, Image.id == Region.image_id)
+            .where(Image.deleted_at.is_(None), Region.state != RegionState.SUPERSEDED)
+            .group_by(Region.state, Image.state)
+        )
+    }
+    images: dict[ImageState, int] = {
+        row[0]: row[1]
+        for row in session.execute(
+            select(Image.state, func.count()).where(Image.deleted_at.is_(None)).group_by(Image.state)
+        )
+    }
+    return QueueCounts(
+        open=regions.get((RegionState.OPEN, ImageState.OPEN), 0),
+        skipped=regions.get((RegionState.SKIPPED, ImageState.OPEN), 0),
+        second_review=sum(count for (state, _), count in regions.items() if state is RegionState.SECOND_REVIEW),
+        decided=sum(count for (state, _), count in regions.items() if state is RegionState.DECIDED),
+        images_waiting=images.get(ImageState.WAITING, 0),
+        images_open=images.get(ImageState.OPEN, 0),
+        images_enough=images.get(ImageState.ENOUGH, 0),
+        images_done=images.get(ImageState.DONE, 0),
+    )
+
+
+def row_of(region: Region, sample_id: str) -> RegionRow:
+    """The queue's line for a region."""
+    return RegionRow(
+        region_id=region.id, image_id=region.image_id, sample_id=sample_id, number=region.number, kind=region.kind,
+        class_id=region.class_id, area=region.area, bbox=region.bbox, mean_confidence=region.mean_confidence,
+        score=region.score, state=region.state,
+    )  # fmt: skip
+
+
+def _page(session: Session, filters: QueueFilter, state: RegionState, limit: int, offset: int) -> list[RegionRow]:
+    statement = _filtered(select(Region, Image.sample_id), filters, state)
+    statement = statement.order_by(*_order(state)).limit(limit).offset(offset)
+    return [row_of(region, sample_id) for region, sample_id in session.execute(statement)]
+
+
+def _order(state: RegionState) -> tuple[ColumnElement[Any], ...]:
+    by_score = (Region.score.desc(), Region.id.asc())
+    return (_LAST_SKIP.asc(), *by_score) if state is RegionState.SKIPPED else by_score
+
+
+def _filtered(
+    statement: Select[*tuple[Any, ...]], filters: QueueFilter, state: RegionState
+) -> Select[*tuple[Any, ...]]:
+    statement = statement.join(Image, Image.id == Region.image_id).where(
+        Region.state == state, Image.deleted_at.is_(None)
+    )
+    if state in (RegionState.OPEN, RegionState.SKIPPED):
+        shown = (ImageState.OPEN, ImageState.ENOUGH) if filters.include_enough else (ImageState.OPEN,)
+        statement = statement.where(Image.state.in_(shown))
+    if filters.class_id is not None:
+        statement = statement.where(Region.class_id == filters.class_id)
+    if filters.image_id is not None:
+        statement = statement.where(Region.image_id == filters.image_id)
+    return statement
+
+
+def _following(session: Session, filters: QueueFilter, after: QueuePlace) -> int | None:
+    """The region behind a place, without starting again at the front."""
+    states = [RegionState.OPEN, RegionState.SKIPPED] if filters.state is None else [filters.state]
+    if after.last_skip is not None:
+        states = [state for state in states if state is RegionState.SKIPPED]
+    for state in states:
+        statement = _filtered(select(Region.id), filters, state).order_by(*_order(state)).limit(1)
+        if after.last_skip is not None:
+            statement = statement.where(_LAST_SKIP > after.last_skip)
+        elif state is not RegionState.SKIPPED:
+            same_score_later = and_(Region.score == after.score, Region.id > after.region_id)
+            statement = statement.where(or_(Region.score < after.score, same_score_later))
+        found: int | None = session.scalar(statement)
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,55 @@
+"""States of regions and images. They follow from the decisions that count, so they are derived anew after each one."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.domain.decisions import PENDING_STATES, region_state_after
+from app.domain.queue import expected_errors, is_enough
+from app.domain.states import DecisionKind, ImageRole, ImageState, RegionState
+from app.services.labels import active_proposal
+from app.storage.history import PastDecision, effective, image_history
+from app.storage.models import Image, Proposal, Region
+from app.storage.settings import read_review_settings
+
+
+def refresh_states(session: Session, image: Image) -> None:
+    """Bring the states of an image and of its regions in line with its proposal and decisions."""
+    if image.role is not ImageRole.POOL:
+        return
+    proposal = active_proposal(session, image.id)
+    counting = effective(image_history(session, image.id))
+    by_region: dict[int, RegionState] = {}
+    for past in counting:
+        after = region_state_after(past.operation.kind, past.closes_region)
+        if past.region_id is not None and after is not None:
+            by_region[past.region_id] = after
+    active_id = None if proposal is None else proposal.id
+    regions = session.scalars(select(Region).where(Region.image_id == image.id)).all()
+    for region in regions:
+        state = by_region.get(region.id, RegionState.OPEN)
+        if region.proposal_id != active_id and state in PENDING_STATES:
+            state = RegionState.SUPERSEDED
+        if region.state is not state:
+            region.state = state
+    image.state = _image_state(session, image, proposal, counting)
+
+
+def _image_state(session: Session, image: Image, proposal: Proposal | None, counting: list[PastDecision]) -> ImageState:
+    if proposal is None:
+        return ImageState.WAITING
+    session.flush()
+    pending = session.execute(
+        select(Region.area, Region.mean_confidence).where(
+            Region.proposal_id == proposal.id, Region.state.in_(PENDING_STATES)
+        )
+    ).all()
+    if not pending or any(_accepts_rest(past, proposal) for past in counting):
+        return ImageState.DONE
+    errors = [expected_errors(area, confidence) for area, confidence in pending]
+    share = read_review_settings(session).enough_share
+    return ImageState.ENOUGH if is_enough(errors, image.width * image.height, share) else ImageState.OPEN
+
+
+def _accepts_rest(past: PastDecision, proposal: Proposal) -> bool:
+    """Accepting the rest of one proposal says nothing about a later one."""
+    return past.operation.kind is DecisionKind.ACCEPT_REST and past.stats.get("proposal_id") == proposal.id
