@@ -67,17 +67,23 @@ class ClassSet:
         """Read `{"classes": [{"id": 0, "name": ..., "color": [r, g, b]}, ...]}` (the layout of classes.json).
 
         Raises:
-            ValueError: a key is missing or the ids are not 0..C-1 in order; the message names `source`.
+            ValueError: a key is missing, the ids are not 0..C-1 in order, or void has another id than IGNORE_INDEX;
+                the message names `source`.
         """
-        classes = content.get("classes")
+        classes = content.get("classes") if isinstance(content, dict) else None
         if not isinstance(classes, list) or not all(isinstance(entry, dict) and "name" in entry for entry in classes):
             raise ValueError(f"{source}: expected a list 'classes' of objects with 'id', 'name' and optionally 'color'")
         ids = [entry.get("id", index) for index, entry in enumerate(classes)]
         if ids != list(range(len(classes))):
             raise ValueError(f"{source}: class ids must be 0 to {len(classes) - 1} in order, got {ids}")
+        if content.get("ignore_index", IGNORE_INDEX) != IGNORE_INDEX:
+            raise ValueError(
+                f"{source}: ignore_index is {content['ignore_index']}, but void is always {IGNORE_INDEX} here. "
+                f"Renumber the void pixels of the masks to {IGNORE_INDEX}, then correct the file."
+            )
         fallback = default_colors(len(classes))
-        colors = tuple(tuple(entry.get("color", fallback[index])) for index, entry in enumerate(classes))
         try:
+            colors = tuple(tuple(entry.get("color", fallback[index])) for index, entry in enumerate(classes))
             return cls(tuple(str(entry["name"]) for entry in classes), colors)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{source}: {error}") from error

@@ -37,7 +37,7 @@ class Sample:
             plane = getattr(self, name)
             if plane is not None and plane.shape != self.image.shape[:2]:
                 raise ValueError(
-                    f"{self.sample_id}: {name} is {plane.shape}, but its image is {self.image.shape[:2]} (height, width)"
+                    f"{self.sample_id}: {name} is {plane.shape} (height, width), but its image {self.image.shape[:2]}"
                 )
 
     @property
@@ -47,7 +47,7 @@ class Sample:
 
 
 class SegmentationDataset(Protocol):
-    """A finite, indexable set of samples. Reading a sample decodes its files; ids and paths are known without decoding."""
+    """A finite, indexable set of samples. Reading one decodes its files; ids and paths are known without decoding."""
 
     class_set: ClassSet
 
