@@ -1,0 +1,78 @@
+"""Masks leave the workspace as a COCO folder."""
+
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Literal, get_args
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session
+
+from app.domain.states import ImageRole, ImageState
+from app.services.labels import label_state
+from app.storage.database import Store
+from app.storage.models import Image, Proposal
+from app.storage.settings import require_class_set
+from datasets.progress import Progress
+from export.coco_files import CocoItem, SkippedItem
+from export.coco_masks import CocoManifest, write_coco
+
+Selection = Literal["reviewed", "all"]
+"""`reviewed`: images with an imported label and pool images that are enough or done. `all`: every image with a label or
+a proposal, reviewed or not."""
+
+
+def export_coco(
+    store: Store,
+    folder: Path,
+    which: Selection = "reviewed",
+    progress: Callable[[Progress], None] | None = None,
+    *,
+    replace: bool = False,
+) -> CocoManifest:
+    """Write the labels as they are now, with every decision that counts.
+
+    Raises:
+        ValueError: `which` is unknown, or there is nothing to export.
+        FileExistsError: `folder` exists and `replace` is not set.
+        OSError: disk full or no permission; nothing is left behind.
+    """
+    if which not in get_args(Selection):
+        raise ValueError(f"which must be {' or '.join(get_args(Selection))}, got {which!r}")
+    with store.reader() as session:
+        chosen = _chosen(which)
+        total = session.scalar(select(func.count()).select_from(Image).where(chosen)) or 0
+        if total == 0:
+            what = "no image is reviewed" if which == "reviewed" else "no image has a label or a proposal"
+            raise ValueError(
+                f"nothing to export from {store.workspace.root} yet: {what}. Import labeled images, or predict and "
+                "review some."
+            )
+        images = session.scalars(select(Image).where(chosen).order_by(Image.sample_id)).all()
+        items = (_item(store, session, image) for image in images)
+        return write_coco(folder, require_class_set(session), items, _counter(progress, total), replace=replace)
+
+
+def _chosen(which: Selection) -> ColumnElement[bool]:
+    has_proposal = select(Proposal.id).where(Proposal.image_id == Image.id, Proposal.active).exists()
+    known = Image.label_path.is_not(None) | has_proposal
+    chosen = Image.deleted_at.is_(None) & known
+    if which == "reviewed":
+        chosen &= (Image.role != ImageRole.POOL) | Image.state.in_((ImageState.ENOUGH, ImageState.DONE))
+    return chosen
+
+
+def _item(store: Store, session: Session, image: Image) -> CocoItem | SkippedItem:
+    """One label; a file that is damaged or gone leaves out its image only."""
+    try:
+        state = label_state(store, session, image)
+    except (ValueError, OSError) as error:
+        return SkippedItem(image.sample_id, str(error))
+    assert state is not None, "images without label and proposal are not chosen"
+    name = image.sample_id + PurePosixPath(image.path).suffix
+    return CocoItem(name, image.sample_id, state.label, image.sha256)
+
+
+def _counter(progress: Callable[[Progress], None] | None, total: int) -> Callable[[int, str], None] | None:
+    if progress is None:
+        return None
+    return lambda count, sample_id: progress(Progress(count, total, sample_id))

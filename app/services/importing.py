@@ -1,0 +1,262 @@
+"""Bringing images and labels into a workspace: bytes unchanged, each file checked, a bad one never stops the rest."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy import or_, select
+
+from app.domain.states import ImageRole, ImageState
+from app.storage.database import Store
+from app.storage.models import Image
+from app.storage.settings import adopt_class_set
+from datasets.decoding import DEFAULT_LIMITS, read_bytes
+from datasets.files import write_atomically
+from datasets.images import decode_image, encode_plane_png, read_plane
+from datasets.labels import LabelArray
+from datasets.progress import Progress
+from datasets.sample import SegmentationDataset
+
+_SUFFIX_OF_CONTENT = (
+    (b"\xff\xd8\xff", ".jpg"),
+    (b"\x89PNG\r\n\x1a\n", ".png"),
+    (b"BM", ".bmp"),
+    (b"II*\x00", ".tif"),
+    (b"MM\x00*", ".tif"),
+    (b"GIF8", ".gif"),
+)
+_MAX_SAMPLE_ID = 255
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A file that was not imported.
+
+    Attributes:
+        sample_id: its id in the data set.
+        path: the file.
+        reason: a sentence that says what is wrong and what to do.
+    """
+
+    sample_id: str
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an import did.
+
+    Attributes:
+        added: new images by role.
+        unchanged: images that were there already.
+        duplicates: (sample id, id of the image with the same bytes); not imported a second time.
+        refused: files that were not imported, and why.
+    """
+
+    added: dict[ImageRole, int]
+    unchanged: int
+    duplicates: tuple[tuple[str, str], ...]
+    refused: tuple[Refusal, ...]
+
+    @property
+    def num_added(self) -> int:
+        """New images of all roles."""
+        return sum(self.added.values())
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """One checked image that is not stored yet."""
+
+    sample_id: str
+    role: ImageRole
+    content: bytes
+    sha256: str
+    size_hw: tuple[int, int]
+    label: LabelArray | None
+
+
+def import_dataset(
+    store: Store,
+    dataset: SegmentationDataset,
+    labeled_ids: set[str] | None,
+    gold_ids: set[str],
+    progress: Callable[[Progress], None] | None = None,
+) -> ImportReport:
+    """Import every image of a data set. Safe to interrupt and to repeat: what is there already stays as it is.
+
+    Args:
+        store: of the workspace; its class list is that of the first import.
+        dataset: what to import.
+        labeled_ids: images whose label trains the model; None for every image that has one and is not gold. The
+            labels of all others are neither read nor stored.
+        gold_ids: images whose label only measures the rounds.
+        progress: called before each image.
+
+    Raises:
+        ValueError: an id that the data set does not have, or that is labeled and gold at once.
+        ClassSetChangedError: the workspace has other classes.
+        StoreError, OSError: the workspace cannot be written; everything reported so far is stored.
+    """
+    labeled_ids = _check_ids(dataset, labeled_ids, gold_ids)
+    with store.session() as session:
+        adopt_class_set(session, dataset.class_set, "the data set")
+    importer = _Importer(store, dataset)
+    for index, sample_id in enumerate(dataset.sample_ids):
+        if progress is not None:
+            progress(Progress(index, len(dataset), sample_id))
+        importer.add(index, sample_id, _role(sample_id, labeled_ids, gold_ids))
+    if progress is not None:
+        progress(Progress(len(dataset), len(dataset), f"{sum(importer.added.values())} images imported"))
+    return importer.report()
+
+
+def _check_ids(dataset: SegmentationDataset, labeled_ids: set[str] | None, gold_ids: set[str]) -> set[str]:
+    present = set(dataset.sample_ids)
+    if labeled_ids is None:
+        labeled_ids = {name for index, name in enumerate(dataset.sample_ids) if dataset.is_labeled(index)} - gold_ids
+    missing = sorted((labeled_ids | gold_ids) - present)
+    if missing:
+        raise ValueError(f"{len(missing)} ids are not in the data set: {', '.join(missing[:5])}. Check the split file.")
+    both = sorted(labeled_ids & gold_ids)
+    if both:
+        raise ValueError(
+            f"{len(both)} images are both labeled and gold: {', '.join(both[:5])}. Gold images measure the model, so "
+            "it must never train on them; take them out of one of the lists."
+        )
+    return labeled_ids
+
+
+def _role(sample_id: str, labeled_ids: set[str], gold_ids: set[str]) -> ImageRole:
+    if sample_id in gold_ids:
+        return ImageRole.GOLD
+    return ImageRole.LABELED if sample_id in labeled_ids else ImageRole.POOL
+
+
+class _Importer:
+    """Imports one image after the other and keeps count."""
+
+    def __init__(self, store: Store, dataset: SegmentationDataset) -> None:
+        self._store = store
+        self._dataset = dataset
+        self._unchanged = 0
+        self._duplicates: list[tuple[str, str]] = []
+        self._refused: list[Refusal] = []
+        self.added = dict.fromkeys(ImageRole, 0)
+
+    def report(self) -> ImportReport:
+        """The outcome so far."""
+        return ImportReport(dict(self.added), self._unchanged, tuple(self._duplicates), tuple(self._refused))
+
+    def add(self, index: int, sample_id: str, role: ImageRole) -> None:
+        """Import one image, or note why not."""
+        path = self._dataset.image_path(index)
+        try:
+            candidate = self._read(index, sample_id, role)
+            present = self._find(candidate)
+            if present is not None:
+                self._compare(present, candidate)
+                return
+        except (
+            ValueError,
+            OSError,
+        ) as error:  # Only from reading the data set; errors of the workspace end the import.
+            self._refused.append(Refusal(sample_id, path, str(error)))
+            return
+        self._store_new(candidate)
+        self.added[role] += 1
+
+    def _read(self, index: int, sample_id: str, role: ImageRole) -> _Candidate:
+        if len(sample_id) > _MAX_SAMPLE_ID:
+            raise ValueError(f"the id has {len(sample_id)} characters, at most {_MAX_SAMPLE_ID} fit; rename the file")
+        path = self._dataset.image_path(index)
+        content = read_bytes(path, DEFAULT_LIMITS)
+        size_hw = decode_image(content, str(path)).shape[:2]
+        label = None
+        if role is not ImageRole.POOL:
+            label = self._dataset[index].label
+            if label is None:
+                raise ValueError(
+                    f"{path} is listed as {role}, but it has no label. Add its mask, or leave it unlabeled."
+                )
+            if label.shape != size_hw:
+                raise ValueError(f"the label of {path} is {label.shape} (height, width), but the image is {size_hw}")
+            self._dataset.class_set.check_label(label, f"the label of {path}")
+        return _Candidate(
+            sample_id, role, content, hashlib.sha256(content).hexdigest(), (size_hw[0], size_hw[1]), label
+        )
+
+    def _find(self, candidate: _Candidate) -> Image | None:
+        with self._store.reader() as session:
+            same = or_(Image.sha256 == candidate.sha256, Image.sample_id == candidate.sample_id)
+            found = session.scalars(select(Image).where(same)).all()
+        by_content = [image for image in found if image.sha256 == candidate.sha256]
+        return by_content[0] if by_content else found[0] if found else None
+
+    def _compare(self, present: Image, candidate: _Candidate) -> None:
+        """Count an image that the workspace has already; refuse what would change it in silence."""
+        if present.sha256 != candidate.sha256:
+            raise ValueError(
+                f"the workspace has another image with the id '{present.sample_id}'. Rename the new file; "
+                "the stored one was not changed."
+            )
+        if present.sample_id != candidate.sample_id:
+            self._duplicates.append((candidate.sample_id, present.sample_id))
+            return
+        if present.role is not candidate.role:
+            raise ValueError(
+                f"the image was imported before as {present.role}, now it is listed as {candidate.role}. Importing "
+                "again does not change roles; start a new workspace for another split."
+            )
+        if candidate.label is not None and not np.array_equal(self._stored_label(present), candidate.label):
+            raise ValueError(
+                "the image was imported before with another label. The stored label was not changed; "
+                "start a new workspace to use the new one."
+            )
+        self._unchanged += 1
+
+    def _stored_label(self, image: Image) -> LabelArray:
+        assert image.label_path is not None, "labeled and gold images have a label"
+        return read_plane(self._store.workspace.absolute(image.label_path))
+
+    def _store_new(self, candidate: _Candidate) -> None:
+        """Files first, then the row that makes them count."""
+        workspace = self._store.workspace
+        sha256, label = candidate.sha256, candidate.label
+        suffix = _suffix_of(candidate.content)
+        image_path = workspace.images / sha256[:2] / f"{sha256}{suffix}"
+        label_path = workspace.labels / f"{sha256}.png"
+        write_atomically(image_path, candidate.content)
+        if label is not None:
+            write_atomically(label_path, encode_plane_png(label))
+        num_classes = len(self._dataset.class_set)
+        with self._store.session() as session:
+            session.add(
+                Image(
+                    sha256=sha256,
+                    sample_id=candidate.sample_id,
+                    path=workspace.relative(image_path),
+                    width=candidate.size_hw[1],
+                    height=candidate.size_hw[0],
+                    role=candidate.role,
+                    label_path=None if label is None else workspace.relative(label_path),
+                    class_pixels=None if label is None else _class_pixels(label, num_classes),
+                    state=ImageState.WAITING if label is None else ImageState.DONE,
+                )
+            )
+
+
+def _class_pixels(label: LabelArray, num_classes: int) -> list[int]:
+    counts: list[int] = np.bincount(label.reshape(-1), minlength=256)[:num_classes].tolist()
+    return counts
+
+
+def _suffix_of(content: bytes) -> str:
+    """The ending that fits what a file really is, whatever its name said."""
+    for start, suffix in _SUFFIX_OF_CONTENT:
+        if content.startswith(start):
+            return suffix
+    return ".webp" if content[:4] == b"RIFF" and content[8:12] == b"WEBP" else ".bin"
