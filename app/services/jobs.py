@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import select, update
@@ -57,7 +57,7 @@ class CocoArguments(JobArguments):
     """`coco`: the folder's name below the workspace's exports, and which images."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
-    which: str = Field("reviewed", pattern="^(reviewed|all)$")
+    which: Literal["reviewed", "all"] = "reviewed"
 
 
 ARGUMENTS: dict[JobKind, type[JobArguments]] = {

@@ -77,6 +77,15 @@ class Monitor:
 
         return replace(self, progress=report)
 
+    def stoppable_progress(self, progress: Progress) -> None:
+        """Report, for work that knows no other way to be stopped than an exception from here.
+
+        Raises:
+            WorkCancelledError: a stop was requested.
+        """
+        self.raise_if_cancelled()
+        self.progress(progress)
+
     def raise_if_cancelled(self) -> None:
         """Raises: WorkCancelledError: a stop was requested."""
         if self.should_cancel():
@@ -193,7 +202,7 @@ def _raise_for_exit(arguments: Sequence[str], code: int, was_cancelled: bool, lo
     last_line = next((line for line in reversed(read_tail(log, 40, offset).splitlines()) if line.strip()), "")
     said = f": {last_line.strip()[:600]}" if last_line else ""
     if code == USER_ERROR_EXIT_CODE and last_line:
-        raise ChildFailedError(last_line.strip().removeprefix("Error: "), code)
+        raise ChildFailedError(re.sub(r"^\s*error:\s*", "", last_line, flags=re.IGNORECASE), code)
     if code == DIVERGED_EXIT_CODE:
         raise ChildFailedError(f"the loss became NaN or infinite and {name} stopped{said} (log: {log})", code)
     if code < 0:

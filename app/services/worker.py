@@ -19,7 +19,6 @@ from sqlalchemy import select, update
 
 from app.config import Workspace
 from app.domain.states import JobState
-from app.services.job_process import OWN_GRACE_S
 from app.services.jobs import HEARTBEAT_S, bury_dead_jobs, finish_job, log_file
 from app.services.processes import (
     CANCELLED_EXIT_CODE,

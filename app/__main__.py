@@ -1,0 +1,35 @@
+"""The `pixelsieve` command: import, train, export, predict, review, retrain, coco.
+
+Run `pixelsieve COMMAND --help`; `python -m app COMMAND` is the same. The review image has no torch: training and export
+start `python -m training` and `python -m export` as child processes.
+"""
+
+import typer
+
+from app.cli.console import Commands
+from app.cli.data import coco, import_command
+from app.cli.demo import demo
+from app.cli.jobs import jobs, run_job_command, worker
+from app.cli.models import export, models, predict, promote, retrain, train
+from app.cli.review import review, status
+
+application = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Train a segmentation model from few labels, review only what it cannot be trusted on, retrain, export COCO.",
+)
+application.command("import")(import_command)
+for command in (train, export, predict, review, retrain, coco, models, promote, jobs, worker, status, demo):
+    application.command()(command)
+application.command("run-job", hidden=True)(run_job_command)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    application()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The `pixelsieve` commands: flags, progress bars and tables. What they do lives in app/services."""

@@ -1,0 +1,88 @@
+"""`pixelsieve import` and `pixelsieve coco`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from app.cli.console import WorkspaceOption, console, monitored, open_workspace, progress_bar
+from app.config import Workspace
+from app.domain.states import ImageRole
+from app.services.coco_export import Selection, export_coco
+from app.services.workspaces import ImportSource, ImportSummary, plan_import, run_import
+from app.storage.database import open_store
+from datasets.lookup import dataset_names
+
+_SHOWN = 20
+_PURPOSES = {
+    ImageRole.LABELED: "trains the model",
+    ImageRole.GOLD: "measures every round, never trained on",
+    ImageRole.POOL: "gets proposals and is reviewed",
+}
+
+
+def import_command(
+    source: Annotated[Path, typer.Argument(help="Folder of the data set.", show_default=False)],
+    workspace: WorkspaceOption,
+    format_name: Annotated[
+        str, typer.Option("--format", help=f"How the folder is laid out: {', '.join(dataset_names())}.")
+    ] = "folder",
+    split: Annotated[
+        str | None, typer.Option(help="Split under SOURCE/splits whose labels are used; default: every mask there is.")
+    ] = None,
+    gold_share: Annotated[
+        float, typer.Option(min=0.0, max=0.9, help="Share of the labeled images held out to measure rounds; 0: none.")
+    ] = 0.2,
+    seed: Annotated[int, typer.Option(min=0, help="Of the choice of held-out images.")] = 0,
+) -> None:
+    """Make a workspace from images and the few masks there are. Safe to repeat."""
+    if format_name not in dataset_names():
+        raise ValueError(f"unknown format {format_name!r}; choose one of {', '.join(dataset_names())}")
+    if not source.is_dir():
+        raise ValueError(f"there is no folder {source}; give the folder that holds the images and masks")
+    plan = plan_import(ImportSource(source, format_name, split, gold_share, seed))
+    with progress_bar("Import") as report:
+        summary = run_import(open_store(Workspace(workspace), create=True), plan, report)
+    print_import(summary, workspace)
+
+
+def coco(
+    workspace: WorkspaceOption,
+    out: Annotated[Path, typer.Option(help="New or empty folder for annotations.json, masks/ and manifest.json.")],
+    which: Annotated[
+        Selection, typer.Option(help="reviewed: images that are enough or done; all: every label and proposal.")
+    ] = "reviewed",
+    replace: Annotated[bool, typer.Option("--replace", help="Put the export in the place of an earlier one.")] = False,
+) -> None:
+    """Write labels as COCO masks with index PNGs and hashes."""
+    store, _ = open_workspace(workspace)
+    with monitored("COCO") as monitor:
+        manifest = export_coco(store, out, which, monitor.stoppable_progress, replace=replace)
+    console.print(f"{escape(str(out))}: {manifest.images} images, {manifest.annotations} annotations")
+    for item in manifest.skipped[:_SHOWN]:
+        console.print(f"[yellow]Left out {escape(item.sample_id)}:[/] {escape(item.reason)}")
+    if len(manifest.skipped) > _SHOWN:
+        console.print(f"... and {len(manifest.skipped) - _SHOWN} more, all listed in manifest.json")
+
+
+def print_import(summary: ImportSummary, workspace: Path, is_last_step: bool = True) -> None:
+    """Counts, refused files, and what to do next."""
+    table = Table("role", "images", "used for", box=None, header_style="bold")
+    for role, purpose in _PURPOSES.items():
+        table.add_row(role.value, str(summary.counts[role]), purpose)
+    console.print(table)
+    if summary.left_out:
+        console.print(
+            f"{len(summary.left_out)} labeled frames beside a gold block were left out: gold must stay unseen."
+        )
+    if summary.counts[ImageRole.GOLD] == 0:
+        console.print("[yellow]No gold images: nothing will say whether a later round is better.[/]")
+    refused = [item for report in summary.reports for item in report.refused]
+    for item in refused[:_SHOWN]:
+        console.print(f"[red]Refused {escape(item.sample_id)}:[/] {escape(item.reason)}")
+    if len(refused) > _SHOWN:
+        console.print(f"... and {len(refused) - _SHOWN} more refused files")
+    if is_last_step:
+        console.print(f"Preset {summary.preset}. Next: pixelsieve train -w {escape(str(workspace))}")

@@ -1,0 +1,144 @@
+"""`pixelsieve review` and `pixelsieve status`."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from app.cli.console import WorkspaceOption, console, open_workspace, percent
+from app.cli.jobs import QueueUrlOption
+from app.config import Workspace
+from app.domain.states import ImageRole, ModelStatus
+from app.services.jobs import JobQueue
+from app.services.processes import GRACE_S, child_environment, python_module
+from app.services.queueing import QUEUE_URL_VARIABLE
+from app.services.reviewing import ReviewService
+from app.services.rounds import list_models
+from app.services.worker import worker_is_running
+from app.services.workspaces import count_roles
+from app.storage.models import Model
+
+LOOPBACK = "127.0.0.1"
+DEFAULT_PORT = 7860
+"""Gradio's usual port."""
+
+_WORKER_STOPS_WITHIN_S = GRACE_S + 30.0
+
+
+def review(
+    workspace: WorkspaceOption,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="On this machine only.")] = DEFAULT_PORT,
+    host: Annotated[str, typer.Option(help="Loopback only: there are no accounts yet.")] = LOOPBACK,
+    start_worker: Annotated[
+        bool, typer.Option("--worker/--no-worker", help="Also run background jobs while the app runs.")
+    ] = True,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the app in a browser.")] = False,
+    queue_url: QueueUrlOption = None,
+) -> None:
+    """Open the review app: regions to decide, rounds, exports. Ctrl+C stops it."""
+    store, place = open_workspace(workspace)
+    store.close()
+    run_review(place, host, port, start_worker, open_browser, queue_url)
+
+
+def run_review(
+    place: Workspace, host: str, port: int, start_worker: bool, open_browser: bool, queue_url: str | None
+) -> None:
+    """Serve until Ctrl+C, with a worker beside it.
+
+    Raises:
+        ValueError, OSError: not a loopback address, or the port is taken.
+    """
+    from app.web.server import serve  # noqa: PLC0415 - gradio takes seconds to load; other commands need not wait.
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, end)  # Otherwise the worker below would outlive us for a moment.
+    worker = _worker_beside(place, queue_url) if start_worker else contextlib.nullcontext()
+    with worker, contextlib.suppress(KeyboardInterrupt):
+        serve(place, host, port, open_browser, queue_url)
+
+
+@contextmanager
+def _worker_beside(place: Workspace, queue_url: str | None) -> Iterator[None]:
+    """A worker process that ends with this one; none when another worker serves the workspace already."""
+    if worker_is_running(place):
+        console.print("A worker is running for this workspace already; it does the jobs.")
+        yield
+        return
+    place.logs.mkdir(parents=True, exist_ok=True)
+    command = python_module("app", "worker", "-w", str(place.root), "--parent-pid", str(os.getpid()))
+    with (place.logs / "worker.log").open("ab") as log:
+        worker = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=child_environment({QUEUE_URL_VARIABLE: queue_url} if queue_url else None),
+            start_new_session=True,  # Ctrl+C in the terminal is ours; the worker is stopped below.
+        )
+    try:
+        yield
+    finally:
+        worker.terminate()
+        try:
+            worker.wait(_WORKER_STOPS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            worker.kill()
+            worker.wait()
+
+
+def status(workspace: WorkspaceOption) -> None:
+    """Say how far the project is and what to do next."""
+    store, place = open_workspace(workspace)
+    roles = count_roles(store)
+    counts = ReviewService(store).counts()
+    models = list_models(store)
+    running = [job for job in JobQueue(place, store=store).list() if not job.is_finished]
+    current = next((model for model in models if model.status is ModelStatus.CURRENT), None)
+    console.print(
+        f"Images: {roles[ImageRole.LABELED]} labeled, {roles[ImageRole.POOL]} in the pool, {roles[ImageRole.GOLD]} gold"
+    )
+    console.print(_describe_current(current))
+    console.print(
+        f"Queue: {counts.open} regions open, {counts.skipped} skipped, {counts.second_review} for second review, "
+        f"{counts.decided} decided"
+    )
+    for job in running:
+        share = f"{100 * job.progress_done / max(job.progress_total, 1):.0f} %"
+        console.print(f"Job {job.id} ({job.kind}) is {job.state.value}, {share}: {escape(job.message)}")
+    if running and not worker_is_running(place):
+        console.print("[yellow]No worker is running;[/] start one with pixelsieve worker or pixelsieve review.")
+    console.print(f"Next: {_next_step(workspace, models, counts.images_waiting, counts.open + counts.skipped)}")
+
+
+def _describe_current(current: Model | None) -> str:
+    if current is None:
+        return "Current model: none"
+    gold = current.gold or {}
+    return f"Current model: {current.id} of round {current.round}, mIoU {percent(gold.get('miou'))} on gold"
+
+
+def _next_step(workspace: Path, models: list[Model], waiting: int, to_review: int) -> str:
+    """The one command that moves the project on."""
+    suffix = f"-w {escape(str(workspace))}"
+    candidates = [model for model in models if model.status is ModelStatus.CANDIDATE]
+    if not models:
+        return f"pixelsieve train {suffix}"
+    if candidates:
+        return f"pixelsieve promote {candidates[0].id} {suffix}  (or --reject)"
+    if waiting:
+        return f"pixelsieve predict {suffix}"
+    if to_review:
+        return f"pixelsieve review {suffix}"
+    return f"pixelsieve retrain {suffix}, or pixelsieve coco {suffix} --out FOLDER"

@@ -1,0 +1,70 @@
+"""What each kind of job does."""
+
+from typing import Any
+
+from app.config import Workspace
+from app.domain.states import JobKind
+from app.services.coco_export import export_coco
+from app.services.job_process import Work
+from app.services.jobs import CocoArguments, ExportArguments, PredictArguments, RoundArguments
+from app.services.predicting import predict_pool
+from app.services.processes import Monitor
+from app.services.round_steps import RoundRequest, export_round, train_round
+from app.services.rounds import start_round
+from app.storage.database import Store
+
+
+def _train(store: Store, workspace: Workspace, arguments: RoundArguments, monitor: Monitor) -> dict[str, Any]:
+    return {"round": train_round(store, workspace, _request(arguments), monitor).number}
+
+
+def _export(store: Store, workspace: Workspace, arguments: ExportArguments, monitor: Monitor) -> dict[str, Any]:
+    return {"model_id": export_round(store, workspace, arguments.round, monitor)}
+
+
+def _round(store: Store, workspace: Workspace, arguments: RoundArguments, monitor: Monitor) -> dict[str, Any]:
+    return {"model_id": start_round(store, workspace, _request(arguments), monitor)}
+
+
+def _predict(store: Store, workspace: Workspace, arguments: PredictArguments, monitor: Monitor) -> dict[str, Any]:
+    report = predict_pool(store, workspace, arguments.model_id, monitor.progress, monitor.should_cancel)
+    for sample_id, reason in report.failed:
+        print(f"no proposal for {sample_id}: {reason}")
+    return {
+        "model_id": report.model_id,
+        "predicted": report.predicted,
+        "skipped": report.skipped,
+        "failed": [list(item) for item in report.failed],
+    }
+
+
+def _coco(store: Store, workspace: Workspace, arguments: CocoArguments, monitor: Monitor) -> dict[str, Any]:
+    folder = workspace.exports / arguments.name
+    manifest = export_coco(store, folder, arguments.which, monitor.stoppable_progress)
+    for item in manifest.skipped:
+        print(f"left out {item.sample_id}: {item.reason}")
+    return {
+        "name": arguments.name,
+        "which": arguments.which,
+        "images": manifest.images,
+        "annotations": manifest.annotations,
+        "skipped": [[item.sample_id, item.reason] for item in manifest.skipped],
+    }
+
+
+def _request(arguments: RoundArguments) -> RoundRequest:
+    return RoundRequest(arguments.preset, dict(arguments.overrides), arguments.from_scratch)
+
+
+_WORK: dict[JobKind, Work] = {
+    JobKind.TRAIN: _train,
+    JobKind.EXPORT: _export,
+    JobKind.PREDICT: _predict,
+    JobKind.COCO: _coco,
+    JobKind.ROUND: _round,
+}
+
+
+def work_of(kind: JobKind) -> Work:
+    """The function that does a kind of job."""
+    return _WORK[kind]

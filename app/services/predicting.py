@@ -1,0 +1,138 @@
+"""Proposals for the pool: one model, every image, one after the other. What is done stays done."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import select
+
+from app.config import Workspace
+from app.domain.states import ImageRole, ModelStatus
+from app.services.processes import WorkCancelledError
+from app.services.proposals import store_proposal
+from app.storage.database import Store
+from app.storage.errors import StoreError
+from app.storage.models import Image, Model, Proposal
+from app.storage.settings import check_same_classes, require_class_set
+from datasets.files import sha256_of
+from datasets.images import read_image
+from datasets.progress import Progress
+from export.session import Predictor, load_predictor
+
+
+@dataclass(frozen=True)
+class PredictReport:
+    """What became of the pool's images.
+
+    Attributes:
+        model_id: whose proposals these are.
+        predicted: images that got a proposal now.
+        skipped: images that had one of this model already.
+        failed: (sample id, why) of images that could not be read or stored.
+        device: what the model ran on; empty when there was nothing to do.
+    """
+
+    model_id: int
+    predicted: int
+    skipped: int
+    failed: tuple[tuple[str, str], ...]
+    device: str
+
+
+def predict_pool(
+    store: Store,
+    workspace: Workspace,
+    model_id: int | None,
+    progress: Callable[[Progress], None],
+    should_cancel: Callable[[], bool],
+) -> PredictReport:
+    """Predict every pool image that has no proposal of this model yet and store the proposals one by one.
+
+    Args:
+        model_id: None is the current model.
+
+    Raises:
+        LookupError: no such model, or none is current.
+        ValueError: the model file is not ours, was changed, or has other classes than the workspace.
+        WorkCancelledError: stopped on request; proposals stored so far stay.
+    """
+    model = find_model(store, model_id)
+    todo, skipped = _images_to_predict(store, model.id)
+    if not todo:
+        return PredictReport(model.id, 0, skipped, (), "")
+    predictor = open_model(store, workspace, model)
+    failed: list[tuple[str, str]] = []
+    for index, image in enumerate(todo):
+        if should_cancel():
+            raise WorkCancelledError(f"stopped after {index} of {len(todo)} images; they are kept")
+        progress(Progress(index, len(todo), image.sample_id))
+        try:
+            prediction = predictor.predict(read_image(workspace.absolute(image.path)))
+            store_proposal(store, image.id, model.id, prediction)
+        except StoreError:
+            raise  # A full disk or a locked store concerns every image.
+        except (ValueError, RuntimeError, FileNotFoundError) as error:
+            failed.append((image.sample_id, str(error)))
+    progress(Progress(len(todo), len(todo), "proposals stored"))
+    return PredictReport(model.id, len(todo) - len(failed), skipped, tuple(failed), predictor.device)
+
+
+def find_model(store: Store, model_id: int | None) -> Model:
+    """A model's row; None is the current one.
+
+    Raises:
+        LookupError: there is no such model.
+    """
+    with store.reader() as session:
+        if model_id is not None:
+            model = session.get(Model, model_id)
+        else:
+            model = session.scalar(select(Model).where(Model.status == ModelStatus.CURRENT))
+    if model is not None:
+        return model
+    root = store.workspace.root
+    if model_id is None:
+        raise LookupError(
+            f"no model in {root} yet; make one with: pixelsieve train -w {root}, then pixelsieve export -w {root}"
+        )
+    raise LookupError(f"there is no model {model_id} in {root}; see: pixelsieve models -w {root}")
+
+
+def open_model(store: Store, workspace: Workspace, model: Model) -> Predictor:
+    """Load a registered model after checking that the file is the one that was registered.
+
+    Raises:
+        ValueError: file missing, changed, not ours, or with other classes.
+    """
+    path = workspace.absolute(model.onnx_path)
+    require_unchanged(path, model.onnx_sha256)
+    predictor = load_predictor(path)
+    with store.reader() as session:
+        check_same_classes(require_class_set(session), predictor.class_set, str(path))
+    return predictor
+
+
+def require_unchanged(path: Path, sha256: str) -> None:
+    """Refuse a model file that is not the one that was registered.
+
+    Raises:
+        ValueError: missing or changed.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path} is missing, though the store lists it as a model. Restore it, or train a new round.")
+    if sha256_of(path) != sha256:
+        raise ValueError(
+            f"{path} was changed after it was registered (its SHA-256 differs). Restore the original file, or train a "
+            "new round."
+        )
+
+
+def _images_to_predict(store: Store, model_id: int) -> tuple[list[Image], int]:
+    """Pool images without an active proposal of this model, by name, and how many have one."""
+    with store.reader() as session:
+        images = session.scalars(
+            select(Image).where(Image.role == ImageRole.POOL, Image.deleted_at.is_(None)).order_by(Image.sample_id)
+        ).all()
+        done = set(session.scalars(select(Proposal.image_id).where(Proposal.model_id == model_id, Proposal.active)))
+    todo = [image for image in images if image.id not in done]
+    return todo, len(images) - len(todo)

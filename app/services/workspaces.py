@@ -1,0 +1,203 @@
+"""Filling a workspace from a data set on disk: who is labeled, who is gold, who waits in the pool."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy import func, select
+
+from app.domain.states import ImageRole
+from app.services.importing import ImportReport, import_dataset
+from app.storage.database import Store
+from app.storage.errors import StoreError
+from app.storage.models import Image, Setting
+from datasets import views
+from datasets.lookup import build_dataset
+from datasets.progress import Progress
+from datasets.sample import SegmentationDataset
+from datasets.splits import find_split, hold_out_blocks, read_split
+
+TRAINING_KEY = "training"
+
+AUTO_PRESET = "auto"
+"""The CamVid preset that fits the machine which trains: a GPU's or a CPU's."""
+
+RETRAIN_SUFFIX = "_retrain"
+"""Presets come in pairs: the first round's, and a shorter one that starts from a trained student."""
+
+
+class TrainingSettings(BaseModel):
+    """How this workspace trains unless a command says otherwise."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    preset: str = Field(AUTO_PRESET, pattern=r"^[A-Za-z0-9_]+$")
+
+
+@dataclass(frozen=True)
+class ImportSource:
+    """A data set and what its images are for.
+
+    Attributes:
+        root: its folder.
+        format: one of `dataset_names()`.
+        labeled_split: name of a split under root/splits; None labels every image that has a mask.
+        gold_share: share of the labeled images that is held out to measure the rounds, 0 for none. Not used when the
+            data set has a split named "gold".
+        seed: of the choice of gold blocks.
+    """
+
+    root: Path
+    format: str
+    labeled_split: str | None = None
+    gold_share: float = 0.2
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class ImportSummary:
+    """What an import did.
+
+    Attributes:
+        reports: one per call of `import_dataset`: the training split, then the gold split if there is one.
+        left_out: labeled images beside a block of gold frames; they would make gold look better than it is.
+        counts: images by role, of the whole workspace.
+        preset: with which this workspace trains.
+    """
+
+    reports: tuple[ImportReport, ...]
+    left_out: tuple[str, ...]
+    counts: dict[ImageRole, int]
+    preset: str
+
+
+@dataclass(frozen=True)
+class ImportPlan:
+    """Which images become what. Made before anything is written, so that a wrong source leaves no workspace behind.
+
+    Attributes:
+        source: where they come from.
+        dataset: training images without `left_out`.
+        gold_dataset: the data set's own gold split, or None.
+        labeled: sample ids whose labels train.
+        held_out: sample ids that become gold.
+        left_out: labeled frames beside a block of gold frames; they would make gold look better than it is.
+    """
+
+    source: ImportSource
+    dataset: SegmentationDataset
+    gold_dataset: SegmentationDataset | None
+    labeled: tuple[str, ...]
+    held_out: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+def plan_import(source: ImportSource) -> ImportPlan:
+    """Open a data set and decide what each image is for.
+
+    Raises:
+        FileNotFoundError, ValueError: the data set or its split cannot be read; says what was found.
+    """
+    dataset = build_dataset(source.format, source.root, "train")
+    labeled = _labeled_ids(dataset, source)
+    gold_dataset = _gold_split(source)
+    kept = labeled
+    held_out: tuple[str, ...] = ()
+    if gold_dataset is None and source.gold_share > 0 and labeled:
+        kept, held_out = _hold_out(labeled, source)
+    left_out = tuple(sorted(set(labeled) - set(kept) - set(held_out)))
+    wanted = [sample_id for sample_id in dataset.sample_ids if sample_id not in set(left_out)]
+    return ImportPlan(source, views.select(dataset, wanted), gold_dataset, kept, held_out, left_out)
+
+
+def run_import(store: Store, plan: ImportPlan, progress: Callable[[Progress], None]) -> ImportSummary:
+    """Import what was planned. Safe to repeat: images that are there already stay as they are."""
+    reports = [import_dataset(store, plan.dataset, set(plan.labeled), set(plan.held_out), progress)]
+    if plan.gold_dataset is not None:
+        reports.append(import_dataset(store, plan.gold_dataset, set(), set(plan.gold_dataset.sample_ids), progress))
+    return ImportSummary(tuple(reports), plan.left_out, count_roles(store), _remember_preset(store, plan.source))
+
+
+def count_roles(store: Store) -> dict[ImageRole, int]:
+    """Images by role."""
+    with store.reader() as session:
+        rows = session.execute(
+            select(Image.role, func.count()).where(Image.deleted_at.is_(None)).group_by(Image.role)
+        ).all()
+    found = {role: count for role, count in rows}
+    return {role: found.get(role, 0) for role in ImageRole}
+
+
+def preset_for_training(store: Store, from_model: bool) -> str:
+    """The preset of the workspace, for this machine.
+
+    Args:
+        from_model: the round starts from a trained student.
+
+    Raises:
+        StoreError: the stored setting is not valid.
+    """
+    preset = read_training_settings(store).preset
+    if preset == AUTO_PRESET:
+        preset = "camvid_gpu" if has_nvidia_device() else "camvid_cpu"
+    return preset + RETRAIN_SUFFIX if from_model else preset
+
+
+def read_training_settings(store: Store) -> TrainingSettings:
+    """Training settings, with defaults for what was never set.
+
+    Raises:
+        StoreError: the stored value is not valid; the message names the field.
+    """
+    with store.reader() as session:
+        row = session.get(Setting, TRAINING_KEY)
+    try:
+        return TrainingSettings.model_validate({} if row is None else row.value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise StoreError(
+            f"the workspace's setting '{TRAINING_KEY}' has a wrong value at {where!r}: {first['msg']}"
+        ) from error
+
+
+def has_nvidia_device() -> bool:
+    """Whether a GPU's driver is there; asked without importing torch."""
+    return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
+
+
+def _labeled_ids(dataset: SegmentationDataset, source: ImportSource) -> tuple[str, ...]:
+    with_label = {name for index, name in enumerate(dataset.sample_ids) if dataset.is_labeled(index)}
+    if source.labeled_split is None:
+        return tuple(name for name in dataset.sample_ids if name in with_label)
+    split = read_split(find_split(source.root, source.labeled_split))
+    views.with_split(dataset, split)  # Refuses ids that are not there and labeled ids without a mask.
+    return split.labeled
+
+
+def _gold_split(source: ImportSource) -> SegmentationDataset | None:
+    try:
+        return build_dataset(source.format, source.root, "gold")
+    except FileNotFoundError:
+        return None
+
+
+def _hold_out(labeled: Sequence[str], source: ImportSource) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    try:
+        return hold_out_blocks(labeled, source.gold_share, source.seed)
+    except ValueError as error:
+        raise ValueError(
+            f"{len(labeled)} labeled images are too few to hold out {source.gold_share:.0%} as gold ({error}). "
+            "Label more, or import with --gold-share 0: rounds are then promoted without being measured."
+        ) from error
+
+
+def _remember_preset(store: Store, source: ImportSource) -> str:
+    """The first import decides; later ones and people's own settings stay."""
+    preset = "demo" if source.format == "scenes" else AUTO_PRESET
+    with store.session() as session:
+        if session.get(Setting, TRAINING_KEY) is None:
+            session.add(Setting(key=TRAINING_KEY, value=TrainingSettings(preset=preset).model_dump()))
+    return preset_for_training(store, from_model=False)
