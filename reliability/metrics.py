@@ -2,8 +2,9 @@
 
 Everywhere a larger score means a surer pixel, `error` is True where the predicted class is wrong, and only valid pixels
 are passed. Pixels with equal scores form one group, whose inner order never counts: a score with many ties (60 % of all
-CSL weights are 1) must not be judged by the order in which pixels happened to be stored. All sums run over the pixels of the whole data set, never
-over batches. A number that does not exist, such as the AUROC of a prediction without errors, is NaN.
+CSL weights are 1) must not be judged by the order in which pixels happened to be stored. All sums run over the pixels
+of the whole data set, never over batches. A number that does not exist, such as the AUROC of a prediction without
+errors, is NaN.
 """
 
 from collections.abc import Sequence

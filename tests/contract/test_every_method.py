@@ -1,4 +1,4 @@
-"""What every file in reliability/methods/ must keep, with its default options; a new file is tested without a change here.
+"""What every file in reliability/methods/ must keep with its default options; a new file is tested without a change.
 
 A method that needs training progress has a `freeze_threshold`; it is exported, and people see its masks, only frozen.
 """

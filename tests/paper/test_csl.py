@@ -1,8 +1,8 @@
 """CSL against numbers of the released code (PanLiuCSU/CSL, ICCV 2025); each file's `origin` says how they were made.
 
 Tolerances: features and statistics are float32 in the reference, so 1e-5 relative plus the last digits of numbers near
-0. A weight jumps from the exponential to 1 where a z-score crosses 0, so weights are compared where both z-scores are at
-least 1e-3 away from it. Where the features of an image have rank one (all pixels equal) the reference's own split is
+0. A weight jumps from the exponential to 1 where a z-score crosses 0, so weights are compared where both z-scores are
+at least 1e-3 away from it. Where the features of an image have rank one (all pixels equal) the reference's own split is
 whatever LAPACK returns, and only weights are compared.
 """
 

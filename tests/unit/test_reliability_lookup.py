@@ -8,9 +8,7 @@ def test_every_method_file_is_a_name():
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones():
-    with pytest.raises(
-        ValueError, match="unknown selection method 'fixmatch'; choose one of csl, fixed_threshold, s4mc"
-    ):
+    with pytest.raises(ValueError, match="'fixmatch'; choose one of csl, fixed_threshold, s4mc"):
         build_method("fixmatch")
 
 

@@ -10,9 +10,9 @@ from torchmetrics.functional.classification import binary_auroc, binary_average_
 from reliability.metrics import (
     ReliabilityMeter,
     SelectionMeter,
-    auroc,
     aupr_error,
     aurc,
+    auroc,
     errors_found,
     excess_aurc,
     fpr_at_95_tpr,
