@@ -80,6 +80,8 @@ def read_bytes(path: Path, limits: ImageLimits) -> bytes:
 def decode_file(data: bytes, source: str, limits: ImageLimits) -> DecodedFile:
     """Open, check and load a picture. Its content decides what it is, never its name.
 
+    One damage cannot be seen: a JPEG that was cut and then closed with an end mark decodes like a whole one.
+
     Raises:
         ValueError: empty, too large, of an unknown type, animated or with several pages, damaged; names `source`.
     """

@@ -28,6 +28,7 @@ from datasets.labels import IGNORE_INDEX, ClassSet, LabelArray
 logger = logging.getLogger(__name__)
 
 _LABEL_KINDS = ("PNG", "TIFF", "BMP")
+_WIDE_GRAY_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 _PLAIN_MODES = ("1", "L", "P", "RGB", "RGBX", "YCbCr")
 # Pillow stretches 2- and 4-bit gray to 0..255; for ids that is undone.
 _STEP_OF_RAW_MODE = {"1": 1, "L": 1, "L;2": 85, "L;4": 17}
@@ -148,10 +149,12 @@ def encode_plane_png(plane: NDArray[np.uint8]) -> bytes:
 
 def _rgb_pixels(file: DecodedFile, data: bytes, source: str) -> NDArray[np.uint8]:
     image = file.image
-    if ";16" in file.raw_mode and not file.raw_mode.endswith("S"):
-        return _rgb_from_16_bits(file, data, source)
-    if image.mode == "CMYK":
+    if image.mode == "CMYK":  # of 16 bits, too: Pillow takes the high byte, far finer than the conversion is exact
         return np.array(_rgb_from_cmyk(image, source))
+    if ";16" in file.raw_mode and image.mode in ("RGB", "RGBA"):
+        return _rgb_from_16_bit_color(file, data, source)
+    if image.mode in _WIDE_GRAY_MODES:
+        return np.repeat(_to_8_bits(np.asarray(image))[..., None], 3, axis=2)
     if image.has_transparency_data:
         return _on_black(np.array(image.convert("RGBA")), source)
     if image.mode in _PLAIN_MODES:
@@ -161,19 +164,19 @@ def _rgb_pixels(file: DecodedFile, data: bytes, source: str) -> NDArray[np.uint8
     )
 
 
-def _rgb_from_16_bits(file: DecodedFile, data: bytes, source: str) -> NDArray[np.uint8]:
-    if file.image.mode in ("RGB", "RGBA"):  # Pillow keeps only the high byte of colour, so OpenCV reads these.
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-        expected = (*file.image.size[::-1], 4 if file.image.mode == "RGBA" else 3)
-        if bgr is None or bgr.dtype != np.uint16 or bgr.shape != expected:
-            raise refusal(source, f"has 16-bit samples ({file.raw_mode}) that cannot be read", "Save it as PNG.")
-        samples = bgr[..., [2, 1, 0, 3][: expected[2]]]
-    else:
-        samples = np.asarray(file.image)
-    eight_bits = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if eight_bits.ndim == 2:
-        return np.repeat(eight_bits[..., None], 3, axis=2)
-    return _on_black(eight_bits, source) if eight_bits.shape[2] == 4 else eight_bits
+def _rgb_from_16_bit_color(file: DecodedFile, data: bytes, source: str) -> NDArray[np.uint8]:
+    """Pillow keeps only the high byte of colour, so OpenCV reads these (as BGR)."""
+    has_alpha = file.image.mode == "RGBA"
+    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if bgr is None or bgr.dtype != np.uint16 or bgr.shape != (*file.image.size[::-1], 4 if has_alpha else 3):
+        raise refusal(source, f"has 16-bit samples ({file.raw_mode}) that cannot be read", "Save it as PNG.")
+    pixels = _to_8_bits(bgr[..., [2, 1, 0, 3] if has_alpha else [2, 1, 0]])
+    return _on_black(pixels, source) if has_alpha else pixels
+
+
+def _to_8_bits(samples: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """round(value / 257), exactly."""
+    return ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def _rgb_from_cmyk(image: Image.Image, source: str) -> Image.Image:
@@ -215,7 +218,7 @@ def _ids(file: DecodedFile, class_set: ClassSet | None, source: str) -> LabelArr
         return np.array(image)
     if image.mode in ("RGB", "RGBA", "LA"):
         return _ids_from_channels(file, class_set, source)
-    if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I"):
+    if image.mode in (*_WIDE_GRAY_MODES, "I"):
         return _ids_from_wide(np.asarray(image), source)
     step = _STEP_OF_RAW_MODE.get(file.raw_mode)
     if image.mode not in ("1", "L") or step is None:

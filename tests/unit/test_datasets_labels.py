@@ -1,0 +1,51 @@
+"""Class lists: what is read back, and what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from datasets.labels import ClassSet, default_colors
+
+
+def test_class_set_is_read_back_from_its_own_json(tmp_path):
+    classes = ClassSet(("sky", "road"), ((1, 2, 3), (4, 5, 6)))
+    path = tmp_path / "classes.json"
+    path.write_text(json.dumps(classes.to_json()))
+    assert ClassSet.from_file(path) == classes
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([], "expected a list 'classes'"),
+        ({"classes": "sky"}, "expected a list 'classes'"),
+        ({"classes": [{"id": 0}]}, "expected a list 'classes'"),
+        ({"classes": [{"id": 1, "name": "a"}]}, r"ids must be 0 to 0 in order, got \[1\]"),
+        ({"classes": [{"name": "a"}, {"name": "a"}]}, "must be unique"),
+        ({"classes": [{"name": "a", "color": [1, 2]}]}, "three numbers"),
+        ({"classes": [{"name": "a", "color": 7}]}, "classes.json"),
+        ({"classes": []}, "needs 1 to 254 classes"),
+        ({"classes": [{"name": "a"}], "ignore_index": 0}, "void is always 255"),
+    ],
+)
+def test_wrong_class_list_is_refused_with_the_file(tmp_path, content, message):
+    path = tmp_path / "classes.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message) as caught:
+        ClassSet.from_file(path)
+    assert "classes.json" in str(caught.value)
+
+
+def test_file_that_is_no_json_is_refused(tmp_path):
+    (tmp_path / "classes.json").write_bytes(b"\xff{")
+    with pytest.raises(ValueError, match=r"classes.json is not a JSON file"):
+        ClassSet.from_file(tmp_path / "classes.json")
+
+
+def test_default_colors_are_all_different_up_to_32_classes():
+    assert len(set(default_colors(32))) == 32
+
+
+def test_label_with_all_ids_and_void_passes():
+    ClassSet.from_names(["a", "b"]).check_label(np.array([[0, 1, 255]], np.uint8), "mask.png")
