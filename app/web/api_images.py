@@ -1,0 +1,90 @@
+"""Pictures and planes of images, as bytes."""
+
+from collections.abc import Iterator
+
+from fastapi import APIRouter, Request, Response
+
+from app.domain.states import RegionState
+from app.services.review_types import ImagePlanes, QueueFilter, RegionRow
+from app.web.context import Context, WebContext
+from app.web.pictures import browser_picture, thumbnail
+from app.web.wire import pack_planes
+
+router = APIRouter()
+
+_THUMBNAIL_WH = 160, 112
+_PENDING = None, RegionState.SECOND_REVIEW  # None lists open and skipped regions.
+_PAGE = 500
+
+
+@router.get("/images/{image_id}/picture")
+def picture(context: Context, image_id: int, request: Request) -> Response:
+    """The image, upright."""
+    image = context.review.image(image_id)
+    if _is_known(request, image.sha256):
+        return Response(status_code=304, headers=_cache_headers(image.sha256))
+    content, media_type = browser_picture(image.path, image.sha256)
+    return Response(content, media_type=media_type, headers=_cache_headers(image.sha256))
+
+
+@router.get("/images/{image_id}/planes")
+def planes(context: Context, image_id: int, request: Request) -> Response:
+    """Label, proposal, lock, unreliability, region map and provenance in one body (see wire.py)."""
+    found = context.review.image_planes(image_id)
+    if _is_known(request, found.etag):
+        return Response(status_code=304, headers=_cache_headers(found.etag))
+    body = _pack(found, _pending_regions(context, image_id))
+    return Response(body, media_type="application/octet-stream", headers=_cache_headers(found.etag))
+
+
+@router.get("/regions/{region_id}/thumbnail")
+def region_thumbnail(context: Context, region_id: int) -> Response:
+    """A small JPEG of the region with its surroundings."""
+    row = context.review.region(region_id).row
+    content = thumbnail(context.review.image(row.image_id).path, row.bbox, _THUMBNAIL_WH)
+    return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=300"})
+
+
+def _is_known(request: Request, etag: str) -> bool:
+    return request.headers.get("if-none-match") == f'"{etag}"'
+
+
+def _cache_headers(etag: str) -> dict[str, str]:
+    """Browsers keep the bytes and ask each time whether they still hold."""
+    return {"ETag": f'"{etag}"', "Cache-Control": "private, no-cache"}
+
+
+def _pending_regions(context: WebContext, image_id: int) -> list[dict[str, object]]:
+    filters = [QueueFilter(state, image_id=image_id, include_enough=True) for state in _PENDING]
+    rows = (row for each in filters for row in _all_rows(context, each))
+    return [{"region_id": row.region_id, "number": row.number, "state": row.state} for row in rows]
+
+
+def _all_rows(context: WebContext, filters: QueueFilter) -> Iterator[RegionRow]:
+    offset = 0
+    while page := context.review.queue(filters, _PAGE, offset):
+        yield from page
+        offset += _PAGE
+
+
+def _pack(found: ImagePlanes, regions: list[dict[str, object]]) -> bytes:
+    height, width = found.label.shape
+    header = {
+        "image_id": found.image_id,
+        "sample_id": found.sample_id,
+        "image_version": found.image_version,
+        "width": width,
+        "height": height,
+        "regions": regions,
+    }
+    return pack_planes(
+        header,
+        {
+            "label": (found.label, "rle"),
+            "proposal": (found.proposal, "rle"),
+            "reliable": (found.reliable.astype("uint8"), "rle"),
+            "unreliability": (found.unreliability, "raw"),
+            "regions": (found.region_map, "rle"),
+            "provenance": (found.provenance, "rle"),
+        },
+    )

@@ -1,0 +1,51 @@
+"""Models of all rounds: look, compare, promote, set aside."""
+
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter
+
+from app.services import rounds
+from app.web.bodies import PromoteBody
+from app.web.context import Context
+from app.web.errors import UserError
+from app.web.overview import describe_model
+
+router = APIRouter()
+
+
+@router.get("/models")
+def models(context: Context) -> dict[str, Any]:
+    """All models, latest round first."""
+    return {"models": [describe_model(model) for model in rounds.list_models(context.store)]}
+
+
+@router.get("/models/{model_id}/comparison")
+def comparison(context: Context, model_id: int) -> dict[str, Any]:
+    """A model against the current one on the same gold images."""
+    try:
+        return asdict(rounds.compare(context.store, model_id))
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+@router.post("/models/{model_id}/promote")
+def promote(context: Context, model_id: int, body: PromoteBody) -> dict[str, Any]:
+    """Make a model the current one. Worse on gold without a reason: refused with 409."""
+    try:
+        rounds.promote(context.store, model_id, body.reason)
+    except rounds.PromotionRefusedError:
+        raise
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return models(context)
+
+
+@router.post("/models/{model_id}/reject")
+def reject(context: Context, model_id: int) -> dict[str, Any]:
+    """Set a candidate aside."""
+    try:
+        rounds.reject(context.store, model_id)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return models(context)

@@ -1,0 +1,86 @@
+"""Queue, regions and decisions."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from app.domain.states import RegionState
+from app.services.review_types import QueueFilter
+from app.web.bodies import OperationBody, RawBody, read_decision
+from app.web.context import Context
+from app.web.keys import class_keys
+
+router = APIRouter()
+
+Limit = Annotated[int, Query(ge=1, le=1000)]
+Offset = Annotated[int, Query(ge=0)]
+
+
+@router.get("/session")
+def session(context: Context) -> dict[str, Any]:
+    """What a reviewer page needs once: classes with colours and keys, settings, who is asking."""
+    class_set = context.review.class_set()
+    described = zip(class_set.names, class_set.colors, class_keys(len(class_set)), strict=True)
+    return {
+        "workspace_id": context.workspace_id,
+        "user": context.user,
+        "classes": [
+            {"id": i, "name": name, "color": color, "key": key} for i, (name, color, key) in enumerate(described)
+        ],
+        "settings": context.review.settings().model_dump(mode="json"),
+        "counts": asdict(context.review.counts()),
+    }
+
+
+@router.get("/queue")
+def queue(
+    context: Context,
+    state: RegionState | None = None,
+    class_id: int | None = None,
+    image_id: int | None = None,
+    limit: Limit = 50,
+    offset: Offset = 0,
+) -> dict[str, Any]:
+    """Regions in queue order, and how many are left in all."""
+    rows = context.review.queue(QueueFilter(state, class_id, image_id), limit, offset)
+    return {"rows": [asdict(row) for row in rows], "counts": asdict(context.review.counts())}
+
+
+@router.get("/regions/next")
+def next_region(context: Context, after: int | None = None) -> dict[str, int | None]:
+    """The region to show after another one; null when nothing is left."""
+    return {"region_id": context.review.next_region(after)}
+
+
+@router.get("/regions/{region_id}")
+def region(context: Context, region_id: int) -> dict[str, Any]:
+    """One region with its likeliest classes."""
+    return asdict(context.review.region(region_id))
+
+
+@router.post("/decisions")
+def decide(context: Context, raw: RawBody) -> dict[str, Any]:
+    """Store a decision. When this answers, the decision is on disk; the same op_id again changes nothing."""
+    return asdict(context.review.decide(read_decision(context, raw)))
+
+
+@router.post("/images/{image_id}/accept-rest")
+def accept_rest(context: Context, image_id: int, raw: RawBody) -> dict[str, Any]:
+    """Take everything still open in an image as proposed; logged as unseen."""
+    request = read_decision(context, raw)
+    return asdict(
+        context.review.accept_rest(image_id, request.image_version, context.user, request.session, request.op_id)
+    )
+
+
+@router.post("/undo")
+def undo(context: Context, body: OperationBody) -> dict[str, Any]:
+    """Take back this user's last decision, in whichever tab and whenever it was made."""
+    return asdict(context.review.undo(context.user, body.session, body.op_id))
+
+
+@router.post("/redo")
+def redo(context: Context, body: OperationBody) -> dict[str, Any]:
+    """Put the decision in force again that the last undo took back."""
+    return asdict(context.review.redo(context.user, body.session, body.op_id))

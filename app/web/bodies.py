@@ -1,0 +1,123 @@
+"""What browsers send, checked before any service sees it."""
+
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import Depends, Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app.domain.decisions import Delta
+from app.domain.states import DecisionKind
+from app.services.review_types import ActionStats, DecisionRequest
+from app.web.context import WebContext
+from app.web.errors import UserError, validation_sentence
+from app.web.wire import WireError, decode_plane, unpack_frame
+
+Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
+_BINARY = "application/octet-stream"
+
+
+class Body(BaseModel):
+    """Base of all bodies: unknown keys and wrong types are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class DecisionBody(Body):
+    """A decision without its drawing. `bbox` is x0, y0, x1, y1 of the drawing, x1 and y1 exclusive."""
+
+    op_id: Identifier
+    kind: Annotated[DecisionKind, Field(strict=False)]
+    image_id: int
+    image_version: int = Field(ge=0)
+    region_id: int | None = None
+    class_id: int | None = Field(None, ge=0, le=255)
+    session: Identifier
+    lock_override: bool = False
+    closes_region: bool = False
+    bbox: Annotated[tuple[int, int, int, int] | None, Field(strict=False)] = None
+    stats: ActionStats = Field(default_factory=ActionStats)
+
+
+class OperationBody(Body):
+    """An undo or a redo."""
+
+    op_id: Identifier
+    session: Identifier
+
+
+class JobBody(Body):
+    """A job to start; see app/services/jobs.py for the arguments of each kind."""
+
+    kind: str = Field(max_length=16)
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+
+class PromoteBody(Body):
+    """Why a model is promoted although gold says otherwise; None when gold agrees."""
+
+    reason: str | None = Field(None, max_length=1000)
+
+
+class ExportBody(Body):
+    """A COCO export: `which` is "reviewed" or "all"."""
+
+    name: str = Field(max_length=64)
+    which: str = Field(max_length=16)
+
+
+async def raw_body(request: Request) -> tuple[bytes, bool]:
+    """The body, and whether it is a binary frame."""
+    return await request.body(), request.headers.get("content-type", "").partition(";")[0] == _BINARY
+
+
+RawBody = Annotated[tuple[bytes, bool], Depends(raw_body)]
+
+
+def read_decision(context: WebContext, raw: tuple[bytes, bool]) -> DecisionRequest:
+    """A decision from JSON, or from a frame of JSON header and deflated drawing.
+
+    Raises:
+        UserError: a field is missing, unknown or out of range.
+        WireError: the frame or the drawing is damaged, too large, or leaves its image.
+        NotFoundError: there is no such image.
+    """
+    body, drawing = _parse(raw)
+    delta = None
+    if body.bbox is not None:
+        width, height = context.review.image(body.image_id).size_wh
+        delta = _read_delta(body.bbox, drawing, (height, width))
+    elif drawing:
+        raise WireError("a drawing needs its bbox")
+    return DecisionRequest(
+        op_id=body.op_id,
+        kind=body.kind,
+        image_id=body.image_id,
+        image_version=body.image_version,
+        user=context.user,
+        session=body.session,
+        region_id=body.region_id,
+        class_id=body.class_id,
+        delta=delta,
+        lock_override=body.lock_override,
+        closes_region=body.closes_region,
+        stats=body.stats,
+    )
+
+
+def _parse(raw: tuple[bytes, bool]) -> tuple[DecisionBody, bytes]:
+    content, is_binary = raw
+    try:
+        if not is_binary:
+            return DecisionBody.model_validate_json(content), b""
+        header, rest = unpack_frame(content)
+        return DecisionBody.model_validate(header), rest
+    except ValidationError as error:
+        raise UserError(validation_sentence(error.errors())) from error
+
+
+def _read_delta(bbox: tuple[int, int, int, int], drawing: bytes, size_hw: tuple[int, int]) -> Delta:
+    x0, y0, x1, y1 = bbox
+    if not (0 <= x0 < x1 <= size_hw[1] and 0 <= y0 < y1 <= size_hw[0]):
+        raise WireError(f"the drawing's box {bbox} leaves its image of {size_hw[1]}x{size_hw[0]} pixels")
+    return Delta(x0, y0, decode_plane(drawing, (y1 - y0, x1 - x0), "u8", "rle").astype(np.uint8, copy=False))

@@ -1,0 +1,82 @@
+"""Failures as answers: the sentence as JSON, with the status that tells the browser whether to send it again."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from app.services.review_types import ConflictError, LockedPixelsError, NotFoundError, ReviewError
+from app.services.rounds import PromotionRefusedError
+from app.storage.errors import DiskFullError, StoreBusyError, StoreError
+from app.web.security import BodyTooLargeError
+from app.web.wire import WireError
+
+logger = logging.getLogger(__name__)
+
+STATUS_OF: dict[type[Exception], int] = {
+    BodyTooLargeError: 413,
+    WireError: 400,
+    NotFoundError: 404,
+    LockedPixelsError: 423,
+    ConflictError: 409,
+    PromotionRefusedError: 409,
+    ReviewError: 422,
+    LookupError: 404,
+    DiskFullError: 507,
+    StoreBusyError: 503,
+    StoreError: 500,
+}
+"""Statuses from 500 upwards make the browser keep the decision and send it again."""
+
+Handler = Callable[[Request, Exception], Awaitable[Response]]
+
+
+class UserError(ValueError):
+    """Arguments that a service refused; the message is for the person who sent them."""
+
+
+def install(app: FastAPI) -> None:
+    """Answer every failure of the API with {"error": sentence}."""
+    for kind, status in {**STATUS_OF, UserError: 422}.items():
+        app.add_exception_handler(kind, _with_status(status))
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def _with_status(status: int) -> Handler:
+    async def answer(_request: Request, error: Exception) -> JSONResponse:
+        content: dict[str, Any] = {"error": str(error.args[0]) if error.args else str(error)}
+        if isinstance(error, ConflictError):
+            content["user"] = error.user
+            content["decided_at"] = error.decided_at.isoformat() if error.decided_at else None
+        return JSONResponse(content, status)
+
+    return answer
+
+
+async def _invalid(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    return JSONResponse({"error": validation_sentence(error.errors())}, 422)
+
+
+def validation_sentence(errors: Any) -> str:  # noqa: ANN401 - pydantic's own list of dictionaries
+    """The first thing wrong with a request, by its name."""
+    first = errors[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the request"
+    return f"{where}: {first['msg']}"
+
+
+async def _http(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": str(error.detail)}, error.status_code, headers=error.headers)
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    sentence = f"an unexpected error ({type(error).__name__}); the server's output says where. Nothing was changed"
+    return JSONResponse({"error": sentence}, 500)

@@ -1,0 +1,124 @@
+"""What the pages show about a workspace as JSON for their panels, and which action comes next."""
+
+from dataclasses import asdict
+from typing import Any
+
+from app.domain.states import JobKind, JobState, ModelStatus, RegionState
+from app.services import rounds
+from app.services.jobs import JobView
+from app.services.review_types import QueueCounts, QueueFilter
+from app.storage.models import Model
+from app.web.archives import list_exports
+from app.web.context import WebContext
+
+PAGE_ROWS = 60
+SHOWN_JOBS = 12
+LOG_LINES = 60
+
+JOB_TITLES = {
+    JobKind.ROUND: "Training round",
+    JobKind.TRAIN: "Training",
+    JobKind.EXPORT: "Model export",
+    JobKind.PREDICT: "Prediction of proposals",
+    JobKind.COCO: "COCO export",
+}
+_MODEL_JOBS = frozenset({JobKind.ROUND, JobKind.TRAIN, JobKind.EXPORT, JobKind.PREDICT})
+
+
+def summary(context: WebContext) -> dict[str, Any]:
+    """Current model, what is left, gold mIoU by round and the one next action."""
+    models, counts = rounds.list_models(context.store), context.review.counts()
+    current = next((model for model in models if model.status is ModelStatus.CURRENT), None)
+    return {
+        "current": None if current is None else describe_model(current),
+        "counts": asdict(counts),
+        "rounds": [describe_model(model) for model in reversed(models)],
+        "next": next_action(models, counts, context.jobs.list(SHOWN_JOBS)),
+    }
+
+
+def describe_model(model: Model) -> dict[str, Any]:
+    """A model as the API and the pages show it; `gold_miou` is a fraction, or None when it was not measured."""
+    gold = model.gold or {}
+    return {
+        "id": model.id,
+        "round": model.round,
+        "status": model.status,
+        "method": model.method,
+        "gold_miou": gold.get("miou"),
+        "gold_images": gold.get("num_images", 0),
+        "created_at": model.created_at.isoformat(),
+        "note": model.note,
+    }
+
+
+def next_action(models: list[Model], counts: QueueCounts, jobs: list[JobView]) -> dict[str, str | None]:
+    """The one thing to do now: title, text, and either a page to go to (`href`) or an action to start (`action`)."""
+    running = next((job for job in jobs if not job.is_finished and job.kind in _MODEL_JOBS), None)
+    candidate = candidate_of(models)
+    if running is not None:
+        return _action(f"{JOB_TITLES[running.kind]} is running", "Review can go on meanwhile.", "Review", "/review")
+    if candidate is not None:
+        return _action(f"Decide about round {candidate.round}", "Compare it with the current model below.", None)
+    if not any(model.status is ModelStatus.CURRENT for model in models):
+        return _action("Train the first round", "It learns from the labeled images.", "Train", action="train")
+    if counts.images_waiting:
+        text = f"{counts.images_waiting} images have no proposal yet."
+        return _action("Predict proposals", text, "Predict", action="predict")
+    if counts.open or counts.skipped:
+        return _action(f"Review {counts.open + counts.skipped} regions", "Most valuable first.", "Review", "/review")
+    text = "Every region in the queue is decided. The next round learns from it."
+    return _action("Train the next round", text, "Train", action="train")
+
+
+def candidate_of(models: list[Model]) -> Model | None:
+    """The latest model that waits for promotion, if any."""
+    return next((model for model in models if model.status is ModelStatus.CANDIDATE), None)
+
+
+def comparison(context: WebContext) -> dict[str, Any]:
+    """The latest candidate against the current model; empty when there is no candidate."""
+    models = rounds.list_models(context.store)
+    candidate = candidate_of(models)
+    current = next((model for model in models if model.status is ModelStatus.CURRENT), None)
+    if candidate is None or current is None:
+        return {}
+    result = asdict(rounds.compare(context.store, candidate.id))
+    return {"candidate": describe_model(candidate), "current": describe_model(current), "result": result}
+
+
+def job_list(context: WebContext, shown_log: int | None, kinds: frozenset[JobKind] | None = None) -> dict[str, Any]:
+    """The latest jobs, and the end of the log of one of them (None: of the one that runs)."""
+    jobs = [job for job in context.jobs.list(SHOWN_JOBS) if kinds is None or job.kind in kinds]
+    running = next((job.id for job in jobs if job.state is JobState.RUNNING), None)
+    log_of = shown_log if shown_log in {job.id for job in jobs} else running
+    log = None if log_of is None else {"job_id": log_of, "text": context.jobs.log_tail(log_of, LOG_LINES)}
+    return {"jobs": [{**job.to_json(), "title": JOB_TITLES[job.kind], "log_path": None} for job in jobs], "log": log}
+
+
+def queue_rows(context: WebContext, state: str | None, class_id: int | None, page: int) -> dict[str, Any]:
+    """One page of the queue table."""
+    filters = QueueFilter(RegionState(state) if state else None, class_id)
+    rows = context.review.queue(filters, PAGE_ROWS + 1, page * PAGE_ROWS)
+    class_set = context.review.class_set()
+    return {
+        "rows": [
+            {**asdict(row), "class_name": class_set.names[row.class_id], "color": class_set.colors[row.class_id]}
+            for row in rows[:PAGE_ROWS]
+        ],
+        "first": page * PAGE_ROWS + 1,
+        "has_more": len(rows) > PAGE_ROWS,
+        "filter": {key: value for key, value in (("state", state), ("class_id", class_id)) if value is not None},
+        "counts": asdict(context.review.counts()),
+    }
+
+
+def export_list(context: WebContext) -> dict[str, Any]:
+    """Finished exports for the export page."""
+    return {"exports": list_exports(context.workspace)}
+
+
+def _action(
+    title: str, text: str, label: str | None, href: str | None = None, action: str | None = None
+) -> dict[str, str | None]:
+    return {"title": title, "text": text, "label": label, "href": href, "action": action}

@@ -1,0 +1,50 @@
+"""The export page: labels as COCO, made by a background job, downloaded as one file."""
+
+from datetime import datetime
+from typing import Any
+
+import gradio as gr
+
+from app.domain.states import JobKind
+from app.web.context import WebContext
+from app.web.overview import export_list, job_list
+from app.web.pages_panels import HIDDEN, POLL_SECONDS, navigation, on_job_pick, panel, submit_job
+
+_WHICH = [
+    ("Reviewed images: labeled ones, and those whose review is done or good enough", "reviewed"),
+    ("All images: what nobody reviewed is as the model proposed it", "all"),
+]
+_KINDS = frozenset({JobKind.COCO})
+
+
+def build_export_page(context: WebContext) -> None:
+    """Lay out the page and wire its events."""
+    navigation()
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=1, min_width=320):
+            gr.Markdown("### Export labels as COCO")
+            which = gr.Radio(_WHICH, value="reviewed", label="Images", elem_id="which")
+            name = gr.Textbox(_suggested_name(), label="Name", elem_id="export-name", max_length=64,
+                              info="Letters, digits, - and _.")  # fmt: skip
+            start = gr.Button("Export", variant="primary", elem_id="start-export")
+        with gr.Column(scale=2, min_width=420):
+            gr.Markdown("### Finished exports")
+            finished = panel("panels/exports.js", export_list(context), elem_id="exports")
+            gr.Markdown("### Jobs")
+            jobs = panel("panels/jobs.js", job_list(context, None, _KINDS), elem_id="jobs")
+    shown_log = gr.State(None)
+
+    def export(chosen: str, folder: str) -> str:
+        submit_job(context, "coco", {"name": folder.strip(), "which": chosen})
+        return _suggested_name()
+
+    def refresh(log_of: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
+        return export_list(context), job_list(context, log_of, _KINDS)
+
+    start.click(export, [which, name], [name], **HIDDEN)
+    jobs.pick(on_job_pick(context), [shown_log], [shown_log], **HIDDEN)
+    gr.Timer(POLL_SECONDS).tick(refresh, [shown_log], [finished, jobs], **HIDDEN)
+
+
+def _suggested_name() -> str:
+    return datetime.now().strftime("coco-%Y%m%d-%H%M%S")

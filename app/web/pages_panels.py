@@ -1,0 +1,71 @@
+"""Components that show data of ours: a script of app/web/panels builds the elements and sets all text as text.
+
+Names of files, classes and people never pass through a template, so none of them can become markup.
+"""
+
+import html
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+from gradio.components.navbar import Navbar
+
+from app.services.worker import worker_is_running
+from app.web.context import WebContext
+
+POLL_SECONDS = 1.5
+"""How often a page asks how its jobs are doing."""
+
+HIDDEN: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
+"""For every listener: no overlay while it runs, no public endpoint (api.py is), no waiting in a queue."""
+
+_ON_LOAD = """
+/* 'pick' */
+import('/static/%s').then(({ mount }) => mount(element, { props, watch, trigger })).catch((error) => {
+  element.textContent = `This part of the page could not start: ${error.message}`;
+});
+"""
+
+
+def panel(script: str, value: dict[str, Any] | None = None, elem_id: str | None = None) -> gr.HTML:
+    """A part of a page that `script` (below /static/) draws from the JSON in `value`.
+
+    A click may report a small object as the event `pick`. A function and no subclass, because Gradio writes an
+    interface file beside the source of every subclass.
+    """
+    return gr.HTML(
+        value=value or {},
+        html_template='<div class="ps-panel"></div>',
+        js_on_load=_ON_LOAD % script,
+        apply_default_css=False,
+        elem_id=elem_id,
+    )
+
+
+def navigation() -> None:
+    """The bar that leads from page to page; every page needs its own."""
+    Navbar(visible=True, main_page_name="Rounds")
+
+
+def submit_job(context: WebContext, kind: str, arguments: dict[str, Any]) -> None:
+    """Queue a job and say so on the page; what is wrong with it is said there, too."""
+    try:
+        job_id = context.jobs.submit(kind, arguments)
+    except (ValueError, RuntimeError) as error:
+        raise gr.Error(html.escape(str(error))) from error
+    if worker_is_running(context.workspace):
+        gr.Info(f"Job {job_id} is in the queue.")
+    else:
+        gr.Warning(f"Job {job_id} waits: no worker is running. Start one with: pixelsieve worker")
+
+
+def on_job_pick(context: WebContext) -> Callable[..., int | None]:
+    """Handler of a job list: `cancel` stops a job, `log` chooses whose log is shown."""
+
+    def pick(shown_log: int | None, event: gr.EventData) -> int | None:
+        if event.action == "cancel":
+            context.jobs.cancel(int(event.job_id))
+            return shown_log
+        return int(event.job_id)
+
+    return pick

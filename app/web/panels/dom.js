@@ -1,0 +1,26 @@
+// Building elements. Text is always set as text, so that no class, file or user name can become markup.
+export { el, percent } from '../reviewer/dom.js';
+import { el } from '../reviewer/dom.js';
+
+/** Redraw `element` from the JSON that Python sends; keeps quiet when nothing changed. */
+export function live(element, { props, watch }, draw) {
+  let shown = null;
+  const update = () => {
+    const text = JSON.stringify(props.value);
+    if (text === shown) return;
+    shown = text;
+    draw(props.value ?? {});
+    element.dataset.drawn = String(Number(element.dataset.drawn ?? 0) + 1);
+  };
+  element.classList.add('pp');
+  watch('value', update);
+  update();
+}
+
+export function swatch([r, g, b]) {
+  const element = el('i', { class: 'pp-swatch', 'aria-hidden': 'true' });
+  element.style.background = `rgb(${r} ${g} ${b})`;
+  return element;
+}
+
+export const points = (share) => (share === null || share === undefined ? 'not measured' : `${(share * 100).toFixed(1)} %`);

@@ -1,0 +1,33 @@
+// The queue as a table; each line leads to its region in the reviewer.
+import { el, live, percent, swatch } from './dom.js';
+
+const STATE_TEXT = { open: 'open', skipped: 'skipped', second_review: 'second review', decided: 'decided' };
+const HEAD = ['Region', 'Image', 'Model says', 'Confidence', 'Area', 'Score', 'State'];
+
+export function mount(element, gradio) {
+  const root = element.querySelector('.ps-panel');
+  live(root, gradio, (value) => root.replaceChildren(...draw(value, gradio.trigger)));
+}
+
+function draw({ rows, first, has_more: hasMore, filter }, trigger) {
+  if (rows.length === 0) return [el('p', { class: 'pp-muted' }, 'No region with this filter.')];
+  const turn = (step, text, enabled) => el('button', { type: 'button', disabled: !enabled, onclick: () => trigger('pick', { step }) }, text);
+  return [
+    el('table', { class: 'pp-table pp-queue' },
+      el('thead', {}, el('tr', {}, ...HEAD.map((text) => el('th', { scope: 'col' }, text)))),
+      el('tbody', {}, ...rows.map((row) => drawRow(row, filter)))),
+    el('nav', { class: 'pp-pages', 'aria-label': 'Pages of the queue' },
+      turn(-1, '← Before', first > 1), el('span', {}, `${first} to ${first + rows.length - 1}`), turn(1, 'More →', hasMore)),
+  ];
+}
+
+function drawRow(row, filter) {
+  const href = `/review?${new URLSearchParams({ ...filter, region: row.region_id })}`;
+  const picture = el('img', { src: `/api/regions/${row.region_id}/thumbnail`, alt: '', loading: 'lazy', width: 160, height: 112 });
+  return el('tr', { 'data-region': row.region_id, onclick: (event) => { if (!event.target.closest('a')) location.assign(href); } },
+    el('td', {}, el('a', { href, 'aria-label': `Review region ${row.region_id}` }, picture)),
+    el('td', { class: 'pp-text' }, row.sample_id),
+    el('td', { class: 'pp-text' }, swatch(row.color), row.class_name),
+    el('td', {}, percent(row.mean_confidence)), el('td', {}, `${row.area} px`), el('td', {}, row.score.toFixed(1)),
+    el('td', { class: 'pp-text' }, el('span', { class: 'pp-state' }, STATE_TEXT[row.state])));
+}

@@ -1,0 +1,29 @@
+// Home page, upper part: the one next action, the current model, the queue, and gold mIoU by round.
+import { el, live, points } from './dom.js';
+import { plotRounds } from './plot.js';
+
+export function mount(element, gradio) {
+  const root = element.querySelector('.ps-panel');
+  live(root, gradio, (value) => root.replaceChildren(nextAction(value.next, gradio.trigger), cards(value)));
+}
+
+function nextAction(next, trigger) {
+  let button = null;
+  if (next.href) button = el('a', { class: 'pp-primary', href: next.href }, next.label);
+  else if (next.action) button = el('button', { class: 'pp-primary', type: 'button', onclick: () => trigger('pick', { action: next.action }) }, next.label);
+  return el('section', { class: 'pp-next', 'aria-label': 'Next action' },
+    el('div', {}, el('small', {}, 'Next'), el('h2', {}, next.title), el('p', {}, next.text)), button);
+}
+
+function cards({ current, counts, rounds }) {
+  const card = (title, number, ...lines) => el('div', { class: 'pp-card' }, el('small', {}, title), el('strong', {}, number), ...lines.map((line) => el('p', {}, line)));
+  const left = counts.open + counts.skipped;
+  const images = counts.images_open + counts.images_enough + counts.images_done + counts.images_waiting;
+  return el('div', { class: 'pp-cards' },
+    current
+      ? card('Current model', `Round ${current.round}`, `Gold mIoU ${points(current.gold_miou)} on ${current.gold_images} images`, current.method ? `Reliability: ${current.method}` : '')
+      : card('Current model', 'None yet', 'The first round becomes the current model.'),
+    card('Queue', String(left), `${counts.open} open, ${counts.skipped} skipped, ${counts.second_review} for second review`, `${counts.decided} regions decided`),
+    card('Images', String(images), `${counts.images_open} open, ${counts.images_enough} good enough, ${counts.images_done} done`, `${counts.images_waiting} without proposal`),
+    el('div', { class: 'pp-card pp-plot' }, el('small', {}, 'Gold mIoU by round'), plotRounds(rounds)));
+}

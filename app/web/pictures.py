@@ -1,0 +1,79 @@
+"""Image files in a form that a browser shows upright and unchanged, and small crops of them."""
+
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
+
+from datasets.images import read_image
+
+_BROWSER_FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
+_BROWSER_MODES = frozenset({"RGB", "L"})
+_CONTEXT = 1.6
+"""A thumbnail shows a box this many times as large as its region."""
+
+
+def browser_picture(path: Path, sha256: str) -> tuple[bytes, str]:
+    """Bytes and media type. The file itself where a browser shows it as we read it, else a lossless PNG.
+
+    Raises:
+        ValueError: the file cannot be decoded; names it.
+    """
+    content = path.read_bytes()
+    with Image.open(BytesIO(content)) as image:
+        is_upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+        media_type = _BROWSER_FORMATS.get(image.format or "")
+        is_plain = image.mode in _BROWSER_MODES and "transparency" not in image.info
+    if media_type and is_upright and is_plain:
+        return content, media_type
+    return _upright_png(path, sha256), "image/png"
+
+
+@lru_cache(maxsize=8)
+def _upright_png(path: Path, sha256: str) -> bytes:  # noqa: ARG001 - the hash makes a replaced file a new entry
+    return _encode(read_image(path), ".png", [cv2.IMWRITE_PNG_COMPRESSION, 1])
+
+
+def thumbnail(path: Path, bbox: tuple[int, int, int, int], size_wh: tuple[int, int]) -> bytes:
+    """JPEG of a region with some surroundings; the region's box is framed.
+
+    Args:
+        bbox: x0, y0, x1, y1 of the region in the upright image.
+        size_wh: of the result, in pixels.
+
+    Raises:
+        ValueError: the file cannot be decoded; names it.
+    """
+    image = read_image(path)
+    x0, y0, x1, y1 = _crop_box(bbox, size_wh, image.shape[1], image.shape[0])
+    scale = min(size_wh[0] / (x1 - x0), size_wh[1] / (y1 - y0))
+    shown_wh = max(1, round((x1 - x0) * scale)), max(1, round((y1 - y0) * scale))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    crop = cv2.resize(image[y0:y1, x0:x1], shown_wh, interpolation=method).astype(np.uint8, copy=False)
+    corners = [round((value - origin) * scale) for value, origin in zip(bbox, (x0, y0, x0, y0), strict=True)]
+    for color, thickness in (((20, 20, 24), 3), ((255, 255, 255), 1)):
+        cv2.rectangle(crop, (corners[0], corners[1]), (corners[2] - 1, corners[3] - 1), color, thickness)
+    return _encode(crop, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 85])
+
+
+def _crop_box(
+    bbox: tuple[int, int, int, int], size_wh: tuple[int, int], width: int, height: int
+) -> tuple[int, int, int, int]:
+    """The region's box enlarged to the thumbnail's shape, moved into the image."""
+    aspect = size_wh[0] / size_wh[1]
+    wanted_h = max((bbox[3] - bbox[1]) * _CONTEXT, (bbox[2] - bbox[0]) * _CONTEXT / aspect, size_wh[1] / 3)
+    box_w, box_h = min(width, round(wanted_h * aspect)), min(height, round(wanted_h))
+    x0 = min(max(0, (bbox[0] + bbox[2] - box_w) // 2), width - box_w)
+    y0 = min(max(0, (bbox[1] + bbox[3] - box_h) // 2), height - box_h)
+    return x0, y0, x0 + box_w, y0 + box_h
+
+
+def _encode(image: NDArray[np.uint8], suffix: str, options: list[int]) -> bytes:
+    done, encoded = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    if not done:
+        raise ValueError(f"an image of {image.shape[1]}x{image.shape[0]} pixels could not be encoded as {suffix}")
+    return encoded.tobytes()

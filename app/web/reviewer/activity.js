@@ -1,0 +1,27 @@
+// What one decision cost its person: counted here, stored with the decision.
+
+const LONGEST_GAP_MS = 15000; // A longer pause is not work on the region.
+
+export class Activity {
+  constructor() {
+    this.restart();
+  }
+
+  restart() {
+    Object.assign(this, { clicks: 0, keys: 0, strokes: 0, undos: 0, activeMs: 0, last: performance.now() });
+  }
+
+  note(kind) {
+    const now = performance.now();
+    if (now - this.last <= LONGEST_GAP_MS) this.activeMs += now - this.last;
+    this.last = now;
+    if (kind) this[kind] += 1;
+  }
+
+  /** The counters as the server stores them with a decision. */
+  take() {
+    this.note(null);
+    const { clicks, keys, strokes, undos, activeMs } = this;
+    return { clicks, keys, strokes, undos, active_ms: Math.round(activeMs) };
+  }
+}

@@ -1,0 +1,64 @@
+// From keys and buttons to what the reviewer does.
+import { chordFrom, commandOf } from './keymap.js';
+import { VOID_ID } from './palette.js';
+
+const REPEATING = new Set(['smaller', 'larger', 'zoom_in', 'zoom_out', 'undo', 'redo']);
+const KEYS_OF_CONTROLS = new Set(['Enter', ' ', 'ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown']);
+
+const COMMANDS = {
+  accept: (reviewer) => reviewer.decide('accept', 'decided'),
+  void: (reviewer) => reviewer.chooseClass(VOID_ID),
+  dont_know: (reviewer) => reviewer.decide('dont_know', 'second_review'),
+  skip: (reviewer) => reviewer.decide('skip', 'skipped'),
+  accept_rest: (reviewer) => reviewer.acceptRest(),
+  brush: (reviewer) => reviewer.setTool('brush'),
+  eraser: (reviewer) => reviewer.setTool('eraser'),
+  smaller: ({ drawing }) => drawing.resize(-1),
+  larger: ({ drawing }) => drawing.resize(1),
+  commit: (reviewer) => reviewer.commit(),
+  cancel: (reviewer) => reviewer.cancel(),
+  unlock: (reviewer) => reviewer.current && reviewer.drawing.toggleLock(),
+  undo: (reviewer) => reviewer.undo(-1),
+  redo: (reviewer) => reviewer.undo(1),
+  previous: (reviewer) => reviewer.move(-1),
+  next: (reviewer) => reviewer.move(1),
+  help: ({ view }) => view.help.showModal(),
+  hide: (reviewer) => reviewer.toggleMode('image'),
+  show_class: (reviewer) => reviewer.setMode('class'),
+  reliability: (reviewer) => reviewer.toggleMode('reliability'),
+  difference: (reviewer) => reviewer.toggleMode('difference'),
+  opacity: (reviewer) => reviewer.nextOpacity(),
+  opacity_input: (reviewer) => reviewer.setOpacity(Number(reviewer.view.opacity.value) / 100),
+  band: (reviewer) => reviewer.toggleBand(),
+  fit: (reviewer) => reviewer.toggleFit(),
+  zoom_in: (reviewer) => reviewer.zoom(1.25),
+  zoom_out: (reviewer) => reviewer.zoom(0.8),
+  retry: ({ outbox }) => outbox.retry(),
+};
+
+export function runCommand(reviewer, command) {
+  COMMANDS[command](reviewer);
+}
+
+/** Handle a key; keys that mean nothing here are left alone. */
+export function handleKey(reviewer, event) {
+  if (event.target.closest('dialog')) return;
+  if (event.target.closest('button, input, a') && KEYS_OF_CONTROLS.has(event.key)) return;
+  const isPlain = !event.ctrlKey && !event.metaKey && !event.altKey;
+  const isUsed = (isPlain && !reviewer.isBusy && reviewer.drawing.key(event)) || press(reviewer, chordFrom(event), event.repeat);
+  if (!isUsed) return;
+  reviewer.activity.note('keys');
+  event.preventDefault();
+  event.stopPropagation();
+}
+
+/** True when the key means something. A key that is held down decides only once. */
+function press(reviewer, chord, isRepeat) {
+  const command = chord && commandOf(chord);
+  const known = chord && reviewer.session.classes.find(({ key }) => key === chord);
+  if (!command && !known) return false;
+  if (isRepeat && !REPEATING.has(command)) return true;
+  if (command) runCommand(reviewer, command);
+  else reviewer.chooseClass(known.id);
+  return true;
+}

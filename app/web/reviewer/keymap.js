@@ -1,0 +1,47 @@
+// Every command with its key. Class keys come from the server (app/web/keys.py), which leaves these letters free.
+
+export const COMMANDS = [
+  { id: 'accept', chord: 'Space', title: 'The model is right: accept', group: 'Decide' },
+  { id: 'void', chord: 'X', title: 'Void: belongs to no class', group: 'Decide' },
+  { id: 'dont_know', chord: 'F', title: "Don't know: to second review", group: 'Decide' },
+  { id: 'skip', chord: 'S', title: 'Skip: comes back at the end', group: 'Decide' },
+  { id: 'accept_rest', chord: 'Shift+Enter', title: 'Accept the rest of this image unseen', group: 'Decide' },
+  { id: 'brush', chord: 'B', title: 'Brush', group: 'Draw' },
+  { id: 'eraser', chord: 'E', title: "Eraser: back to the model's label", group: 'Draw' },
+  { id: 'smaller', chord: '[', title: 'Smaller brush', group: 'Draw' },
+  { id: 'larger', chord: ']', title: 'Larger brush', group: 'Draw' },
+  { id: 'commit', chord: 'Enter', title: 'Save the drawing and go on', group: 'Draw' },
+  { id: 'cancel', chord: 'Escape', title: 'Cancel the drawing, leave the tool', group: 'Draw' },
+  { id: 'unlock', chord: 'L', title: 'Unlock or lock reliable pixels', group: 'Draw' },
+  { id: 'undo', chord: 'Ctrl+Z', title: 'Undo', group: 'Always' },
+  { id: 'redo', chord: 'Ctrl+Shift+Z', title: 'Redo', group: 'Always' },
+  { id: 'previous', chord: 'ArrowLeft', title: 'Previous region', group: 'Always' },
+  { id: 'next', chord: 'ArrowRight', title: 'Next region', group: 'Always' },
+  { id: 'help', chord: '?', title: 'This list', group: 'Always' },
+  { id: 'hide', chord: 'H', title: 'Hide or show the overlay', group: 'View' },
+  { id: 'reliability', chord: 'R', title: 'Reliability only', group: 'View' },
+  { id: 'difference', chord: 'D', title: 'What people changed', group: 'View' },
+  { id: 'opacity', chord: 'O', title: 'Overlay opacity', group: 'View' },
+  { id: 'band', chord: 'T', title: 'Dots on boundary band and leftovers', group: 'View' },
+  { id: 'fit', chord: '0', title: 'Whole image or region', group: 'View' },
+  { id: 'zoom_in', chord: '+', title: 'Zoom in', group: 'View' },
+  { id: 'zoom_out', chord: '-', title: 'Zoom out', group: 'View' },
+];
+
+const ALIASES = { 'Ctrl+Y': 'Ctrl+Shift+Z', '=': '+' };
+const BY_CHORD = new Map(COMMANDS.map((command) => [command.chord, command.id]));
+const SHOWN = { Space: 'Space', ArrowLeft: '←', ArrowRight: '→', Escape: 'Esc', 'Shift+Enter': 'Shift Enter' };
+
+export const commandOf = (chord) => BY_CHORD.get(ALIASES[chord] ?? chord);
+export const chordOf = (id) => COMMANDS.find((command) => command.id === id)?.chord;
+export const showChord = (chord) => SHOWN[chord] ?? chord.replace('Shift+', '⇧').replace('Ctrl+', 'Ctrl ');
+
+/** 'A', 'Shift+A', 'Ctrl+Z', 'Space', '[' ...; null for keys that are not ours. */
+export function chordFrom(event) {
+  if (event.altKey || event.isComposing) return null;
+  let key = event.key === ' ' ? 'Space' : event.key;
+  const isLetter = /^[a-z]$/i.test(key);
+  if (isLetter) key = key.toUpperCase();
+  const shift = event.shiftKey && (isLetter || key === 'Enter') ? 'Shift+' : '';
+  return `${event.ctrlKey || event.metaKey ? 'Ctrl+' : ''}${shift}${key}`;
+}

@@ -1,0 +1,382 @@
+// The reviewer: one key decides, saves and goes on. Connects feed, outbox, drawing, renderer and view.
+import { Activity } from './activity.js';
+import { handleKey, runCommand } from './commands.js';
+import { Drawing } from './drawing.js';
+import { Feed } from './feed.js';
+import { LEFTOVER } from './image_state.js';
+import { Outbox, newId } from './outbox.js';
+import { Overlay } from './overlay.js';
+import { VOID_ID, buildTables } from './palette.js';
+import { Renderer } from './renderer.js';
+import { View } from './view.js';
+import { Viewport } from './viewport.js';
+import { decodeRuns, deflate, encodeRuns, fromBase64, inflate } from './wire.js';
+
+const OPACITIES = [0.35, 0.6, 0.15]; // First: colour seen, picture still readable.
+const BEFORE_UNDO = 'Wait: an undo is on its way to the server.';
+
+export class Reviewer {
+  constructor(root, session) {
+    Object.assign(this, { root, session, tab: newId(), mode: 'class', opacity: OPACITIES[0], showBand: false });
+    Object.assign(this, { current: null, image: null, isBusy: true, undosPending: 0, savedCount: 0, views: new Map() });
+    this.view = new View(root, session, (command) => runCommand(this, command), (classId) => this.chooseClass(classId));
+    this.viewport = new Viewport();
+    this.renderer = new Renderer(this.view.base, this.viewport);
+    this.overlay = new Overlay(this.view.top, this.viewport);
+    if (session.classes.length > 8) this.overlay.letters = new Map(session.classes.map(({ id, key }) => [id, (key ?? '').replace('Shift+', '⇧')]));
+    this.activity = new Activity();
+    this.drawing = new Drawing({
+      stage: this.view.stage, viewport: this.viewport, renderer: this.renderer, overlay: this.overlay, activity: this.activity,
+      onChange: () => this.showState(), onClick: (point) => this.openAt(point), onView: () => this.viewChanged(),
+    });
+    this.feed = new Feed(filterFromAddress());
+    this.outbox = new Outbox(session.workspace_id, {
+      onAnswer: (entry, answer) => this.saved(entry, answer),
+      onRefused: (entry, error) => this.refused(entry, error),
+      onState: (state) => this.view.showSaving(state),
+    });
+    this.listen();
+    this.applyMode();
+  }
+
+  listen() {
+    this.root.addEventListener('keydown', (event) => handleKey(this, event));
+    this.view.stage.addEventListener('pointerdown', () => this.activity.note('clicks'), true);
+    new ResizeObserver(() => this.resize()).observe(this.view.stage);
+    window.addEventListener('resize', () => this.fillWindow());
+    window.addEventListener('beforeunload', (event) => {
+      if (this.drawing.hasStrokes || this.outbox.isVolatile) event.preventDefault();
+    });
+    this.fillWindow();
+    this.resize();
+  }
+
+  async start() {
+    this.view.showCounts(this.session.counts);
+    await this.outbox.send(); // What an earlier page could not save comes first.
+    await this.feed.refill();
+    const asked = Number(new URLSearchParams(location.search).get('region'));
+    await this.open(asked || await this.feed.next(null));
+    this.view.stage.focus({ preventScroll: true });
+    this.root.dataset.hydrated = '1';
+  }
+
+  // --- screen ---
+
+  fillWindow() {
+    const top = this.root.getBoundingClientRect().top + window.scrollY;
+    this.root.style.height = `${Math.max(420, window.innerHeight - top - 12)}px`;
+  }
+
+  resize() {
+    const ratio = window.devicePixelRatio || 1;
+    const { clientWidth, clientHeight } = this.view.stage;
+    const [width, height] = [Math.max(1, Math.round(clientWidth * ratio)), Math.max(1, Math.round(clientHeight * ratio))];
+    if (width === this.viewport.width && height === this.viewport.height) return;
+    this.viewport.resize(width, height, ratio);
+    this.renderer.resize(width, height);
+    Object.assign(this.view.top, { width, height });
+    this.paint();
+  }
+
+  paint() {
+    this.renderer.paint();
+    this.overlay.paint();
+  }
+
+  /** Panning and zooming repaint once a frame, and the view is remembered for the region. */
+  viewChanged() {
+    if (this.current) this.views.set(this.current.row.region_id, this.viewport.state);
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = null;
+      this.paint();
+    });
+  }
+
+  applyMode() {
+    Object.assign(this.renderer.options, { mode: this.mode, showBand: this.showBand, tables: buildTables(this.session.classes, this.opacity) });
+    this.overlay.mode = this.mode;
+    this.showState();
+    this.paint();
+  }
+
+  setMode(mode) {
+    this.mode = mode;
+    this.applyMode();
+  }
+
+  toggleMode(mode) {
+    this.setMode(this.mode === mode ? 'class' : mode);
+  }
+
+  setOpacity(opacity) {
+    this.opacity = opacity;
+    this.applyMode();
+  }
+
+  nextOpacity() {
+    this.setOpacity(OPACITIES[(OPACITIES.indexOf(this.opacity) + 1) % OPACITIES.length]);
+  }
+
+  toggleBand() {
+    this.showBand = !this.showBand;
+    this.applyMode();
+  }
+
+  zoom(factor) {
+    this.viewport.zoomAt(this.viewport.width / 2, this.viewport.height / 2, factor);
+    this.viewChanged();
+  }
+
+  showState() {
+    const { tool, unlocked, classId, diameter } = this.drawing;
+    const { mode, showBand, opacity } = this;
+    this.view.showModes({ mode, tool, showBand, unlocked, brushClass: classId, diameter, opacity });
+    this.root.dataset.strokes = String(this.drawing.strokes?.done.length ?? 0);
+    const text = tool === null ? this.describeRegion() : this.drawing.describe(this.view.classes);
+    this.view.say(text);
+  }
+
+  describeRegion() {
+    if (!this.current) return '';
+    const { row } = this.current;
+    const name = this.view.classes.get(row.class_id)?.name ?? 'void';
+    return `${row.sample_id}, region ${row.number}: the model says ${name}, ${row.area} pixels.${this.drawing.unlocked ? ' Reliable pixels are UNLOCKED.' : ''}`;
+  }
+
+  // --- going from region to region ---
+
+  async open(regionId) {
+    this.setBusy(true);
+    try {
+      if (regionId === null) return this.showEmpty();
+      const view = await this.feed.view(regionId);
+      const image = await this.feed.image(view.row.image_id);
+      this.show(view, image);
+    } catch (error) {
+      const retry = ['Try again', () => this.open(regionId)];
+      const onward = ['Next region', async () => { this.feed.mark(regionId, 'gone'); this.open(await this.feed.next(regionId)); }];
+      this.view.warn(`This region could not be opened. ${error.message}`, retry, onward);
+      this.root.dataset.error = error.message;
+    } finally {
+      this.setBusy(false);
+    }
+    return undefined;
+  }
+
+  setBusy(isBusy) {
+    this.isBusy = isBusy;
+    this.drawing.isEnabled = !isBusy && this.current !== null;
+  }
+
+  show(view, image) {
+    const { row } = view;
+    this.current = view;
+    this.image = image;
+    this.renderer.setImage(image);
+    this.renderer.options.currentNumber = row.number;
+    this.overlay.setRegion(image, row);
+    this.viewport.setImage(image.width, image.height);
+    if (this.views.has(row.region_id)) this.viewport.restore(this.views.get(row.region_id));
+    else this.viewport.openOn(row.bbox);
+    this.view.showRegion(view);
+    this.drawing.reset(image, row);
+    this.activity.restart();
+    this.paint();
+    this.feed.visit(row.region_id);
+    this.feed.prefetch(row.region_id);
+    history.replaceState(null, '', withRegion(row.region_id));
+    delete this.root.dataset.error;
+    Object.assign(this.root.dataset, { region: row.region_id, image: row.image_id });
+  }
+
+  showEmpty() {
+    this.current = null;
+    this.image = null;
+    this.renderer.image = null;
+    this.overlay.clear();
+    this.root.dataset.region = 'none';
+    const isFiltered = Object.keys(this.feed.filter).length > 0;
+    this.view.showEmpty(isFiltered ? 'Nothing left with this filter' : 'Nothing left to review',
+      isFiltered ? 'The whole queue may hold more regions.' : 'Train the next round with what you decided, or export the labels.',
+      ...(isFiltered ? [['Whole queue', '/review']] : []), ['Rounds', '/'], ['Export', '/export']);
+  }
+
+  /** A click on another region of this image that waits for a decision opens it. */
+  openAt([x, y]) {
+    const { image } = this;
+    if (!image || this.isBusy || this.drawing.hasStrokes || x < 0 || y < 0 || x >= image.width || y >= image.height) return;
+    const number = image.regions[Math.floor(y) * image.width + Math.floor(x)];
+    const region = number < LEFTOVER && image.byNumber.get(number);
+    if (region && region.region_id !== this.current?.row.region_id) this.open(region.region_id);
+  }
+
+  async goNext() {
+    const id = this.current?.row.region_id ?? null;
+    try {
+      await this.open(await this.feed.next(id));
+    } catch (error) {
+      this.view.warn(`The next region could not be fetched. ${error.message}`, ['Try again', () => this.goNext()]);
+      this.setBusy(false);
+    }
+  }
+
+  // --- deciding ---
+
+  /** Whether a decision or a move may happen now; says why not. */
+  isReady() {
+    if (this.isBusy || !this.current) return false;
+    if (this.undosPending > 0) this.view.say(BEFORE_UNDO);
+    else if (this.drawing.hasStrokes) this.view.say('There are strokes that are not saved: Enter saves them, Esc cancels them.');
+    else return true;
+    return false;
+  }
+
+  header(kind, more = {}) {
+    const { row } = this.current;
+    return {
+      op_id: newId(), kind, image_id: row.image_id, image_version: this.image.version, region_id: row.region_id, class_id: null,
+      session: this.tab, lock_override: false, closes_region: false, stats: this.activity.take(), ...more,
+    };
+  }
+
+  async decide(kind, state, classId = null) {
+    if (!this.isReady()) return;
+    this.setBusy(true);
+    const { row } = this.current;
+    this.outbox.add('/api/decisions', this.header(kind, { class_id: kind === 'relabel' ? classId : null }));
+    this.image.decideRegion(row, state, classId);
+    this.feed.mark(row.region_id, state);
+    await this.goNext();
+  }
+
+  chooseClass(classId) {
+    if (this.drawing.tool !== null) this.drawing.choose(classId);
+    else if (classId === VOID_ID) this.decide('void', 'decided', VOID_ID);
+    else this.decide('relabel', 'decided', classId);
+  }
+
+  /** Save the strokes; the rest of the region is right as it is shown. */
+  async commit() {
+    if (this.isBusy || !this.current) return;
+    if (!this.drawing.hasStrokes) {
+      this.view.say('Nothing is drawn. Space accepts the region as it is.');
+      return;
+    }
+    this.setBusy(true);
+    const { strokes } = this.drawing;
+    const { bbox, values } = strokes.delta();
+    const header = this.header('draw', { bbox, lock_override: strokes.overrodeLock, closes_region: true });
+    this.outbox.add('/api/decisions', header, await deflate(encodeRuns(values)));
+    strokes.commit(this.current.row);
+    this.feed.mark(this.current.row.region_id, 'decided');
+    await this.goNext();
+  }
+
+  acceptRest() {
+    if (!this.isReady()) return;
+    const { row } = this.current;
+    const go = async () => {
+      this.outbox.add(`/api/images/${row.image_id}/accept-rest`, this.header('accept_rest'));
+      for (const each of this.feed.rows) if (each.image_id === row.image_id) this.feed.mark(each.region_id, 'decided');
+      this.feed.mark(row.region_id, 'decided');
+      this.image.byNumber.clear();
+      await this.goNext();
+    };
+    this.view.warn(`Accept everything still open in ${row.sample_id} without looking? It is logged as unseen and never counts as reviewed.`, ['Accept the rest', go]);
+  }
+
+  undo(direction) {
+    if (this.isBusy) return;
+    if (this.drawing.strokes && this.drawing.step(direction)) return;
+    if (this.drawing.hasStrokes) return;
+    this.activity.note('undos');
+    this.undosPending += 1;
+    this.outbox.add(direction < 0 ? '/api/undo' : '/api/redo', { op_id: newId(), session: this.tab });
+  }
+
+  // --- answers ---
+
+  saved(entry, answer) {
+    this.view.showCounts(answer.counts);
+    const isUndo = entry.path === '/api/undo' || entry.path === '/api/redo';
+    if (isUndo) this.undone(entry, answer);
+    else this.feed.images.get(answer.image_id)?.then((image) => { image.version = Math.max(image.version, answer.image_version); }, () => {});
+    this.savedCount += 1;
+    this.root.dataset.saved = String(this.savedCount);
+  }
+
+  /** The server took a decision back (or put it in force again): show the image as it is now. */
+  undone(entry, answer) {
+    this.undosPending = Math.max(0, this.undosPending - 1);
+    this.feed.forgetImage(answer.image_id);
+    if (answer.region_id === null) {
+      this.open(this.current?.row.region_id ?? null);
+      return;
+    }
+    if (answer.region_state === 'open') this.feed.unmark(answer.region_id);
+    else this.feed.mark(answer.region_id, answer.region_state);
+    this.open(answer.region_id);
+  }
+
+  refused(entry, error) {
+    const { path, header } = entry;
+    this.savedCount += 1;
+    if (path === '/api/undo' || path === '/api/redo') {
+      this.undosPending = Math.max(0, this.undosPending - 1);
+      this.view.say(error.message);
+    } else {
+      this.feed.unmark(header.region_id);
+      this.feed.forgetImage(header.image_id);
+      this.view.warn(`${error.message}`, ['Open this region again', () => this.reopen(entry)]);
+    }
+    this.root.dataset.refused = String(Number(this.root.dataset.refused ?? 0) + 1);
+  }
+
+  /** After a refusal: the region as it is now, with the drawing that was refused on top of it. */
+  async reopen({ header, delta }) {
+    if (this.drawing.hasStrokes) return this.view.say('There are strokes that are not saved: Enter saves them, Esc cancels them.');
+    await this.open(header.region_id);
+    if (!delta || this.current?.row.region_id !== header.region_id) return undefined;
+    const [x0, y0, x1, y1] = header.bbox;
+    this.drawing.replay(header.bbox, decodeRuns(await inflate(fromBase64(delta)), new Uint8Array((x1 - x0) * (y1 - y0))));
+    return undefined;
+  }
+
+  // --- small commands ---
+
+  setTool(tool) {
+    if (this.current && !this.isBusy) this.drawing.setTool(tool);
+  }
+
+  cancel() {
+    if (this.drawing.tool !== null && !this.isBusy) this.drawing.cancel();
+  }
+
+  async move(direction) {
+    if (!this.isReady()) return;
+    const known = direction < 0 ? this.feed.stepBack() : this.feed.stepForward();
+    if (known !== null) await this.open(known);
+    else if (direction > 0) await this.goNext();
+    else this.view.say('This is the first region of this visit.');
+  }
+
+  toggleFit() {
+    if (!this.current) return;
+    const isFitted = Math.abs(this.viewport.scale - this.viewport.fitScale * 0.96) < 1e-6;
+    if (isFitted) this.viewport.openOn(this.current.row.bbox);
+    else this.viewport.fit();
+    this.viewChanged();
+  }
+}
+
+function filterFromAddress() {
+  const search = new URLSearchParams(location.search);
+  return Object.fromEntries(['state', 'class_id', 'image_id'].filter((name) => search.get(name)).map((name) => [name, search.get(name)]));
+}
+
+function withRegion(regionId) {
+  const address = new URL(location.href);
+  address.searchParams.set('region', regionId);
+  return address;
+}

@@ -1,0 +1,57 @@
+// Every request that the reviewer makes. Failures carry the server's sentence and its status.
+import { ImageState } from './image_state.js';
+import { unpackPlanes } from './wire.js';
+
+export class ApiError extends Error {
+  constructor(message, status) {
+    super(message);
+    this.status = status;
+  }
+
+  /** Whether sending the same again later can work. */
+  get isTemporary() {
+    return this.status === 0 || this.status === 408 || this.status === 429 || this.status >= 500;
+  }
+}
+
+async function request(path, options = {}) {
+  let response;
+  try {
+    response = await fetch(path, { credentials: 'same-origin', cache: 'no-cache', ...options });
+  } catch {
+    throw new ApiError('The server cannot be reached. Is "pixelsieve review" still running?', 0);
+  }
+  if (response.ok) return response;
+  const content = await response.json().catch(() => ({}));
+  throw new ApiError(content.error ?? `The server answered ${response.status}.`, response.status);
+}
+
+export const getJson = async (path) => (await request(path)).json();
+
+export const getSession = () => getJson('/api/session');
+export const getQueue = (query) => getJson(`/api/queue?${new URLSearchParams(query)}`);
+export const getRegion = (id) => getJson(`/api/regions/${id}`);
+
+/** POST a JSON object, or a binary frame when given bytes; returns the JSON answer. */
+export async function post(path, content) {
+  const isBinary = content instanceof Uint8Array;
+  const response = await request(path, {
+    method: 'POST',
+    headers: { 'Content-Type': isBinary ? 'application/octet-stream' : 'application/json' },
+    body: isBinary ? content : JSON.stringify(content),
+    signal: AbortSignal.timeout(30000),
+  });
+  return response.json();
+}
+
+/** Picture and planes of one image. */
+export async function getImage(id) {
+  const [picture, planes] = await Promise.all([
+    request(`/api/images/${id}/picture`).then((response) => response.blob()),
+    request(`/api/images/${id}/planes`).then((response) => response.arrayBuffer()),
+  ]);
+  const [bitmap, unpacked] = await Promise.all([
+    createImageBitmap(picture, { imageOrientation: 'none', colorSpaceConversion: 'none' }), unpackPlanes(planes),
+  ]);
+  return new ImageState(unpacked.header, unpacked.planes, bitmap);
+}

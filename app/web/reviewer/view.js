@@ -1,0 +1,188 @@
+// The reviewer's elements: toolbar, stage, side panel, strip, status line. Shows state, decides nothing.
+import { el, kbd, percent } from './dom.js';
+import { buildHelp } from './help.js';
+import { COMMANDS, chordOf, showChord } from './keymap.js';
+import { cssColor } from './palette.js';
+
+const TITLES = new Map(COMMANDS.map(({ id, title }) => [id, title]));
+const ARIA_KEYS = { Space: 'Space', 'Ctrl+Z': 'Control+Z', 'Ctrl+Shift+Z': 'Control+Shift+Z' };
+
+export class View {
+  /** `run(command)` and `choose(classId)` are called for clicks. */
+  constructor(root, session, run, choose) {
+    Object.assign(this, { root, session, run, choose });
+    this.classes = new Map(session.classes.map((each) => [each.id, each]));
+    this.buttons = new Map();
+    this.base = el('canvas', { class: 'ps-base' });
+    this.top = el('canvas', { class: 'ps-top' });
+    this.notice = el('div', { class: 'ps-notice', role: 'alert', hidden: true });
+    this.empty = el('div', { class: 'ps-empty', hidden: true });
+    this.chip = el('div', { class: 'ps-chip' });
+    this.stage = el('div', {
+      class: 'ps-stage', tabindex: '0', role: 'application', 'aria-label': 'Region to review. Press question mark for the keys.',
+    }, this.base, this.top);
+    this.status = el('div', { class: 'ps-status', role: 'status', 'aria-live': 'polite' });
+    this.saveState = el('button', { class: 'ps-save', type: 'button', onclick: () => run('retry') });
+    this.left = el('span', { class: 'ps-left' });
+    this.strip = el('div', { class: 'ps-strip', role: 'group', 'aria-label': 'Decisions' });
+    this.facts = el('dl', { class: 'ps-facts' });
+    this.help = buildHelp(session.classes, () => this.stage.focus());
+    root.classList.add('ps');
+    root.replaceChildren(
+      this.buildToolbar(),
+      el('div', { class: 'ps-main' },
+        el('div', { class: 'ps-frame' }, this.stage, this.chip, this.notice, this.empty,
+          el('div', { class: 'ps-unfocused', 'aria-hidden': 'true' }, 'Click the picture to use the keys')),
+        this.buildSide()),
+      this.strip, el('div', { class: 'ps-foot' }, this.status, this.left, this.saveState), this.help,
+    );
+  }
+
+  /** A button for a command; `shownKey` false leaves the key to tooltip and help. */
+  button(id, text, extra = {}, shownKey = true) {
+    const chord = chordOf(id);
+    const button = el('button', {
+      type: 'button', class: 'ps-button', title: `${TITLES.get(id) ?? text}${chord ? ` (${showChord(chord)})` : ''}`, 'data-command': id,
+      'aria-keyshortcuts': chord && (ARIA_KEYS[chord] ?? chord), onclick: () => this.clicked(() => this.run(id)), ...extra,
+    }, el('span', {}, text), chord && shownKey ? kbd(showChord(chord)) : null);
+    this.buttons.set(id, button);
+    return button;
+  }
+
+  /** After a click the keys work again at once; a button reached with Tab keeps the focus. */
+  clicked(action) {
+    if (!document.activeElement?.matches(':focus-visible')) this.stage.focus({ preventScroll: true });
+    action();
+  }
+
+  buildToolbar() {
+    const toggle = { 'aria-pressed': 'false' };
+    this.opacity = el('input', {
+      type: 'range', min: '10', max: '90', step: '5', 'aria-label': 'Overlay opacity', oninput: () => this.run('opacity_input'),
+    });
+    this.size = el('output', { class: 'ps-size', 'aria-label': 'Brush size in pixels' });
+    const group = (label, ...children) => el('div', { class: 'ps-group', role: 'group', 'aria-label': label }, ...children);
+    const bar = el('div', { class: 'ps-bar', role: 'toolbar', 'aria-label': 'View and tools' },
+      group('Mode', this.button('show_class', 'Classes', toggle), this.button('reliability', 'Reliability', toggle),
+        this.button('difference', 'Changes', toggle), this.button('hide', 'Image', toggle)),
+      group('Overlay', this.button('opacity', 'Opacity'), this.opacity, this.button('band', 'Band', toggle)),
+      group('Draw', this.button('brush', 'Brush', toggle), this.button('eraser', 'Eraser', toggle),
+        this.button('smaller', '−'), this.size, this.button('larger', '+'), this.button('unlock', 'Locked', { 'aria-pressed': 'true' })),
+      group('History', this.button('undo', 'Undo', {}, false), this.button('redo', 'Redo', {}, false)),
+      group('Zoom and help', this.button('fit', 'Fit'), this.button('help', 'Keys')));
+    return makeRoving(bar);
+  }
+
+  buildSide() {
+    const rows = this.session.classes.map(({ id, name, color, key }) => el('button', {
+      type: 'button', class: 'ps-class', 'data-class': id, 'aria-keyshortcuts': key, onclick: () => this.clicked(() => this.choose(id)),
+    }, swatch(color), el('span', { class: 'ps-name' }, name), key ? kbd(showChord(key)) : null));
+    this.classButtons = new Map(rows.map((row) => [Number(row.dataset.class), row]));
+    const legend = [['hatch', 'waits for a decision'], ['plain', 'reliable, locked'], ['human', 'decided by people'], ['void', 'void']];
+    return el('aside', { class: 'ps-side', 'aria-label': 'Region and classes' },
+      el('h2', {}, 'Region'), this.facts, el('h2', {}, 'Classes'), el('div', { class: 'ps-classes' }, ...rows),
+      el('h2', {}, 'Legend'), el('ul', { class: 'ps-legend' }, ...legend.map(([kind, text]) => el('li', {}, el('i', { class: `ps-${kind}` }), text))),
+      this.button('accept_rest', 'Accept the rest of this image', {}, false));
+  }
+
+  showRegion({ row, top_classes: topClasses }) {
+    const name = this.classes.get(row.class_id)?.name ?? 'void';
+    this.facts.replaceChildren(...[
+      ['Image', row.sample_id], ['Model says', name], ['Confidence', percent(row.mean_confidence)],
+      ['Area', `${row.area} px`], ['Score', row.score.toFixed(1)],
+    ].flatMap(([term, text]) => [el('dt', {}, term), el('dd', {}, text)]));
+    this.chip.textContent = { skipped: 'skipped before', second_review: 'second review', decided: 'decided: a new decision replaces it' }[row.state] ?? '';
+    this.strip.replaceChildren(
+      this.decision('accept', `Accept ${name}`, 'ps-accept'),
+      el('div', { class: 'ps-top5', role: 'group', 'aria-label': 'Likeliest classes' }, ...topClasses.map((each) => this.likely(each))),
+      this.decision('void', 'Void'), this.decision('dont_know', "Don't know"), this.decision('skip', 'Skip'));
+    this.empty.hidden = true;
+  }
+
+  decision(id, text, extraClass = '') {
+    const button = this.button(id, text);
+    button.classList.add('ps-decision', ...(extraClass ? [extraClass] : []));
+    return button;
+  }
+
+  likely({ class_id: id, probability }) {
+    const { name, color, key } = this.classes.get(id);
+    const bar = el('span', { class: 'ps-meter' });
+    bar.style.setProperty('--share', probability);
+    bar.style.setProperty('--hue', cssColor(color));
+    return el('button', {
+      type: 'button', class: 'ps-likely', 'data-class': id, 'aria-label': `Relabel as ${name}, ${percent(probability)}`, 'aria-keyshortcuts': key,
+      onclick: () => this.clicked(() => this.choose(id)),
+    }, key ? kbd(showChord(key)) : null, swatch(color), el('span', { class: 'ps-name' }, name), el('span', { class: 'ps-percent' }, percent(probability)), bar);
+  }
+
+  showModes({ mode, tool, showBand, unlocked, brushClass, diameter, opacity }) {
+    const pressed = { show_class: mode === 'class', reliability: mode === 'reliability', difference: mode === 'difference',
+      hide: mode === 'image', band: showBand, brush: tool === 'brush', eraser: tool === 'eraser', unlock: !unlocked };
+    for (const [id, isPressed] of Object.entries(pressed)) this.buttons.get(id).setAttribute('aria-pressed', String(isPressed));
+    this.buttons.get('unlock').firstChild.textContent = unlocked ? 'Unlocked' : 'Locked';
+    this.buttons.get('unlock').classList.toggle('ps-warning', unlocked);
+    this.size.textContent = `${diameter} px`;
+    this.opacity.value = String(Math.round(opacity * 100));
+    for (const [id, button] of this.classButtons) button.classList.toggle('ps-chosen', tool === 'brush' && id === brushClass);
+    Object.assign(this.root.dataset, { mode, tool: tool ?? 'none', locked: String(!unlocked) });
+  }
+
+  showSaving({ state, pending, message }) {
+    const text = { saved: 'Saved', saving: 'Saving…', error: `Not saved: ${pending} waiting. Retry` }[state];
+    this.saveState.textContent = text;
+    this.saveState.title = state === 'error' ? `${message} Your decisions are kept in this browser and sent again.` : text;
+    this.saveState.disabled = state !== 'error';
+    Object.assign(this.root.dataset, { saving: state, pending: String(pending) });
+  }
+
+  showCounts(counts) {
+    const { open, skipped, second_review: second } = counts;
+    this.left.textContent = `${open} regions left${skipped ? ` · ${skipped} skipped` : ''}${second ? ` · ${second} for second review` : ''}`;
+  }
+
+  say(text) {
+    this.status.textContent = text;
+  }
+
+  /** A sentence that stays until it is answered; `actions` are [text, callback]. */
+  warn(text, ...actions) {
+    const close = () => { this.notice.hidden = true; };
+    const buttons = [...actions, ['Close', () => {}]].map(([label, action]) => el('button', {
+      type: 'button', class: 'ps-button', onclick: () => { close(); this.stage.focus(); action(); },
+    }, label));
+    this.notice.replaceChildren(el('p', {}, text), el('div', {}, ...buttons));
+    this.notice.hidden = false;
+  }
+
+  showEmpty(title, text, ...links) {
+    this.empty.replaceChildren(el('h2', {}, title), el('p', {}, text), ...links.map(([label, href]) => el('a', { href, class: 'ps-button' }, label)));
+    this.empty.hidden = false;
+    this.strip.replaceChildren();
+    this.facts.replaceChildren();
+    this.chip.textContent = '';
+  }
+}
+
+function swatch(color) {
+  const element = el('i', { class: 'ps-swatch' });
+  element.style.background = cssColor(color);
+  return element;
+}
+
+/** One Tab stop for the whole toolbar; arrow keys move inside. */
+function makeRoving(bar) {
+  const buttons = [...bar.querySelectorAll('button, input')];
+  buttons.forEach((button, index) => { button.tabIndex = index === 0 ? 0 : -1; });
+  bar.addEventListener('keydown', (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step || event.target.type === 'range') return;
+    event.preventDefault();
+    event.stopPropagation();
+    const enabled = buttons.filter((button) => !button.disabled);
+    const next = enabled[(enabled.indexOf(event.target) + step + enabled.length) % enabled.length];
+    buttons.forEach((button) => { button.tabIndex = button === next ? 0 : -1; });
+    next.focus();
+  });
+  return bar;
+}

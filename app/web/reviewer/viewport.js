@@ -1,0 +1,80 @@
+// Where the image lies on the canvas: screen = image * scale + offset, in device pixels.
+
+const LARGEST_SCALE = 48;
+const REGION_SHARE = 1 / 3; // A region opens at about a third of the view.
+const REGION_SCALE_LIMIT = 14; // Tiny regions need their surroundings more than their pixels.
+
+export class Viewport {
+  constructor() {
+    Object.assign(this, { width: 1, height: 1, imageWidth: 1, imageHeight: 1, scale: 1, x: 0, y: 0, ratio: 1 });
+  }
+
+  get fitScale() {
+    return Math.min(this.width / this.imageWidth, this.height / this.imageHeight);
+  }
+
+  /** The canvas got another size; what was in its middle stays there. */
+  resize(width, height, ratio) {
+    const [centerX, centerY] = this.toImage(this.width / 2, this.height / 2);
+    this.scale *= ratio / this.ratio;
+    Object.assign(this, { width, height, ratio });
+    this.centerOn(centerX, centerY);
+  }
+
+  setImage(width, height) {
+    Object.assign(this, { imageWidth: width, imageHeight: height });
+  }
+
+  centerOn(imageX, imageY) {
+    this.x = this.width / 2 - imageX * this.scale;
+    this.y = this.height / 2 - imageY * this.scale;
+  }
+
+  fit() {
+    this.scale = this.fitScale * 0.96;
+    this.centerOn(this.imageWidth / 2, this.imageHeight / 2);
+  }
+
+  openOn([x0, y0, x1, y1]) {
+    const wanted = REGION_SHARE * Math.min(this.width / (x1 - x0), this.height / (y1 - y0));
+    this.scale = Math.max(this.fitScale * 0.96, Math.min(wanted, REGION_SCALE_LIMIT * this.ratio));
+    this.centerOn((x0 + x1) / 2, (y0 + y1) / 2);
+    this.x = within(this.x, this.width - this.imageWidth * this.scale);
+    this.y = within(this.y, this.height - this.imageHeight * this.scale);
+  }
+
+  zoomAt(screenX, screenY, factor) {
+    const [imageX, imageY] = this.toImage(screenX, screenY);
+    this.scale = Math.min(LARGEST_SCALE * this.ratio, Math.max(this.fitScale * 0.4, this.scale * factor));
+    this.x = screenX - imageX * this.scale;
+    this.y = screenY - imageY * this.scale;
+  }
+
+  pan(dx, dy) {
+    const keep = 40 * this.ratio; // Some of the image always stays in view.
+    this.x = Math.min(this.width - keep, Math.max(keep - this.imageWidth * this.scale, this.x + dx));
+    this.y = Math.min(this.height - keep, Math.max(keep - this.imageHeight * this.scale, this.y + dy));
+  }
+
+  toImage(screenX, screenY) {
+    return [(screenX - this.x) / this.scale, (screenY - this.y) / this.scale];
+  }
+
+  toScreen(imageX, imageY) {
+    return [imageX * this.scale + this.x, imageY * this.scale + this.y];
+  }
+
+  get state() {
+    return { scale: this.scale / this.ratio, center: this.toImage(this.width / 2, this.height / 2) };
+  }
+
+  restore({ scale, center }) {
+    this.scale = scale * this.ratio;
+    this.centerOn(...center);
+  }
+}
+
+/** An offset that leaves no gap at a side where the image is larger than the view (`slack` < 0), else centers it. */
+function within(offset, slack) {
+  return slack > 0 ? slack / 2 : Math.min(0, Math.max(slack, offset));
+}

@@ -1,0 +1,113 @@
+// The binary form in which planes travel between server and browser; app/web/wire.py is its other half.
+// A body is: header length (4 bytes, little endian), header (JSON), then deflated planes one after another.
+// "rle" planes hold row-major runs, each of two variable-length integers: value and length.
+
+const LENGTH_BYTES = 4;
+
+async function through(stream, bytes) {
+  const writer = stream.writable.getWriter();
+  const written = writer.write(bytes).then(() => writer.close());
+  const [buffer] = await Promise.all([new Response(stream.readable).arrayBuffer(), written]);
+  return new Uint8Array(buffer);
+}
+
+export const inflate = (bytes) => through(new DecompressionStream('deflate'), bytes);
+export const deflate = (bytes) => through(new CompressionStream('deflate'), bytes);
+
+/** Row-major (value, length) runs of a typed array, as variable-length integers. */
+export function encodeRuns(plane) {
+  let out = new Uint8Array(Math.max(64, plane.length >> 3));
+  let size = 0;
+  const push = (number) => {
+    if (size + 5 > out.length) {
+      const grown = new Uint8Array(out.length * 2);
+      grown.set(out);
+      out = grown;
+    }
+    while (number > 127) {
+      out[size++] = (number & 127) | 128;
+      number >>>= 7;
+    }
+    out[size++] = number;
+  };
+  let start = 0;
+  for (let i = 1; i <= plane.length; i++) {
+    if (i === plane.length || plane[i] !== plane[start]) {
+      push(plane[start]);
+      push(i - start);
+      start = i;
+    }
+  }
+  return out.subarray(0, size);
+}
+
+/** Fill `plane` from its runs; throws when they do not fill it exactly. */
+export function decodeRuns(bytes, plane) {
+  let at = 0;
+  let pixel = 0;
+  const next = () => {
+    let number = 0;
+    let shift = 0;
+    for (;;) {
+      if (at >= bytes.length) throw new Error('A plane from the server is cut off. Reload the page.');
+      const byte = bytes[at++];
+      number |= (byte & 127) << shift;
+      if (byte < 128) return number >>> 0;
+      shift += 7;
+    }
+  };
+  while (at < bytes.length) {
+    const value = next();
+    const end = pixel + next();
+    plane.fill(value, pixel, end);
+    pixel = end;
+  }
+  if (pixel !== plane.length) throw new Error(`A plane from the server holds ${pixel} of ${plane.length} pixels. Reload the page.`);
+  return plane;
+}
+
+function splitFrame(buffer) {
+  const length = new DataView(buffer).getUint32(0, true);
+  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, LENGTH_BYTES, length)));
+  return [header, LENGTH_BYTES + length];
+}
+
+/** {header, planes: {name: Uint8Array | Uint16Array}} of a body with width and height in its header. */
+export async function unpackPlanes(buffer) {
+  const [header, start] = splitFrame(buffer);
+  const pixels = header.width * header.height;
+  let offset = start;
+  const jobs = header.planes.map(async (described) => {
+    const bytes = new Uint8Array(buffer, offset, described.length);
+    offset += described.length;
+    const content = await inflate(bytes);
+    const Type = described.dtype === 'u16' ? Uint16Array : Uint8Array;
+    const plane = described.encoding === 'rle'
+      ? decodeRuns(content, new Type(pixels))
+      : new Type(content.buffer, content.byteOffset, pixels);
+    return [described.name, plane];
+  });
+  return { header, planes: Object.fromEntries(await Promise.all(jobs)) };
+}
+
+/** Header and parts in one body. */
+export function packFrame(header, parts = []) {
+  const encoded = new TextEncoder().encode(JSON.stringify(header));
+  const body = new Uint8Array(LENGTH_BYTES + encoded.length + parts.reduce((sum, part) => sum + part.length, 0));
+  new DataView(body.buffer).setUint32(0, encoded.length, true);
+  body.set(encoded, LENGTH_BYTES);
+  let offset = LENGTH_BYTES + encoded.length;
+  for (const part of parts) {
+    body.set(part, offset);
+    offset += part.length;
+  }
+  return body;
+}
+
+export function toBase64(bytes) {
+  let text = '';
+  for (let i = 0; i < bytes.length; i += 0x8000) text += String.fromCharCode(...bytes.subarray(i, i + 0x8000));
+  return btoa(text);
+}
+
+export const fromBase64 = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));

@@ -1,0 +1,105 @@
+"""Puts API, static files and pages together, and serves them on loopback."""
+
+import logging
+import socket
+import threading
+import webbrowser
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+from starlette.responses import Response
+from starlette.types import Scope
+
+from app.config import Workspace
+from app.storage.database import open_store
+from app.web import api, errors
+from app.web.context import open_context
+from app.web.pages import mount_pages
+from app.web.security import Guard, is_loopback
+
+logger = logging.getLogger(__name__)
+
+_FILES = Path(__file__).parent
+_STATIC_FOLDERS = "reviewer", "panels"
+
+
+class FreshFiles(StaticFiles):
+    """Our scripts and styles. Browsers keep them, but ask each time, so that an update is seen at once."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """One file."""
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+def create_app(workspace: Workspace, queue_url: str | None = None) -> FastAPI:
+    """The whole application over one workspace: API, static files, pages.
+
+    Args:
+        queue_url: see `app.services.queueing.open_queue`.
+
+    Raises:
+        StoreError: there is no workspace, or its store cannot be used.
+    """
+    store = open_store(workspace)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        store.close()
+
+    app = FastAPI(title="Pixelsieve", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json", lifespan=lifespan)
+    app.state.context = open_context(workspace, store, queue_url)
+    errors.install(app)
+    app.include_router(api.router)
+    for folder in _STATIC_FOLDERS:
+        app.mount(f"/static/{folder}", FreshFiles(directory=_FILES / folder))
+    mounted = mount_pages(app, app.state.context)
+    mounted.add_middleware(Guard)
+    return mounted
+
+
+def serve(
+    workspace: Workspace,
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    open_browser: bool = False,
+    queue_url: str | None = None,
+) -> None:
+    """Serve until interrupted.
+
+    Raises:
+        ValueError: `host` is not loopback, or the port is taken.
+        StoreError: see `create_app`.
+    """
+    if not is_loopback(host):
+        raise ValueError(
+            f"refusing to listen on {host}: Pixelsieve has no accounts yet, so everybody on the network could change "
+            "labels. Use 127.0.0.1, and an SSH tunnel to reach it from another machine: ssh -L 7860:127.0.0.1:7860 HOST"
+        )
+    listener = _listen(host, port)
+    app = create_app(workspace, queue_url)
+    address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+    print(f"Pixelsieve serves {workspace.root} at {address} (Ctrl+C stops it)", flush=True)
+    if open_browser:
+        threading.Timer(1.0, webbrowser.open, [address]).start()
+    config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=2)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A bound socket, so that a taken port is known before anything is opened. Port 0 takes a free one."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host.strip("[]"), port))
+    except OSError as error:
+        listener.close()
+        raise ValueError(f"port {port} on {host} cannot be used ({error.strerror}); choose another: --port") from error
+    return listener
