@@ -1,0 +1,83 @@
+"""Exports hold the labels as they are now, and one damaged file leaves out one image only."""
+
+import numpy as np
+import pytest
+from sqlalchemy import select
+
+from app.config import Workspace
+from app.domain.states import DecisionKind
+from app.services.coco_export import export_coco
+from app.services.review_types import QueueFilter
+from app.storage.database import open_store
+from app.storage.models import Image
+from app.storage.settings import adopt_class_set
+from datasets.labels import IGNORE_INDEX
+from export.coco_masks import read_coco
+from tests.unit.made_workspace import CLASSES, Reviewer, copy_store, make_template, mask_of, pool_ids, random_label
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    return make_template(tmp_path_factory.mktemp("export"), ("pool_0", "pool_1"))
+
+
+@pytest.fixture
+def ann(template, tmp_path):
+    return Reviewer(copy_store(template, tmp_path))
+
+
+def test_everything_with_a_label_or_a_proposal_is_exported_exactly(ann, tmp_path):
+    export_coco(ann.store, tmp_path / "coco", "all")
+    class_set, labels = read_coco(tmp_path / "coco")
+    assert class_set.names == CLASSES.names
+    assert sorted(labels) == ["gold_0", "labeled_0", "labeled_1", "pool_0", "pool_1"]
+    assert np.array_equal(labels["labeled_1"], random_label(1))
+    for name, image_id in zip(("pool_0", "pool_1"), pool_ids(ann.store), strict=True):
+        assert np.array_equal(labels[name], ann.service.image_planes(image_id).label)
+
+
+def test_decisions_are_in_the_export_void_included(ann, tmp_path):
+    view = ann.region()
+    region_mask = mask_of(ann.service.image_planes(view.row.image_id), view)
+    ann.decide(DecisionKind.VOID, view)
+    export_coco(ann.store, tmp_path / "coco", "all")
+    label = read_coco(tmp_path / "coco")[1][view.row.sample_id]
+    assert np.array_equal(label == IGNORE_INDEX, region_mask)
+
+
+def test_an_unreviewed_image_is_not_among_the_reviewed_ones(ann, tmp_path):
+    first, _ = pool_ids(ann.store)
+    for row in ann.service.queue(QueueFilter(image_id=first), limit=500):
+        ann.decide(DecisionKind.ACCEPT, ann.service.region(row.region_id))
+    export_coco(ann.store, tmp_path / "coco", "reviewed")
+    assert sorted(read_coco(tmp_path / "coco")[1]) == ["gold_0", "labeled_0", "labeled_1", "pool_0"]
+
+
+def test_a_damaged_label_leaves_out_its_image_and_is_named(ann, tmp_path):
+    with ann.store.reader() as session:
+        image = session.scalars(select(Image).where(Image.sample_id == "labeled_0")).one()
+    path = ann.store.workspace.absolute(image.label_path)
+    path.write_bytes(path.read_bytes()[:40])
+    manifest = export_coco(ann.store, tmp_path / "coco", "all")
+    assert [item.sample_id for item in manifest.skipped] == ["labeled_0"]
+    assert sorted(read_coco(tmp_path / "coco")[1]) == ["gold_0", "labeled_1", "pool_0", "pool_1"]
+
+
+def test_progress_counts_the_images(ann, tmp_path):
+    seen = []
+    export_coco(ann.store, tmp_path / "coco", "all", seen.append)
+    assert [(moment.done, moment.total) for moment in seen] == [(count, 5) for count in range(1, 6)]
+
+
+def test_an_empty_workspace_says_what_to_do_and_writes_nothing(tmp_path):
+    store = open_store(Workspace(tmp_path / "workspace"), create=True)
+    with store.session() as session:
+        adopt_class_set(session, CLASSES, "test")
+    with pytest.raises(ValueError, match="nothing to export .* no image is reviewed"):
+        export_coco(store, tmp_path / "coco")
+    assert not (tmp_path / "coco").exists()
+
+
+def test_an_unknown_selection_names_the_known_ones(ann, tmp_path):
+    with pytest.raises(ValueError, match="reviewed or all, got 'some'"):
+        export_coco(ann.store, tmp_path / "coco", "some")

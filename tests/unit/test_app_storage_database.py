@@ -1,0 +1,215 @@
+"""Opening, protecting and migrating the store."""
+
+import shutil
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.config import Workspace
+from app.domain.states import DecisionKind, ImageRole, ImageState
+from app.services.reviewing import ReviewService
+from app.storage import database as database_module
+from app.storage import schema
+from app.storage.database import open_store
+from app.storage.errors import DamagedStoreError, NewerSchemaError, NoWorkspaceError, StoreBusyError
+from app.storage.models import Base, Image, utc_now
+from tests.unit.made_workspace import make_reviewable, request
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return Workspace(tmp_path / "workspace")
+
+
+def add_image(session: Session, name="a", created_at=None):
+    session.add(
+        Image(
+            sha256=name, sample_id=name, path=name, width=4, height=3, role=ImageRole.POOL, state=ImageState.WAITING,
+            created_at=created_at or utc_now(),
+        )
+    )  # fmt: skip
+
+
+def raw(workspace):
+    return closing(sqlite3.connect(workspace.database))
+
+
+def test_a_missing_workspace_is_named_with_the_command_that_makes_one(workspace):
+    with pytest.raises(
+        NoWorkspaceError, match=f"no Pixelsieve workspace at {workspace.root}; make one with: pixelsieve import"
+    ):
+        open_store(workspace)
+    assert not workspace.root.exists()
+
+
+def test_what_was_stored_is_there_after_reopening(workspace):
+    store = open_store(workspace, create=True)
+    with store.session() as session:
+        add_image(session)
+    store.close()
+    with open_store(workspace).reader() as session:
+        assert session.scalars(select(Image.sample_id)).all() == ["a"]
+
+
+def test_an_error_inside_a_session_leaves_nothing_behind(workspace):
+    store = open_store(workspace, create=True)
+    with pytest.raises(RuntimeError, match="stop"), store.session() as session:
+        add_image(session)
+        session.flush()
+        raise RuntimeError("stop")
+    with store.reader() as session:
+        assert session.scalars(select(Image)).all() == []
+
+
+@pytest.mark.parametrize(("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)])
+def test_every_connection_is_durable_and_checks_references(workspace, pragma, value):
+    with open_store(workspace, create=True).reader() as session:
+        assert session.connection().exec_driver_sql(f"PRAGMA {pragma}").scalar() == value
+
+
+def test_the_migrations_make_exactly_the_tables_of_the_models(workspace):
+    open_store(workspace, create=True)
+    engine = create_engine(f"sqlite:///{workspace.database}")
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_times_come_back_in_utc_whatever_zone_they_were_given_in(workspace):
+    store = open_store(workspace, create=True)
+    noon_in_berlin = datetime(2026, 7, 1, 12, tzinfo=timezone(timedelta(hours=2)))
+    with store.session() as session:
+        add_image(session, created_at=noon_in_berlin)
+    with store.reader() as session:
+        assert session.scalars(select(Image.created_at)).one() == datetime(2026, 7, 1, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE decision SET user = 'eve'",
+        "DELETE FROM decision",
+        "INSERT OR REPLACE INTO decision SELECT * FROM decision",
+    ],
+    ids=["update", "delete", "replace"],
+)
+def test_no_program_can_change_or_remove_a_decision(tmp_path, statement):
+    store = make_reviewable(tmp_path)
+    reviewer = ReviewService(store)
+    region = reviewer.region(reviewer.next_region())
+    reviewer.decide(request(DecisionKind.ACCEPT, "a", region.row.image_id, 0, region_id=region.row.region_id))
+    with raw(store.workspace) as connection:
+        before = connection.execute("SELECT * FROM decision").fetchall()
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            connection.execute(statement)
+        assert connection.execute("SELECT * FROM decision").fetchall() == before
+
+
+def test_a_word_outside_the_vocabulary_is_refused_by_the_database(workspace):
+    open_store(workspace, create=True)
+    with raw(workspace) as connection, pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+        connection.execute(
+            "INSERT INTO image (sha256, sample_id, path, width, height, role, state, created_at) "
+            "VALUES ('a', 'a', 'a', 1, 1, 'test', 'open', '2026-01-01')"
+        )
+
+
+def test_two_images_with_the_same_bytes_are_refused(workspace):
+    store = open_store(workspace, create=True)
+    with pytest.raises(IntegrityError), store.session() as session:
+        add_image(session)
+        add_image(session)
+
+
+def test_a_store_of_a_later_version_is_refused_and_left_alone(workspace):
+    open_store(workspace, create=True).close()
+    with raw(workspace) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.commit()
+    with pytest.raises(NewerSchemaError, match="schema 9999, which this version of Pixelsieve does not know"):
+        open_store(workspace)
+    with raw(workspace) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
+
+
+def test_a_file_that_is_no_database_is_refused(workspace):
+    workspace.root.mkdir()
+    workspace.database.write_bytes(b"not a database at all" * 100)
+    with pytest.raises(DamagedStoreError, match=r"pixelsieve\.db is damaged or not a Pixelsieve store"):
+        open_store(workspace)
+
+
+def test_the_database_of_another_program_is_refused_and_left_alone(workspace):
+    workspace.root.mkdir()
+    with raw(workspace) as connection:
+        connection.execute("CREATE TABLE bookmarks (url)")
+    with pytest.raises(DamagedStoreError, match="no Pixelsieve store.*bookmarks"):
+        open_store(workspace, create=True)
+    with raw(workspace) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("bookmarks",)]
+
+
+def test_a_store_locked_by_another_program_says_so(workspace, monkeypatch):
+    monkeypatch.setattr(database_module, "BUSY_TIMEOUT_MS", 50)
+    store = open_store(workspace, create=True)
+    with raw(workspace) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        with (
+            pytest.raises(StoreBusyError, match="locked by another program.*Nothing was saved"),
+            store.session() as session,
+        ):
+            add_image(session)
+    with store.session() as session:
+        add_image(session)
+
+
+def test_a_store_can_be_read_while_another_program_writes(workspace):
+    store = open_store(workspace, create=True)
+    with raw(workspace) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        with store.reader() as session:
+            assert session.scalars(select(Image)).all() == []
+
+
+def add_migration(folder):
+    shutil.copytree(schema.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "versions" / "0002_next.py").write_text(
+        'from alembic import op\nrevision = "0002"\ndown_revision = "0001"\n'
+        'def upgrade():\n    op.execute("ALTER TABLE image ADD COLUMN extra TEXT")\n'
+    )
+
+
+def test_an_older_store_is_copied_before_it_is_migrated(workspace, tmp_path, monkeypatch):
+    store = open_store(workspace, create=True)
+    with store.session() as session:
+        add_image(session)
+    store.close()
+    add_migration(tmp_path / "migrations")
+    monkeypatch.setattr(schema, "MIGRATIONS", tmp_path / "migrations")
+    open_store(workspace).close()
+    (copy,) = workspace.root.glob("pixelsieve.db.before-*-from-0001")
+    for path, version, extra in ((workspace.database, "0002", 1), (copy, "0001", 0)):
+        with closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (version,)
+            assert connection.execute("SELECT sample_id FROM image").fetchall() == [("a",)]
+            columns = [row[1] for row in connection.execute("PRAGMA table_info(image)")]
+            assert columns.count("extra") == extra
+
+
+def test_a_migration_that_fails_leaves_the_store_as_it_was(workspace, tmp_path, monkeypatch):
+    open_store(workspace, create=True).close()
+    add_migration(tmp_path / "migrations")
+    script = tmp_path / "migrations" / "versions" / "0002_next.py"
+    script.write_text(script.read_text() + '    op.execute("SELECT * FROM nowhere")\n')
+    monkeypatch.setattr(schema, "MIGRATIONS", tmp_path / "migrations")
+    with pytest.raises(Exception, match="nowhere"):
+        open_store(workspace)
+    with raw(workspace) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+        assert "extra" not in [row[1] for row in connection.execute("PRAGMA table_info(image)")]

@@ -1,0 +1,79 @@
+"""Settings are checked when they are read, and the class list never changes in silence."""
+
+import pytest
+
+from app.config import Workspace
+from app.domain.regions import RegionRules
+from app.storage.database import open_store
+from app.storage.errors import StoreError
+from app.storage.models import Setting
+from app.storage.settings import (
+    REVIEW_KEY,
+    ClassSetChangedError,
+    ReviewSettings,
+    adopt_class_set,
+    read_class_set,
+    read_review_settings,
+    require_class_set,
+    write_review_settings,
+)
+from datasets.labels import ClassSet
+
+
+@pytest.fixture
+def store(tmp_path):
+    return open_store(Workspace(tmp_path), create=True)
+
+
+def test_review_settings_come_back_as_they_were_written(store):
+    written = ReviewSettings(region_rules=RegionRules(band_px=3), enough_share=0.01, method="csl", threshold=0.5)
+    with store.session() as session:
+        write_review_settings(session, written)
+    with store.reader() as session:
+        assert read_review_settings(session) == written
+
+
+@pytest.mark.parametrize(
+    ("content", "key"),
+    [
+        ({"enough_share": 7}, "enough_share"),
+        ({"enuogh_share": 0.1}, "enuogh_share"),
+        ({"region_rules": {"band": 2}}, "region_rules.band"),
+        ({"region_rules": {"band_px": "wide"}}, "region_rules.band_px"),
+    ],
+    ids=["out-of-range", "unknown", "unknown-rule", "wrong-type"],
+)
+def test_a_wrong_stored_setting_is_named(store, content, key):
+    with store.session() as session:
+        session.add(Setting(key=REVIEW_KEY, value=content))
+    with store.reader() as session, pytest.raises(StoreError, match=f"wrong value at '{key}'"):
+        read_review_settings(session)
+
+
+def test_the_first_class_list_becomes_that_of_the_workspace(store):
+    classes = ClassSet.from_names(("sky", "road"))
+    with store.session() as session:
+        adopt_class_set(session, classes, "folder")
+    with store.reader() as session:
+        assert read_class_set(session) == classes
+
+
+@pytest.mark.parametrize(
+    ("names", "difference"),
+    [
+        (("sky", "street"), "class 1 is 'road' here and 'street' there"),
+        (("road", "sky"), "class 0 is 'sky' here and 'road' there"),
+        (("sky",), "here are 2 classes, there 1"),
+    ],
+    ids=["renamed", "reordered", "fewer"],
+)
+def test_another_class_list_is_refused_and_the_first_difference_shown(store, names, difference):
+    with store.session() as session:
+        adopt_class_set(session, ClassSet.from_names(("sky", "road")), "folder")
+    with pytest.raises(ClassSetChangedError, match=difference), store.session() as session:
+        adopt_class_set(session, ClassSet.from_names(names), "folder")
+
+
+def test_a_workspace_without_classes_says_what_to_do(store):
+    with store.reader() as session, pytest.raises(StoreError, match="pixelsieve import"):
+        require_class_set(session)
