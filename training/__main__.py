@@ -103,8 +103,8 @@ def run_evaluate(options: argparse.Namespace) -> None:
     dataset = build_dataset(options.data_format, options.data_root, options.split)
     if dataset.class_set.names != config.class_set.names:
         raise ValueError(
-            f"{options.data_root} has the classes {', '.join(dataset.class_set.names)}, but {options.run_dir} was trained "
-            f"on {', '.join(config.class_set.names)}; measure it on data with the same classes in the same order"
+            f"{options.data_root} has the classes {', '.join(dataset.class_set.names)}, but {options.run_dir} was "
+            f"trained on {', '.join(config.class_set.names)}; the classes and their order must be the same"
         )
     device = resolve_device(options.device)
     precision = resolve_precision("no", device)
@@ -133,7 +133,9 @@ def run_split(options: argparse.Namespace) -> None:
     dataset = build_dataset(options.data_format, options.data_root, options.split)
     labeled = [sample_id for index, sample_id in enumerate(dataset.sample_ids) if dataset.is_labeled(index)]
     if not labeled:
-        raise ValueError(f"{options.data_root}: no image of split {options.split!r} has a label, so there is nothing to choose")
+        raise ValueError(
+            f"{options.data_root}: no image of split {options.split!r} has a label: nothing to choose from"
+        )
     fraction = _fraction(options.fraction)
     groups = [sequence_of(sample_id) for sample_id in labeled] if options.by_sequence else None
     chosen = make_split(labeled, fraction, options.seed, groups)

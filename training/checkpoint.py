@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from datasets.files import sha256_of, write_atomically
-from training.config import TrainConfig
+from training.config import ModelConfig, TrainConfig
 from training.config_json import read_config
 from training.models import Student, build_student
 
@@ -95,7 +95,9 @@ def load_student(run_dir: Path) -> tuple[Student, TrainConfig]:
     """
     config_path = run_dir / CONFIG_NAME
     if not config_path.is_file():
-        raise FileNotFoundError(f"{run_dir} is no run folder: {CONFIG_NAME} is missing. Train one with python -m training fit")
+        raise FileNotFoundError(
+            f"{run_dir} is no run folder: {CONFIG_NAME} is missing. Make one: python -m training fit"
+        )
     config = read_config(config_path)
     student = fresh_student(config)
     load_tensors(student, load_checkpoint(run_dir, ("student",)).tensors["student"], run_dir)
@@ -104,8 +106,7 @@ def load_student(run_dir: Path) -> tuple[Student, TrainConfig]:
 
 def fresh_student(config: TrainConfig) -> Student:
     """The student's architecture with random weights, whatever `config.model.pretrained` says."""
-    plain_model = type(config.model)(backbone=config.model.backbone)
-    return build_student(plain_model, len(config.class_set))
+    return build_student(ModelConfig(backbone=config.model.backbone), len(config.class_set))
 
 
 def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:

@@ -87,10 +87,12 @@ def _check_range(key: str, value: Any, limits: dict[str, Any]) -> None:  # noqa:
     if names is not None and value not in names():
         raise ValueError(f"{key}: unknown name {value!r}; choose one of {', '.join(names())}")
     numbers = value if isinstance(value, tuple) else (value,)
-    if (low is not None and any(not number >= low for number in numbers)) or (
-        high is not None and any(not number <= high for number in numbers)
-    ):
-        bounds = f"from {low} to {high}" if None not in (low, high) else f"at least {low}" if high is None else f"at most {high}"
+    too_low = low is not None and any(not number >= low for number in numbers)  # `not >=` refuses NaN as well
+    too_high = high is not None and any(not number <= high for number in numbers)
+    if too_low or too_high:
+        bounds = " and ".join(
+            f"at {word} {bound}" for word, bound in (("least", low), ("most", high)) if bound is not None
+        )
         raise ValueError(f"{key}: must be {bounds}, got {value!r}")
 
 

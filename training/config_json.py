@@ -90,7 +90,7 @@ def _field_hint(section: type[Section], name: str, prefix: str) -> Any:  # noqa:
     if name not in keys:
         near = difflib.get_close_matches(name, keys, n=1)
         guess = f" Did you mean {prefix}{near[0]}?" if near else ""
-        raise ValueError(f"unknown key {prefix + name!r};{guess} Allowed here: {', '.join(keys)}")
+        raise ValueError(f"unknown key {prefix + name!r}.{guess} Allowed here: {', '.join(keys)}")
     return get_type_hints(section)[name]
 
 

@@ -9,10 +9,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 logger = logging.getLogger(__name__)
 
 LINES_PER_RUN = 10  # in a log file, one line per tenth of the work
+MOST_SILENT_UNITS = 30  # shorter work gets its last line only
 
 
 class Display:
-    """A bar on a terminal, otherwise a log line per tenth of the work. Silent when `enabled` is False."""
+    """A bar on a terminal, otherwise a log line per tenth of longer work. Silent when `enabled` is False."""
 
     def __init__(self, enabled: bool = True) -> None:
         self._enabled = enabled
@@ -43,6 +44,6 @@ class Display:
             self._last_tenth = -1
         self._bar.update(tasks[what], completed=done, total=total, numbers=numbers)
         tenth = done * LINES_PER_RUN // total
-        if self._plain and tenth > self._last_tenth:
+        if self._plain and (done == total or (tenth > self._last_tenth and total >= MOST_SILENT_UNITS)):
             self._last_tenth = tenth
             logger.info("%s %d/%d  %s", what, done, total, numbers)

@@ -102,8 +102,9 @@ def evaluate_student(
         on_image: called with the number of finished and of all images.
 
     Returns:
-        miou, iou_per_class and pixel_accuracy as fractions over valid pixels, and `reliability`: per score the values of
-        ReliabilityMeter; `selection`: precision and coverage of the reliable pixels. None where a number does not exist.
+        miou, iou_per_class and pixel_accuracy as fractions over valid pixels; `reliability`: per score the values of
+        ReliabilityMeter; `selection`: precision and coverage of the reliable pixels. None where a number does not
+        exist.
 
     Raises:
         ValueError: no image of the data set has a label.

@@ -1,4 +1,4 @@
-"""Endless seeded batches. Everything random is a function of (seed, step), so a resumed run draws what it would have."""
+"""Endless seeded batches. All randomness is a function of seed and step: a resumed run draws what it would have."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -141,9 +141,7 @@ class BatchLoader:
 
     def _unlabeled_batch(self, step: int, recipes: tuple[str, ...]) -> UnlabeledBatch:
         crops = [
-            unlabeled_crop(
-                self._unlabeled.rng(draw), self._pool.read(self._unlabeled.item(draw)), self._views, recipes
-            )
+            unlabeled_crop(self._unlabeled.rng(draw), self._pool.read(self._unlabeled.item(draw)), self._views, recipes)
             for draw in self._draws(step, self._run.unlabeled_batch)
         ]
         mixing = np.random.default_rng([self._run.seed, Stream.MIXING, step, self._rank])

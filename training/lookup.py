@@ -41,7 +41,7 @@ def backbone_module(name: str) -> ModuleType:
     return _module("backbones", name, "backbone")
 
 
-def build_host(name: str, **options: Any) -> "Host":
+def build_host(name: str, **options: Any) -> "Host":  # noqa: ANN401 - each host checks its own options
     """A host ready to compute one step's losses.
 
     Raises:

@@ -95,7 +95,7 @@ def check_run_folder(config: TrainConfig, options: FitOptions) -> bool:
             logger.info("%s holds no checkpoint yet: starting from the first step", options.run_dir)
         return False
     if not options.resume:
-        raise ValueError(f"{options.run_dir} already holds a run; continue it with --resume or choose another --run-dir")
+        raise ValueError(f"{options.run_dir} already holds a run; continue it with --resume or choose another folder")
     stored = read_config(options.run_dir / CONFIG_NAME)
     changed = [key for key in differing_keys(stored, config) if key != "classes"]
     if changed:
@@ -166,7 +166,7 @@ class Run:
                 self._require_finite()
                 self._save()
             if stopping and not is_last:
-                raise StopRequestedError(f"stopped after step {session.finished} of {run.steps}; continue with --resume")
+                raise StopRequestedError(f"stopped after step {session.finished}/{run.steps}; continue with --resume")
             every = session.config.evaluation.every_steps
             if every and session.finished % every == 0 and not is_last:
                 self._evaluate()
@@ -206,7 +206,9 @@ class Run:
             sick = accelerator.reduce(sick, reduction="sum")
         if sick.item() == 0:
             return
-        kept = "the checkpoint before is kept" if has_checkpoint(self._options.run_dir) else "no checkpoint was written yet"
+        kept = (
+            "the checkpoint before is kept" if has_checkpoint(self._options.run_dir) else "there is no checkpoint yet"
+        )
         raise DivergedError(
             f"the loss or the gradient is not a finite number at or before step {self._session.finished}; {kept}. "
             "Lower optimizer.lr, set optimizer.clip_norm, or use run.precision=no"

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from datasets.formats.scenes import LABELED_SPLIT
 from training.config import (
     DataConfig,
     EvaluationConfig,
@@ -20,7 +21,7 @@ from training.config import (
 def debug() -> TrainConfig:
     """Ends within a minute on a CPU, on generated scenes; shows that everything runs, not what it is worth."""
     return TrainConfig(
-        data=DataConfig(format="scenes"),
+        data=DataConfig(format="scenes", labeled_split=LABELED_SPLIT),
         views=ViewConfig(crop_hw=(64, 64), scale_range=(0.75, 1.5)),
         host=HostConfig(name="csl"),
         optimizer=OptimizerConfig(name="adamw", lr=1e-3, weight_decay=0.01),
@@ -58,7 +59,7 @@ def camvid_gpu() -> TrainConfig:
         selection=SelectionConfig(name="csl"),
         loss=LossConfig(),
         optimizer=OptimizerConfig(name="sgd", lr=0.005, head_lr_factor=10.0),
-        run=RunConfig(steps=8000, labeled_batch=8, unlabeled_batch=8, loader_threads=8, log_every=50, checkpoint_every=500),
+        run=RunConfig(steps=8000, loader_threads=8, log_every=50, checkpoint_every=500),
         evaluation=EvaluationConfig(every_steps=2000),
     )
 

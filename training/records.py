@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
@@ -95,4 +94,4 @@ def _plot(run_dir: Path, name: str, y_label: str, events: list[dict[str, Any]], 
     axes.grid(alpha=0.3)
     folder = run_dir / "plots"
     folder.mkdir(exist_ok=True)
-    FigureCanvasAgg(figure).print_png(str(folder / f"{name}.png"))
+    figure.savefig(folder / f"{name}.png")

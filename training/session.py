@@ -216,5 +216,3 @@ def inference_for(config: TrainConfig, device: torch.device, memory_format: torc
     """How images are predicted under a configuration."""
     window_hw = config.views.crop_hw if config.evaluation.window == "sliding" else None
     return Inference(device, config.mean, config.std, window_hw, memory_format)
-
-

@@ -11,7 +11,8 @@ STRIDE = 16
 
 def build(num_classes: int, pretrained: bool) -> nn.Module:
     """Encoder, decoder and head; logits at input size when height and width are multiples of STRIDE."""
+    weights = "imagenet" if pretrained else None
     network: nn.Module = smp.DeepLabV3Plus(
-        "resnet50", encoder_weights="imagenet" if pretrained else None, encoder_output_stride=STRIDE, classes=num_classes
+        "resnet50", encoder_weights=weights, encoder_output_stride=STRIDE, classes=num_classes
     )
     return network

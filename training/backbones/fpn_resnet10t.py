@@ -11,5 +11,6 @@ STRIDE = 32
 
 def build(num_classes: int, pretrained: bool) -> nn.Module:
     """Encoder, decoder and head; logits at input size when height and width are multiples of STRIDE."""
-    network: nn.Module = smp.FPN("tu-resnet10t", encoder_weights="imagenet" if pretrained else None, classes=num_classes)
+    weights = "imagenet" if pretrained else None
+    network: nn.Module = smp.FPN("tu-resnet10t", encoder_weights=weights, classes=num_classes)
     return network

@@ -12,5 +12,6 @@ STRIDE = 32
 
 def build(num_classes: int, pretrained: bool) -> nn.Module:
     """Encoder, decoder and head; logits at input size when height and width are multiples of STRIDE."""
-    network: nn.Module = smp.Segformer("mit_b0", encoder_weights="imagenet" if pretrained else None, classes=num_classes)
+    weights = "imagenet" if pretrained else None
+    network: nn.Module = smp.Segformer("mit_b0", encoder_weights=weights, classes=num_classes)
     return network
