@@ -1,0 +1,1 @@
+"""What leaves the training machine: one ONNX file per student, and labels as COCO masks."""

@@ -1,0 +1,200 @@
+"""From a run folder to a published student file: build, check, compare with torch, and only then write."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from datasets.files import publish
+from export.model_file import MAX_MODEL_BYTES, SCORE_DEFINITIONS, ModelMetadata, check_model, read_model
+from export.onnx_check import CheckReport, check_against_torch
+from export.onnx_graph import ExportModule, build_export_module, build_onnx
+from reliability.lookup import build_method, method_options
+from training.checkpoint import load_checkpoint, load_student
+from training.config_json import config_to_json
+from training.models import student_stride
+
+DEFAULT_METHOD = "csl"
+
+EXPORT_OPTIONS: dict[str, Any] = {"require_confidence": True}
+"""Options that differ from training's where a method has them: people rely on the mask, so a pixel needs a floor."""
+
+STEPS = ("loading the student", "building the graph", "comparing with torch", "writing the file")
+
+
+class OutputsDifferError(RuntimeError):
+    """ONNX and torch disagree; no file was written. `report` holds the numbers."""
+
+    def __init__(self, message: str, report: CheckReport) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+@dataclass(frozen=True)
+class ExportedStudent:
+    """A published file.
+
+    Attributes:
+        path: the file.
+        bytes: its size.
+        sha256: digest of its bytes.
+        report: agreement with torch, or None if that was switched off.
+    """
+
+    path: Path
+    bytes: int
+    sha256: str
+    report: CheckReport | None
+
+
+@dataclass(frozen=True)
+class ExportChoice:
+    """What a user may choose beside the run and the file.
+
+    Attributes:
+        method: name of a selection method.
+        options: its options; absent ones come from the run's training configuration if it used the same method, then
+            from EXPORT_OPTIONS, then from the method's own defaults.
+        check: compare with torch before writing.
+    """
+
+    method: str = DEFAULT_METHOD
+    options: dict[str, Any] | None = None
+    check: bool = True
+
+
+def export_run(
+    run_dir: Path,
+    out: Path,
+    choice: ExportChoice = ExportChoice(),  # noqa: B008  (frozen)
+    progress: Callable[[int, str], None] | None = None,
+) -> ExportedStudent:
+    """Export the student of a training run to one ONNX file.
+
+    Args:
+        run_dir: folder of a finished or stopped run, with config.json and checkpoint/.
+        out: the file to write; an existing one is replaced only by a finished one.
+        choice: selection method and check.
+        progress: called with the number of finished STEPS and the next one's name.
+
+    Raises:
+        FileNotFoundError: the run folder lacks a file; names it.
+        ValueError: unknown method or option, or the student cannot be exported.
+        OutputsDifferError: ONNX and torch differ; `out` is untouched.
+    """
+    report_step = progress or _ignore
+    report_step(0, STEPS[0])
+    if out.is_dir():
+        raise ValueError(f"{out} is a folder; give the name of a file, for example {out / 'student.onnx'}")
+    student, config = load_student(run_dir)
+    trained_with = config.selection.options if config.selection.name == choice.method else {}
+    options = resolve_options(choice.method, trained_with, choice.options or {})
+    method = build_method(choice.method, **options)
+    module = build_export_module(student, method, config.mean, config.std, student_stride(student))
+    metadata = ModelMetadata(
+        class_set=config.class_set,
+        mean=config.mean,
+        std=config.std,
+        stride=student_stride(student),
+        method=choice.method,
+        method_options=options,
+        recipe=config_to_json(config),
+        data_sha256=str(load_checkpoint(run_dir, groups=()).values["data_sha256"]),
+        scores=SCORE_DEFINITIONS,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    return export_student(module, metadata, out, choice.check, report_step)
+
+
+def check_run(path: Path, run_dir: Path) -> CheckReport:
+    """Compare an existing file with the run it was exported from.
+
+    Raises:
+        FileNotFoundError: no such file or run.
+        ValueError: the file is not a student of ours.
+        OutputsDifferError: it says something else than the student of `run_dir`.
+    """
+    model = read_model(path)
+    student, config = load_student(run_dir)
+    if model.metadata.class_set != config.class_set:
+        raise ValueError(f"{path} and {run_dir} have different classes, so the file does not come from this run")
+    method = build_method(model.metadata.method, **model.metadata.method_options)
+    module = build_export_module(student, method, config.mean, config.std, student_stride(student))
+    report = check_against_torch(module, path.read_bytes(), student_stride(student))
+    problem = report.problem()
+    if problem:
+        raise OutputsDifferError(f"{path} is not the student of {run_dir}: {problem}", report)
+    return report
+
+
+def resolve_options(method: str, trained_with: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Every option of `method` with the value that is exported; see `ExportChoice.options`.
+
+    Raises:
+        ValueError: unknown method.
+    """
+    defaults = method_options(method)
+    of_export = {name: value for name, value in EXPORT_OPTIONS.items() if name in defaults}
+    return {**defaults, **trained_with, **of_export, **given}
+
+
+def export_student(
+    module: ExportModule,
+    metadata: ModelMetadata,
+    out: Path,
+    check: bool = True,
+    progress: Callable[[int, str], None] | None = None,
+) -> ExportedStudent:
+    """Write `module` to `out` if it passes every check; see `export_run`.
+
+    Raises:
+        ValueError: the graph is not exportable, too large, or not a file that `model_file.read_model` would accept.
+        OutputsDifferError: ONNX and torch differ; `out` is untouched.
+    """
+    report_step = progress or _ignore
+    report_step(1, STEPS[1])
+    proto = build_onnx(module, metadata)
+    if proto.ByteSize() > MAX_MODEL_BYTES:
+        raise ValueError(
+            f"the student has {proto.ByteSize():,} bytes, one ONNX file holds at most {MAX_MODEL_BYTES:,}; "
+            "train a student with a smaller backbone"
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(proto.SerializeToString(deterministic=True))
+            file.flush()
+            os.fsync(file.fileno())
+        content = temporary.read_bytes()
+        report_step(2, STEPS[2])
+        report = _checked(module, metadata, content, out, check)
+        report_step(3, STEPS[3])
+        temporary.chmod(0o644)  # a temporary file is private, a model is for other services too
+        publish(temporary, out)
+    finally:
+        temporary.unlink(missing_ok=True)
+    report_step(len(STEPS), f"wrote {out}")
+    return ExportedStudent(out, len(content), sha256(content).hexdigest(), report)
+
+
+def _checked(
+    module: ExportModule, metadata: ModelMetadata, content: bytes, out: Path, check: bool
+) -> CheckReport | None:
+    check_model(content, str(out))
+    if not check:
+        return None
+    report = check_against_torch(module, content, metadata.stride)
+    problem = report.problem()
+    if problem:
+        raise OutputsDifferError(f"ONNX and PyTorch disagree: {problem}; {out} was not written", report)
+    return report
+
+
+def _ignore(done: int, message: str) -> None:
+    """For callers that do not want to know."""
