@@ -138,12 +138,14 @@ def _check_size(size_wh: tuple[int, int], source: str, limits: ImageLimits) -> N
 
 
 def _check_single_picture(image: Image.Image, kind: str, source: str) -> None:
-    """A camera's multi-picture JPEG (MPO) is read as its main picture, which is what every viewer shows."""
-    if kind == "MPO":
-        return
-    count = _guarded(lambda: int(getattr(image, "n_frames", 1)), source)
-    if count != 1:
-        raise refusal(source, f"holds {count} pictures (animation or pages)", "Save each of them as a file of its own.")
+    """A camera's multi-picture JPEG (MPO) is read as its main picture, which is what every viewer shows.
+
+    Frames are not counted: a file may promise millions, and finding each of them takes time.
+    """
+    if kind != "MPO" and _guarded(lambda: bool(getattr(image, "is_animated", False)), source):
+        raise refusal(
+            source, "holds more than one picture (animation or pages)", "Save each of them as a file of its own."
+        )
 
 
 def _raw_mode(image: Image.Image) -> str:

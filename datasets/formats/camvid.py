@@ -21,7 +21,7 @@ from datasets.images import read_image, read_label
 from datasets.label_colors import BLACK, label_from_colors
 from datasets.labels import IGNORE_INDEX, ClassSet, LabelArray
 from datasets.listed import ListedDataset, SampleFiles
-from datasets.paths import sample_id_of
+from datasets.paths import require_inside, sample_id_of
 
 CLASSES = ClassSet(
     names=(
@@ -141,7 +141,9 @@ def _build_tutorial(base: Path, split: str) -> ListedDataset:
     images, masks = base / split, base / f"{split}annot"
     if not images.is_dir():
         raise FileNotFoundError(f"{masks} has no folder {images} beside it. Put the pictures there.")
-    files = [_files(path, masks / f"{path.stem}.png") for path in folder.list_pictures(base, images)]
+    files = [_files(base, path, masks / f"{path.stem}.png") for path in folder.list_pictures(base, images)]
+    if not files:
+        raise ValueError(f"{images} holds no pictures. Put those of split '{split}' there.")
     return ListedDataset(CLASSES, files, read_tutorial_label)
 
 
@@ -152,13 +154,17 @@ def _build_original(root: Path, split: str) -> ListedDataset:
     _check_color_file(root / _COLOR_FILE)
     pictures = folder.list_pictures(root, root / _RAW_FOLDER)
     chosen = [path for path in pictures if split_of(path.stem) == split]
-    return ListedDataset(CLASSES, [_files(path, masks / f"{path.stem}_L.png") for path in chosen], read_original_label)
+    files = [_files(root, path, masks / f"{path.stem}_L.png") for path in chosen]
+    if not files:
+        raise ValueError(f"{root / _RAW_FOLDER} holds no frame of split '{split}' among {len(pictures)} pictures")
+    return ListedDataset(CLASSES, files, read_original_label)
 
 
-def _files(image: Path, mask: Path) -> SampleFiles:
+def _files(root: Path, image: Path, mask: Path) -> SampleFiles:
     """All of CamVid is labeled, so a missing mask is a mistake."""
     if not mask.is_file():
         raise FileNotFoundError(f"{image} has no mask {mask}. Copy it there, or remove the image.")
+    require_inside(root, mask)
     return SampleFiles(sample_id_of(image.name), image, mask)
 
 

@@ -146,7 +146,7 @@ def test_the_tail_of_a_log_has_no_terminal_codes(tmp_path: Path) -> None:
 def test_a_part_of_a_monitor_reports_its_share_of_the_whole() -> None:
     seen: list[Progress] = []
     Monitor(seen.append).part(0.5, 0.9, "Export").progress(Progress(1, 2, "checking"))
-    assert (seen[0].done, seen[0].total, seen[0].message) == (700, 1000, "Export: checking")
+    assert (seen[0].done, seen[0].total, seen[0].message) == (700, 1000, "Export: checking 1/2")
 
 
 def test_training_without_its_packages_says_how_to_install_them(monkeypatch: pytest.MonkeyPatch) -> None:

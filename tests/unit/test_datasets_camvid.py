@@ -110,6 +110,21 @@ def test_original_frame_without_mask_is_refused(tmp_path):
         camvid.build(root, "train")
 
 
+def test_original_folder_without_frames_of_a_split_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="701_StillsRaw_full holds no frame of split 'test' among 1 pictures"):
+        camvid.build(original(tmp_path, ("0001TP_006690",)), "test")
+
+
+def test_mask_that_is_a_link_out_of_the_folder_is_refused(tmp_path, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside") / "mask.png"
+    save_gray(outside, [[0, 0, 0]])
+    mask = tutorial(tmp_path) / "trainannot" / "0001TP_006690.png"
+    mask.unlink()
+    mask.symlink_to(outside)
+    with pytest.raises(ValueError, match="0001TP_006690.png leads out of"):
+        camvid.build(tmp_path, "train")
+
+
 def test_all_32_original_classes_have_different_colors_and_a_group():
     colors = [color for color, _ in camvid._ORIGINAL_CLASSES.values()]
     groups = {group for _, group in camvid._ORIGINAL_CLASSES.values()}

@@ -137,7 +137,7 @@ def test_empty_file_is_refused(tmp_path):
 def test_animation_or_several_pages_are_refused(kind):
     frames = [Image.new("RGB", (8, 8), color) for color in ("red", "green", "blue")]
     data = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
-    with pytest.raises(ValueError, match="many.file holds 3 pictures"):
+    with pytest.raises(ValueError, match="many.file holds more than one picture"):
         decode_image(data, "many.file")
 
 

@@ -84,9 +84,9 @@ def test_opaque_alpha_is_dropped(picture):
 
 
 def test_transparent_pixels_are_composited_on_black():
-    rgba = np.array([[[200, 100, 50, 0], [200, 100, 50, 128], [200, 100, 50, 255]]], np.uint8)
+    rgba = np.array([[[200, 100, 50, 0], [200, 100, 50, 130], [200, 100, 50, 255]]], np.uint8)
     assert decode_image(encoded(Image.fromarray(rgba)), "a.png").tolist() == [
-        [[0, 0, 0], [100, 50, 25], [200, 100, 50]]
+        [[0, 0, 0], [102, 51, 25], [200, 100, 50]]
     ]
 
 
