@@ -32,7 +32,7 @@ from training.config_json import apply_changes, read_config
 from training.display import Display
 from training.environment import resolve_device, resolve_memory_format, resolve_precision
 from training.evaluate import evaluate_student
-from training.loop import DivergedError, FitOptions, fit
+from training.loop import DivergedError, FitOptions, fit, is_first_process
 from training.presets import PRESETS, build_preset
 from training.records import SUMMARY_NAME, write_json
 from training.scenes import ensure_scenes
@@ -73,6 +73,8 @@ def run_fit(options: argparse.Namespace) -> None:
         root = ensure_scenes(options.run_dir / "scenes", config.run.seed)
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=str(root)))
     summary = fit(config, FitOptions(options.run_dir, options.resume, options.init_from, options.progress_file))
+    if not is_first_process():
+        return
     final = summary["final"]
     quality = f", mIoU {final['miou']:.3f} on {final['images']} images" if final.get("miou") is not None else ""
     print(f"{options.run_dir}: {summary['steps']} steps{quality}; see {SUMMARY_NAME}")
@@ -93,6 +95,8 @@ def fit_config(options: argparse.Namespace) -> TrainConfig:
     else:
         raise ValueError("say what to run: --preset NAME, --config FILE, or --resume for a run that was started before")
     flags = {"format": options.data_format, "root": options.data_root, "labeled_split": options.labeled_split}
+    if options.data_format not in (None, config.data.format):  # root and split of the preset belong to its own data
+        flags = {name: value or "" for name, value in flags.items()}
     given = [f"data.{name}={value}" for name, value in flags.items() if value is not None]
     return apply_changes(config, [*given, *options.set])
 

@@ -1,5 +1,6 @@
 """Which device and precision a run uses, and the versions it ran with."""
 
+import logging
 import os
 import platform
 from importlib import metadata
@@ -9,6 +10,8 @@ from typing import Any
 import torch
 
 from training.config import RunConfig
+
+logger = logging.getLogger(__name__)
 
 _REPORTED = (
     "accelerate", "numpy", "opencv-python-headless", "pixelsieve", "safetensors", "segmentation-models-pytorch",
@@ -37,17 +40,23 @@ def resolve_precision(wanted: str, device: torch.device) -> str:
     """
     if wanted == "fp16" and device.type == "cpu":
         raise ValueError("run.precision: fp16 needs a GPU; use auto, bf16 or no")
+    if wanted == "bf16" and device.type == "cpu" and not _multiplies_bf16():
+        logger.warning("run.precision: this CPU has no bf16 instructions and emulates them, many times slower than no")
     if wanted != "auto":
         return wanted
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
-    return "bf16" if any(flag in _cpu_flags() for flag in _BF16_CPU_FLAGS) else "no"
+    return "bf16" if _multiplies_bf16() else "no"
 
 
 def resolve_memory_format(wanted: str, device: torch.device, precision: str) -> torch.memory_format:
     """Channels last by default where tensor cores or AMX use it; see benchmarks/training_step.py."""
     pays = precision != "no" or device.type == "cuda"
     return torch.channels_last if wanted == "yes" or (wanted == "auto" and pays) else torch.contiguous_format
+
+
+def _multiplies_bf16() -> bool:
+    return any(flag in _cpu_flags() for flag in _BF16_CPU_FLAGS)
 
 
 def _cpu_flags() -> frozenset[str]:

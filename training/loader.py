@@ -1,5 +1,6 @@
 """Endless seeded batches. All randomness is a function of seed and step: a resumed run draws what it would have."""
 
+import functools
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,6 +30,12 @@ class Stream(IntEnum):
     STEP = 3
 
 
+@functools.lru_cache(maxsize=8)
+def _order(seed: int, stream: Stream, epoch: int, count: int) -> NDArray[np.int64]:
+    """The order of one pass over `count` items."""
+    return np.random.default_rng([seed, stream, 0, epoch]).permutation(count)
+
+
 @dataclass(frozen=True)
 class Sampler:
     """Endless passes over `items`, each pass in its own order. Stateless: draw number k is computed from k."""
@@ -40,8 +47,7 @@ class Sampler:
     def item(self, draw: int) -> int:
         """The item of draw number `draw` (0-based, counted over all processes)."""
         epoch, position = divmod(draw, len(self.items))
-        order = np.random.default_rng([self.seed, self.stream, 0, epoch]).permutation(len(self.items))
-        return self.items[int(order[position])]
+        return self.items[int(_order(self.seed, self.stream, epoch, len(self.items))[position])]
 
     def rng(self, draw: int) -> np.random.Generator:
         """Random numbers for the views of draw number `draw`."""

@@ -21,7 +21,7 @@ from training.environment import describe_environment
 from training.evaluate import evaluate_student
 from training.records import ENVIRONMENT_NAME, SUMMARY_NAME, RunRecords, write_json, write_plots
 from training.schedule import lr_factor, set_lr
-from training.session import Session, build_session, restore, start_from
+from training.session import Session, build_recipe, build_session, restore, start_from
 from training.signals import StopFlag, StopRequestedError
 from training.step import StepBatch, StepLosses
 from training.teacher import update_teacher
@@ -67,10 +67,11 @@ def fit(config: TrainConfig, options: FitOptions, stop: StopFlag | None = None) 
         DivergedError: loss or gradient not finite; the last good checkpoint is kept.
     """
     resuming = check_run_folder(config, options)
-    with stop or StopFlag() as flag, Display(enabled=not options.quiet and _is_first_process()) as display:
+    recipe = build_recipe(config)
+    with stop or StopFlag() as flag, Display(enabled=not options.quiet and is_first_process()) as display:
         data = open_training_data(config.data)
         held_out = open_held_out(config.data, config.evaluation.split)
-        session = build_session(config, data, held_out)
+        session = build_session(config, recipe, data, held_out)
         if resuming:
             restore(session, options.run_dir)
         elif options.init_from is not None:
@@ -106,7 +107,8 @@ def check_run_folder(config: TrainConfig, options: FitOptions) -> bool:
     return True
 
 
-def _is_first_process() -> bool:
+def is_first_process() -> bool:
+    """Whether this is the process that writes and prints; launchers of several processes set RANK."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -119,7 +121,7 @@ class Run:
         self._progress = ProgressFile(options.progress_file if self._is_main else None)
         self._records: RunRecords | None = None
         self._meter = StepMeter()
-        self._last_evaluation: tuple[int, dict[str, Any]] | None = None
+        self._shown: dict[str, float] = {}
 
     def open_folder(self) -> None:
         """Write config.json and environment.json and open the logs."""
@@ -149,7 +151,7 @@ class Run:
             StopRequestedError, DivergedError: see `fit`.
         """
         session, run = self._session, self._session.config.run
-        move, started = session.mover(), time.monotonic()
+        move = session.mover()
         for batch in session.loader().batches(session.finished, run.steps):
             losses, gradient_norm = train_step(session, move(batch))
             self._meter.add(losses, gradient_norm)
@@ -159,8 +161,8 @@ class Run:
             if save_now or log_now or session.accelerator.device.type == "cpu":
                 self._require_finite()
             if log_now:
-                self._log(time.monotonic() - started)
-                started = time.monotonic()
+                self._log()
+            self._show()
             stopping = self._is_stop_requested()
             if save_now or stopping:
                 self._require_finite()
@@ -180,6 +182,7 @@ class Run:
             "data_sha256": session.data.sha256,
             "labeled_images": len(session.data.labeled),
             "unlabeled_images": len(session.data.unlabeled) if session.host.uses_unlabeled else 0,
+            "init_from": None if self._options.init_from is None else str(self._options.init_from),
             "evaluated_split": None if session.held_out is None else session.held_out.split,
             "final": final,
         }
@@ -214,19 +217,17 @@ class Run:
             "Lower optimizer.lr, set optimizer.clip_norm, or use run.precision=no"
         )
 
-    def _log(self, seconds: float) -> None:
-        session = self._session
+    def _log(self) -> None:
         values = self._meter.take()
-        values["lr"] = session.optimizer.param_groups[0]["lr"]
-        values["seconds"] = seconds
-        if not self._is_main:
-            return
-        assert self._records is not None
-        self._records.add("train", session.finished, values)
-        shown = {name: value for name, value in values.items() if name in ("loss", "coverage")}
-        steps = session.config.run.steps
-        self._display.show("training", session.finished, steps, shown)
-        self._progress.write(Progress(session.finished, steps + 1, "training", shown))
+        values["lr"] = self._session.optimizer.param_groups[0]["lr"]
+        self._shown = {name: value for name, value in values.items() if name in ("loss", "coverage")}
+        if self._records is not None:
+            self._records.add("train", self._session.finished, values)
+
+    def _show(self) -> None:
+        finished, steps = self._session.finished, self._session.config.run.steps
+        self._display.show("training", finished, steps, self._shown)
+        self._progress.write(Progress(finished, steps + 1, "training", self._shown))  # the last unit is evaluation
 
     def _save(self) -> None:
         if self._is_main:
@@ -280,6 +281,7 @@ class StepMeter:
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
         self._count = 0
+        self._started = time.monotonic()
         self._sick: Tensor | None = None
 
     def add(self, losses: StepLosses, gradient_norm: Tensor) -> None:
@@ -298,9 +300,11 @@ class StepMeter:
         return torch.zeros((), dtype=torch.int64, device=device) if self._sick is None else self._sick
 
     def take(self) -> dict[str, float]:
-        """Means since the last call."""
+        """Means since the last call, `seconds_per_step` among them."""
         means = {name: float(total) / self._count for name, total in self._sums.items()}
-        self._sums, self._count = {}, 0
+        now = time.monotonic()
+        means["seconds_per_step"] = (now - self._started) / self._count
+        self._sums, self._count, self._started = {}, 0, now
         return means
 
 

@@ -39,7 +39,7 @@ class RunRecords:
         self._path = run_dir / METRICS_NAME
         kept = [event for event in read_metrics(run_dir) if event["step"] <= first_step] if first_step else []
         write_atomically(self._path, "".join(json.dumps(event) + "\n" for event in kept).encode())
-        self._board = SummaryWriter(str(run_dir / "tensorboard"), purge_step=first_step + 1 if first_step else None)
+        self._board = SummaryWriter(str(run_dir / "tensorboard"), purge_step=first_step + 1)
 
     def add(self, kind: str, step: int, values: dict[str, float]) -> None:
         """Record finite numbers of one event; `kind` is train or evaluation."""

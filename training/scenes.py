@@ -12,5 +12,9 @@ def ensure_scenes(root: Path, seed: int) -> Path:
     """The folder with generated scenes, made now unless a run before made it; it appears only when it is complete."""
     if not root.exists():
         logger.info("generating scenes in %s", root)
-        write_scenes(root, seed=seed)
+        try:
+            write_scenes(root, seed=seed)
+        except OSError:
+            if not root.exists():  # else another process of this run was first
+                raise
     return root

@@ -117,16 +117,35 @@ class Session:
         return Checkpoint(self.finished, groups, values)
 
 
-def build_session(config: TrainConfig, data: TrainingData, held_out: HeldOut | None) -> Session:
-    """Build host, method, student, teacher and optimizer with fresh weights.
+@dataclass(frozen=True)
+class Recipe:
+    """What a configuration asks for before any data is read."""
+
+    host: Host
+    selection: SelectionMethod
+
+
+def build_recipe(config: TrainConfig) -> Recipe:
+    """Host and selection method with their options.
 
     Raises:
-        ValueError: host, method, device and data do not fit together; says which key to change.
+        ValueError: an unknown option, a value that is refused, or a method whose inputs training does not have.
     """
-    config = dataclasses.replace(config, classes=data.class_set.to_json())
     host = build_host(config.host.name, **config.host.options)
     selection = build_method(config.selection.name, **config.selection.options)
     check_selection_is_served(config.selection.name, selection)
+    return Recipe(host, selection)
+
+
+def build_session(config: TrainConfig, recipe: Recipe, data: TrainingData, held_out: HeldOut | None) -> Session:
+    """Build student, teacher and optimizer with fresh weights.
+
+    Raises:
+        ValueError: host, device and data do not fit together; says which key to change.
+    """
+    check_classes(config, data)
+    config = dataclasses.replace(config, classes=data.class_set.to_json())
+    host, selection = recipe.host, recipe.selection
     check_streams(config, host, data)
     device = resolve_device(config.run.device)
     precision = resolve_precision(config.run.precision, device)
@@ -149,6 +168,19 @@ def build_session(config: TrainConfig, data: TrainingData, held_out: HeldOut | N
         bare_student=bare_student, teacher=teacher, optimizer=wrapped_optimizer,
         selection=selection.to(accelerator.device), memory_format=memory_format,
     )  # fmt: skip
+
+
+def check_classes(config: TrainConfig, data: TrainingData) -> None:
+    """Refuse to repeat a run on data whose class list has changed.
+
+    Raises:
+        ValueError: the configuration comes from a run with other classes.
+    """
+    if config.classes and config.class_set.names != data.class_set.names:
+        raise ValueError(
+            f"classes: the run of this configuration had {', '.join(config.class_set.names)}, but the data has "
+            f"{', '.join(data.class_set.names)}. Use the data it was made for, or start from a preset"
+        )
 
 
 def check_streams(config: TrainConfig, host: Host, data: TrainingData) -> None:
