@@ -124,9 +124,7 @@ def test_a_label_that_changed_since_the_first_import_is_refused_and_the_stored_o
     [({"zebra"}, set(), "1 ids are not in the data set: zebra"), ({"a"}, {"a"}, "both labeled and gold: a")],
     ids=["unknown", "both"],
 )
-def test_lists_that_contradict_the_data_set_store_nothing(
-    store, dataset, labeled, gold, message
-):
+def test_lists_that_contradict_the_data_set_store_nothing(store, dataset, labeled, gold, message):
     with pytest.raises(ValueError, match=message):
         import_dataset(store, dataset, labeled, gold)
     assert rows(store) == {}

@@ -178,7 +178,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["proposal_id"], ["proposal.id"], name=op.f("fk_region_proposal_id_proposal")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_region")),
     )
-    op.create_index(op.f("ix_region_image_id"), "region", ["image_id"], unique=False)
+    op.create_index("ix_region_image", "region", ["image_id", "state"], unique=False)
     op.create_index("ix_region_number", "region", ["proposal_id", "number"], unique=True)
     op.create_index("ix_region_queue", "region", ["state", "score"], unique=False)
     op.create_table(
