@@ -41,7 +41,8 @@ class Commands(TyperGroup):
         except (typer.Exit, typer.Abort):  # RuntimeErrors that click uses to leave a command, for example after --help.
             raise
         except (WorkCancelledError, KeyboardInterrupt) as stop:
-            errors.print(f"[yellow]Stopped.[/] {escape(str(stop) or 'Run the same command again to continue.')}")
+            said = f" {str(stop)[:1].upper()}{str(stop)[1:]}." if str(stop) else ""
+            errors.print(f"[yellow]Stopped.[/]{escape(said)} Run the same command again to continue.")
             raise SystemExit(CANCELLED_EXIT_CODE) from None
         except (ValueError, OSError, LookupError, RuntimeError) as error:
             if isinstance(error, BrokenPipeError):

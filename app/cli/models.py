@@ -64,6 +64,8 @@ def export(
     console.print(
         f"{escape(str(folder.onnx))} ({megabytes:.1f} MB, method {model.method}) is model {model_id}, {model.status}."
     )
+    if check:
+        console.print(f"It agrees with PyTorch; the table is at the end of {escape(str(folder.log))}")
     print_gold(model)
     if model.status is ModelStatus.CURRENT:
         console.print(f"Next: pixelsieve predict -w {escape(str(workspace))}")

@@ -55,27 +55,37 @@ class Monitor:
     """How long-running work tells where it is and learns that it should stop.
 
     Attributes:
-        progress: called often; must be cheap.
+        on_progress: called often; must be cheap.
         should_cancel: polled between pieces of work.
         log: file that child processes append their output to; None lets each piece of work choose its own file.
         owns_group: children get a process group of their own, so that Ctrl+C in the terminal reaches them once, through
             us. Job processes share their group with their children instead, so that one kill reaches all of them.
+        span: which fractions of the whole this work is from start to end; None reports its own units as they are.
+        phase: put before each message when `span` is given.
     """
 
-    progress: Callable[[Progress], None] = _ignore
+    on_progress: Callable[[Progress], None] = _ignore
     should_cancel: Callable[[], bool] = _never
     log: Path | None = None
     owns_group: bool = True
+    span: tuple[float, float] | None = None
+    phase: str = ""
 
-    def part(self, start: float, end: float, phase: str) -> "Monitor":
-        """A monitor whose 0-100 % are `start`-`end` (fractions) of this one's, with `phase` before each message."""
+    def part(self, start: float, end: float, phase: str = "") -> "Monitor":
+        """A monitor for the piece of this work between two fractions of it; an empty `phase` keeps the present one."""
+        first, last = self.span or (0.0, 1.0)
+        span = (first + (last - first) * start, first + (last - first) * end)
+        return replace(self, span=span, phase=phase or self.phase)
 
-        def report(progress: Progress) -> None:
-            fraction = start + (end - start) * min(1.0, progress.done / max(progress.total, 1))
-            message = f"{phase}: {progress.message}" if progress.message else phase
-            self.progress(Progress(round(1000 * fraction), 1000, message, progress.metrics))
-
-        return replace(self, progress=report)
+    def progress(self, progress: Progress) -> None:
+        """Report a moment of the work; in a part, as a share of the whole with the count in the message."""
+        if self.span is not None:
+            first, last = self.span
+            fraction = first + (last - first) * min(1.0, progress.done / max(progress.total, 1))
+            count = f" {progress.done}/{progress.total}" if progress.total > 1 else ""
+            message = ": ".join(part for part in (self.phase, progress.message + count) if part)
+            progress = Progress(round(1000 * fraction), 1000, message, progress.metrics)
+        self.on_progress(progress)
 
     def stoppable_progress(self, progress: Progress) -> None:
         """Report, for work that knows no other way to be stopped than an exception from here.
@@ -89,7 +99,7 @@ class Monitor:
     def raise_if_cancelled(self) -> None:
         """Raises: WorkCancelledError: a stop was requested."""
         if self.should_cancel():
-            raise WorkCancelledError("stopped on request")
+            raise WorkCancelledError
 
 
 def run_child(arguments: Sequence[str], monitor: Monitor, log: Path, progress_file: Path | None = None) -> None:
@@ -127,8 +137,9 @@ def run_child(arguments: Sequence[str], monitor: Monitor, log: Path, progress_fi
 
 
 def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of children: unbuffered output for the log's tail, and threads that sleep while they wait."""
-    return {**os.environ, "PYTHONUNBUFFERED": "1", "OMP_WAIT_POLICY": "PASSIVE", **(extra or {})}
+    """The environment of children: unbuffered and wide output for the log, and threads that sleep while they wait."""
+    settings = {"PYTHONUNBUFFERED": "1", "OMP_WAIT_POLICY": "PASSIVE", "COLUMNS": "150"}
+    return {**os.environ, **settings, **(extra or {})}
 
 
 def stop_child(child: "subprocess.Popen[bytes]", owns_group: bool, grace_s: float) -> None:
@@ -197,7 +208,7 @@ def _watch(child: "subprocess.Popen[bytes]", monitor: Monitor, progress_file: Pa
 
 def _raise_for_exit(arguments: Sequence[str], code: int, was_cancelled: bool, log: Path, offset: int) -> None:
     if was_cancelled or code == CANCELLED_EXIT_CODE:
-        raise WorkCancelledError("stopped on request")
+        raise WorkCancelledError
     name = " ".join(arguments[2:4]) if list(arguments[1:2]) == ["-m"] else Path(arguments[0]).name
     last_line = next((line for line in reversed(read_tail(log, 40, offset).splitlines()) if line.strip()), "")
     said = f": {last_line.strip()[:600]}" if last_line else ""

@@ -51,6 +51,8 @@ class RoundCommands(Protocol):
 
     def export(self, folder: RoundFolder, check: bool) -> list[str]: ...
 
+    def check(self, folder: RoundFolder) -> list[str]: ...
+
 
 class TrainingCommands:
     """`python -m training` and `python -m export` with this interpreter."""
@@ -81,6 +83,15 @@ class TrainingCommands:
         flag = "--check" if check else "--no-check"
         paths = ["--run-dir", str(folder.run_dir), "--out", str(folder.onnx)]
         return python_module("export", "onnx", *paths, flag, "--progress-file", str(folder.progress_file))
+
+    def check(self, folder: RoundFolder) -> list[str]:
+        """Compare `folder.onnx` with the run it came from, once more.
+
+        Raises:
+            ValueError: the training packages are not installed.
+        """
+        require_training()
+        return python_module("export", "check", str(folder.onnx), "--run-dir", str(folder.run_dir))
 
 
 @dataclass(frozen=True)
@@ -131,7 +142,7 @@ def export_round(
 ) -> int:
     """Export a trained round, measure it on the gold images and register its model; returns the model's id.
 
-    A round that is registered already is left as it is.
+    A round that is registered already stays as it is; with `check` it is compared with torch once more.
 
     Args:
         number: None is the latest trained round.
@@ -150,11 +161,15 @@ def export_round(
                 f"round {folder.number} is not trained to its end ({folder.state.value}); continue it with: "
                 f"pixelsieve train -w {workspace.root}"
             )
+        if folder.state is RoundState.REGISTERED and check:
+            run_child(commands.check(folder), monitor, folder.log)
         if folder.state is RoundState.TRAINED:
-            run_child(commands.export(folder, check), monitor.part(0.0, 0.5, "ONNX"), folder.log, folder.progress_file)
+            run_child(
+                commands.export(folder, check), monitor.part(0.0, 0.5, "ONNX file"), folder.log, folder.progress_file
+            )
             folder.set_state(RoundState.EXPORTED)
         if folder.state is RoundState.EXPORTED:
-            _register(store, workspace, folder, monitor.part(0.5, 1.0, "Gold images"))
+            _register(store, workspace, folder, monitor.part(0.5, 1.0, "gold images"))
         return _model_of(store, folder.number)
 
 
@@ -237,7 +252,7 @@ def _fit(workspace: Workspace, folder: RoundFolder, monitor: Monitor, commands: 
 
 def _register(store: Store, workspace: Workspace, folder: RoundFolder, monitor: Monitor) -> None:
     """Measure the model on the gold images and write its row: the one moment in which a round becomes visible."""
-    gold, method = evaluate_gold(store, folder.onnx, monitor.part(0.0, 0.6, "new model"))
+    gold, method = evaluate_gold(store, folder.onnx, monitor.part(0.0, 0.6))
     _measure_current_again(store, workspace, gold, monitor.part(0.6, 1.0, "current model"))
     monitor.raise_if_cancelled()
     onnx_sha256 = sha256_of(folder.onnx)

@@ -35,8 +35,8 @@ def start_round(
         ChildFailedError: training or export failed; a loss that became NaN is one of the reasons.
         ValueError: nothing to train on, or a wrong preset or key.
     """
-    folder = train_round(store, workspace, request, monitor.part(0.0, 0.85, "Training"), commands)
-    return export_round(store, workspace, folder.number, monitor.part(0.85, 1.0, "Export"), commands)
+    folder = train_round(store, workspace, request, monitor.part(0.0, 0.85), commands)
+    return export_round(store, workspace, folder.number, monitor.part(0.85, 1.0), commands)
 
 
 def compare(store: Store, candidate_id: int) -> PromotionComparison:
