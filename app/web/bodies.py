@@ -2,7 +2,6 @@
 
 from typing import Annotated, Any
 
-import numpy as np
 from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -120,4 +119,4 @@ def _read_delta(bbox: tuple[int, int, int, int], drawing: bytes, size_hw: tuple[
     x0, y0, x1, y1 = bbox
     if not (0 <= x0 < x1 <= size_hw[1] and 0 <= y0 < y1 <= size_hw[0]):
         raise WireError(f"the drawing's box {bbox} leaves its image of {size_hw[1]}x{size_hw[0]} pixels")
-    return Delta(x0, y0, decode_plane(drawing, (y1 - y0, x1 - x0), "u8", "rle").astype(np.uint8, copy=False))
+    return Delta(x0, y0, decode_plane(drawing, (y1 - y0, x1 - x0)))

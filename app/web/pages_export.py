@@ -8,7 +8,7 @@ import gradio as gr
 from app.domain.states import JobKind
 from app.web.context import WebContext
 from app.web.overview import export_list, job_list
-from app.web.pages_panels import HIDDEN, POLL_SECONDS, navigation, on_job_pick, panel, submit_job
+from app.web.pages_panels import ACTION, POLL_SECONDS, REFRESH, navigation, on_job_pick, panel, submit_job
 
 _WHICH = [
     ("Reviewed images: labeled ones, and those whose review is done or good enough", "reviewed"),
@@ -41,9 +41,9 @@ def build_export_page(context: WebContext) -> None:
     def refresh(log_of: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
         return export_list(context), job_list(context, log_of, _KINDS)
 
-    start.click(export, [which, name], [name], **HIDDEN)
-    jobs.pick(on_job_pick(context), [shown_log], [shown_log], **HIDDEN)
-    gr.Timer(POLL_SECONDS).tick(refresh, [shown_log], [finished, jobs], **HIDDEN)
+    start.click(export, [which, name], [name], **ACTION)
+    jobs.pick(on_job_pick(context), [shown_log], [shown_log], **ACTION)
+    gr.Timer(POLL_SECONDS).tick(refresh, [shown_log], [finished, jobs], **REFRESH)
 
 
 def _suggested_name() -> str:

@@ -16,8 +16,11 @@ from app.web.context import WebContext
 POLL_SECONDS = 1.5
 """How often a page asks how its jobs are doing."""
 
-HIDDEN: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
-"""For every listener: no overlay while it runs, no public endpoint (api.py is), no waiting in a queue."""
+ACTION: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+"""For listeners to clicks: no overlay while they run, and no public endpoint (api.py is). Messages need the queue."""
+
+REFRESH: dict[str, Any] = {**ACTION, "queue": False}
+"""For listeners that only look: they do not wait behind others."""
 
 _ON_LOAD = """
 /* 'pick' */
@@ -52,11 +55,16 @@ def submit_job(context: WebContext, kind: str, arguments: dict[str, Any]) -> Non
     try:
         job_id = context.jobs.submit(kind, arguments)
     except (ValueError, RuntimeError) as error:
-        raise gr.Error(html.escape(str(error))) from error
+        raise shown_error(error) from error
     if worker_is_running(context.workspace):
         gr.Info(f"Job {job_id} is in the queue.")
     else:
         gr.Warning(f"Job {job_id} waits: no worker is running. Start one with: pixelsieve worker")
+
+
+def shown_error(error: Exception) -> gr.Error:
+    """A failure as a message on the page. Gradio shows messages as HTML, so the sentence is escaped."""
+    return gr.Error(html.escape(str(error)), print_exception=False)
 
 
 def on_job_pick(context: WebContext) -> Callable[..., int | None]:

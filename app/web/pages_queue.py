@@ -6,7 +6,7 @@ import gradio as gr
 
 from app.web.context import WebContext
 from app.web.overview import queue_rows
-from app.web.pages_panels import HIDDEN, navigation, panel
+from app.web.pages_panels import REFRESH, navigation, panel
 
 _STATES = [("To do: open, then skipped", ""), ("Open", "open"), ("Skipped", "skipped"),
            ("Second review", "second_review"), ("Decided", "decided")]  # fmt: skip
@@ -36,5 +36,5 @@ def build_queue_page(context: WebContext) -> None:
     def from_start(chosen_state: str, chosen_class: int) -> tuple[dict[str, Any], int]:
         return show(chosen_state, chosen_class, 0), 0
 
-    gr.on([state.change, class_id.change], from_start, [state, class_id], [table, page], **HIDDEN)
-    table.pick(turn, [state, class_id, page], [table, page], **HIDDEN)
+    gr.on([state.change, class_id.change], from_start, [state, class_id], [table, page], **REFRESH)
+    table.pick(turn, [state, class_id, page], [table, page], **REFRESH)

@@ -1,6 +1,5 @@
 """The home page: where the project stands, the next round, its comparison with the current one, and the jobs."""
 
-import html
 from typing import Any
 
 import gradio as gr
@@ -8,7 +7,7 @@ import gradio as gr
 from app.services import rounds
 from app.web.context import WebContext
 from app.web.overview import comparison, job_list, summary
-from app.web.pages_panels import HIDDEN, POLL_SECONDS, navigation, on_job_pick, panel, submit_job
+from app.web.pages_panels import ACTION, POLL_SECONDS, REFRESH, navigation, on_job_pick, panel, shown_error, submit_job
 
 PRESET_CHOICES = (
     "demo",
@@ -59,21 +58,21 @@ def _lay_out_training(context: WebContext, overview: gr.HTML) -> None:
         elif event.action == "train":
             start_training(chosen, from_scratch)
 
-    train.click(start_training, [preset, scratch], None, **HIDDEN)
-    predict.click(start_prediction, None, None, **HIDDEN)
-    overview.pick(start_next, [preset, scratch], None, **HIDDEN)
+    train.click(start_training, [preset, scratch], None, **ACTION)
+    predict.click(start_prediction, None, None, **ACTION)
+    overview.pick(start_next, [preset, scratch], None, **ACTION)
 
 
 def _lay_out_jobs(context: WebContext, overview: gr.HTML) -> None:
     gr.Markdown("### Jobs")
     jobs = panel("panels/jobs.js", job_list(context, None), elem_id="jobs")
     shown_log = gr.State(None)
-    jobs.pick(on_job_pick(context), [shown_log], [shown_log], **HIDDEN)
+    jobs.pick(on_job_pick(context), [shown_log], [shown_log], **ACTION)
 
     def refresh(log_of: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
         return summary(context), job_list(context, log_of)
 
-    gr.Timer(POLL_SECONDS).tick(refresh, [shown_log], [overview, jobs], **HIDDEN)
+    gr.Timer(POLL_SECONDS).tick(refresh, [shown_log], [overview, jobs], **REFRESH)
 
 
 def _lay_out_comparison(context: WebContext) -> None:
@@ -95,9 +94,9 @@ def _lay_out_comparison(context: WebContext) -> None:
             no_discard = gr.Button("Do not discard it", elem_id="no-discard")
 
     questions = [confirm_promote, confirm_discard]
-    promote.click(_show(True, False), None, questions, **HIDDEN)
-    discard.click(_show(False, True), None, questions, **HIDDEN)
-    gr.on([no_promote.click, no_discard.click], _show(False, False), None, questions, **HIDDEN)
+    promote.click(_show(True, False), None, questions, **ACTION)
+    discard.click(_show(False, True), None, questions, **ACTION)
+    gr.on([no_promote.click, no_discard.click], _show(False, False), None, questions, **ACTION)
 
     def look(shown: int | None) -> tuple[Any, ...]:
         """Redraw only when another candidate appeared or this one is gone, so that a reason being typed stays."""
@@ -107,9 +106,9 @@ def _lay_out_comparison(context: WebContext) -> None:
         return gr.update(visible=bool(now)), now, _candidate_id(now), "", *_show(False, False)()
 
     outputs = [box, table, shown_id, reason, *questions]
-    yes_promote.click(_promote(context), [shown_id, reason], None, **HIDDEN).then(look, [shown_id], outputs, **HIDDEN)
-    yes_discard.click(_discard(context), [shown_id], None, **HIDDEN).then(look, [shown_id], outputs, **HIDDEN)
-    gr.Timer(POLL_SECONDS).tick(look, [shown_id], outputs, **HIDDEN)
+    yes_promote.click(_promote(context), [shown_id, reason], None, **ACTION).then(look, [shown_id], outputs, **ACTION)
+    yes_discard.click(_discard(context), [shown_id], None, **ACTION).then(look, [shown_id], outputs, **ACTION)
+    gr.Timer(POLL_SECONDS).tick(look, [shown_id], outputs, **REFRESH)
 
 
 def _candidate_id(found: dict[str, Any]) -> int | None:
@@ -125,7 +124,7 @@ def _promote(context: WebContext) -> Any:  # noqa: ANN401 - a Gradio handler
         try:
             rounds.promote(context.store, _required(model_id), reason)
         except (ValueError, LookupError) as error:
-            raise gr.Error(html.escape(str(error))) from error
+            raise shown_error(error) from error
         gr.Info("Promoted. Its proposals for the pool are predicted now.")
         submit_job(context, "predict", {})
 
@@ -137,7 +136,7 @@ def _discard(context: WebContext) -> Any:  # noqa: ANN401 - a Gradio handler
         try:
             rounds.reject(context.store, _required(model_id))
         except (ValueError, LookupError) as error:
-            raise gr.Error(html.escape(str(error))) from error
+            raise shown_error(error) from error
         gr.Info("Discarded. Its files stay, so it can still be promoted later.")
 
     return discard

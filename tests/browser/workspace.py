@@ -19,7 +19,6 @@ from datasets.sample import Sample
 from export.session import Prediction
 
 NAMES = ("sky", "building", "pole", "road", "sidewalk", "tree", "sign", "fence", "car", "pedestrian", "bicyclist")
-CLASS_SET = ClassSet.from_names(NAMES)
 SIZE_HW = (360, 480)
 RELIABLE_FROM = 0.8
 _PAINT = ((168, 200, 226), (120, 98, 92), (70, 70, 74), (88, 88, 94), (150, 140, 132), (70, 110, 62),
@@ -32,7 +31,7 @@ class SceneFiles:
 
     folder: Path
     labels: dict[str, NDArray[np.uint8]]
-    class_set: ClassSet = CLASS_SET
+    class_set: ClassSet
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -116,18 +115,20 @@ def predict_scene(label: NDArray[np.uint8], rng: np.random.Generator, blobs: int
     )
 
 
-def build_workspace(root: Path, pool: int = 8, seed: int = 7, size_hw: tuple[int, int] = SIZE_HW) -> Workspace:
+def build_workspace(root: Path, pool: int = 8, names: tuple[str, ...] = NAMES) -> Workspace:
     """A workspace after its first round: labeled and gold images, a current model, proposals for `pool` images."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(7)
     folder = root / "source"
     folder.mkdir(parents=True)
-    names = [f"labeled_{i}" for i in range(2)] + ["gold_0"] + [f"street_{i:02d}" for i in range(pool)]
-    labels = {name: draw_scene(rng, size_hw) for name in names}
+    samples = [f"labeled_{i}" for i in range(2)] + ["gold_0"] + [f"street_{i:02d}" for i in range(pool)]
+    labels = {name: draw_scene(rng) for name in samples}
     for name, label in labels.items():
         PillowImage.fromarray(paint_picture(label, rng)).save(folder / f"{name}.png")
     workspace = Workspace(root / "workspace")
     store = open_store(workspace, create=True)
-    import_dataset(store, SceneFiles(folder, labels), {"labeled_0", "labeled_1"}, {"gold_0"})
+    import_dataset(
+        store, SceneFiles(folder, labels, ClassSet.from_names(names)), {"labeled_0", "labeled_1"}, {"gold_0"}
+    )
     model_id = add_model(store, 1, ModelStatus.CURRENT, miou=0.61)
     for image_id, sample_id in pool_images(store):
         store_proposal(store, image_id, model_id, predict_scene(labels[sample_id], rng))

@@ -16,7 +16,9 @@ export class Outbox {
   constructor(workspaceId, { onAnswer, onRefused, onState }) {
     Object.assign(this, { onAnswer, onRefused, onState });
     this.prefix = `pixelsieve.outbox.${workspaceId}.`;
-    this.entries = this.restore();
+    this.refusedPrefix = `pixelsieve.refused.${workspaceId}.`;
+    this.entries = restore(this.prefix);
+    this.refused = restore(this.refusedPrefix); // Drawings that the server did not take; kept until somebody decides.
     this.failures = 0;
     this.message = '';
     this.isSending = false;
@@ -24,25 +26,12 @@ export class Outbox {
     window.addEventListener('online', () => this.retry());
   }
 
-  restore() {
-    const found = [];
-    for (let i = 0; i < localStorage.length; i++) {
-      const key = localStorage.key(i);
-      if (key.startsWith(this.prefix)) found.push(JSON.parse(localStorage.getItem(key)));
-    }
-    return found.sort((a, b) => a.sequence - b.sequence);
-  }
-
   /** Queue one POST. `delta` (deflated bytes) makes it a binary frame. */
   add(path, header, delta = null) {
     const sequence = Date.now() + performance.now() / 1e6;
     const entry = { path, header, delta: delta && toBase64(delta), sequence };
     this.entries.push(entry);
-    try {
-      localStorage.setItem(this.prefix + header.op_id, JSON.stringify(entry));
-    } catch {
-      this.isVolatile = true;
-    }
+    this.store(this.prefix, entry);
     this.send();
   }
 
@@ -77,6 +66,7 @@ export class Outbox {
       this.onAnswer(entry, answer);
     } catch (error) {
       if (error.isTemporary ?? true) return this.waitAfter(error);
+      if (entry.delta) this.keepRefused({ ...entry, message: error.message });
       this.remove(entry);
       this.onRefused(entry, error);
     }
@@ -97,7 +87,32 @@ export class Outbox {
     if (this.isEmpty) this.isVolatile = false;
   }
 
+  keepRefused(entry) {
+    this.refused.push(entry);
+    this.store(this.refusedPrefix, entry);
+  }
+
+  /** A refused drawing was taken up again or given up. */
+  settle(entry) {
+    this.refused = this.refused.filter((each) => each !== entry);
+    localStorage.removeItem(this.refusedPrefix + entry.header.op_id);
+  }
+
+  store(prefix, entry) {
+    try {
+      localStorage.setItem(prefix + entry.header.op_id, JSON.stringify(entry));
+    } catch {
+      this.isVolatile = true;
+    }
+  }
+
   retry() {
     if (!this.isSending) this.send();
   }
+}
+
+function restore(prefix) {
+  const keys = Array.from({ length: localStorage.length }, (_, index) => localStorage.key(index));
+  const found = keys.filter((key) => key.startsWith(prefix)).map((key) => JSON.parse(localStorage.getItem(key)));
+  return found.sort((a, b) => a.sequence - b.sequence);
 }

@@ -81,42 +81,65 @@ export class Renderer {
   }
 }
 
+// How an image pixel is filled: with one word, hatched with two, crossed out as void, or dotted.
+const PLAIN = 0, HATCH = 1, VOID = 2, DOTS = 3;
+const NO_BORDER = 0, VERIFIED = 1, DASHED = 2;
+
+/** Everything but the screen pattern is worked out once per image pixel and row, which is what keeps this fast. */
 function paintClasses(renderer, words, columns, rows, x0, y0) {
   const { image, queued, options: { tables, currentNumber, showBand } } = renderer;
   const { label, regions, provenance, touched, width } = image;
+  const { plain, hatchLight, hatchDark, verified, dash, dashGap, dot, voidLine, voidFill } = tables;
   const isHuman = (p) => provenance[p] === HUMAN || touched[p] === 1;
-  const step = columns.length;
 
-  const fill = (p, sx, sy) => {
-    const id = label[p];
+  const borderBetween = (p, q) => {
+    const human = isHuman(p);
+    if (human !== isHuman(q)) return VERIFIED;
     const number = regions[p];
-    if (id === VOID_ID) return ((sx + sy) & 7) === 0 || ((sx - sy) & 7) === 0 ? tables.voidLine : tables.voidFill;
-    if (queued[number] === 1 && !isHuman(p)) return ((sx + sy) >> 2) & 1 ? tables.hatchLight[id] : tables.hatchDark[id];
-    const isDot = showBand && (number === BAND || number === LEFTOVER) && sx % 5 === 0 && sy % 5 === 0;
-    return isDot ? tables.dot : tables.plain[id];
+    const other = regions[q];
+    if (number === other || human || number === currentNumber || other === currentNumber) return NO_BORDER;
+    return queued[number] === 1 || queued[other] === 1 ? DASHED : NO_BORDER;
   };
-  /** Word of a border between a pixel and its neighbour, 0 for none. */
-  const border = (p, q, sx, sy) => {
-    if (isHuman(p) !== isHuman(q)) return tables.verified;
-    const [a, b] = [regions[p], regions[q]];
-    if (a === b || a === currentNumber || b === currentNumber || isHuman(p)) return 0;
-    if (queued[a] === 0 && queued[b] === 0) return 0;
-    return ((sx + sy) >> 2) & 1 ? tables.dash : tables.dashGap;
+  const styleOf = (p) => {
+    const number = regions[p];
+    if (label[p] === VOID_ID) return VOID;
+    if (queued[number] === 1 && !isHuman(p)) return HATCH;
+    return showBand && (number === BAND || number === LEFTOVER) ? DOTS : PLAIN;
   };
 
+  const step = columns.length;
   for (let j = 0; j < rows.length; j++) {
     if (rows[j] < 0) continue;
     const base = rows[j] * width;
-    const above = (j > 0 && rows[j - 1] >= 0 ? rows[j - 1] : rows[j]) * width;
+    const above = j > 0 && rows[j - 1] >= 0 && rows[j - 1] !== rows[j] ? rows[j - 1] * width : -1;
+    const sy = j + y0;
+    let previous = -1;
+    let isRaw = false;
+    let style = PLAIN;
+    let id = 0;
+    let upper = NO_BORDER;
     for (let i = 0; i < step; i++) {
       if (columns[i] < 0) continue;
       const p = base + columns[i];
-      if (regions[p] === currentNumber && touched[p] === 0) continue; // Raw pixels inside the current region.
-      const left = base + (i > 0 && columns[i - 1] >= 0 ? columns[i - 1] : columns[i]);
-      const up = above + columns[i];
-      let word = left === p ? 0 : border(p, left, i + x0, j + y0);
-      if (word === 0 && up !== p) word = border(p, up, i + x0, j + y0);
-      words[j * step + i] = word || fill(p, i + x0, j + y0);
+      let border = upper;
+      if (p !== previous) {
+        isRaw = regions[p] === currentNumber && touched[p] === 0; // Raw pixels inside the current region.
+        style = styleOf(p);
+        id = label[p];
+        upper = above < 0 ? NO_BORDER : borderBetween(p, above + columns[i]);
+        border = upper || (previous < 0 ? NO_BORDER : borderBetween(p, previous));
+        previous = p;
+      }
+      if (isRaw) continue;
+      const sx = i + x0;
+      const isStripe = (((sx + sy) >> 2) & 1) === 1;
+      let word = plain[id];
+      if (border === VERIFIED) word = verified;
+      else if (border === DASHED) word = isStripe ? dash : dashGap;
+      else if (style === HATCH) word = isStripe ? hatchLight[id] : hatchDark[id];
+      else if (style === VOID) word = ((sx + sy) & 7) === 0 || ((sx - sy) & 7) === 0 ? voidLine : voidFill;
+      else if (style === DOTS && sx % 5 === 0 && sy % 5 === 0) word = dot;
+      words[j * step + i] = word;
     }
   }
 }

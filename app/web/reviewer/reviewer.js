@@ -13,6 +13,7 @@ import { Viewport } from './viewport.js';
 import { decodeRuns, deflate, encodeRuns, fromBase64, inflate } from './wire.js';
 
 const OPACITIES = [0.35, 0.6, 0.15]; // First: colour seen, picture still readable.
+const BEFORE_MOVE = 'There are strokes that are not saved: Enter saves them, Esc cancels them.';
 const BEFORE_UNDO = 'Wait: an undo is on its way to the server.';
 
 export class Reviewer {
@@ -57,6 +58,7 @@ export class Reviewer {
     await this.feed.refill();
     const asked = Number(new URLSearchParams(location.search).get('region'));
     await this.open(asked || await this.feed.next(null));
+    this.showRefusal();
     this.view.stage.focus({ preventScroll: true });
     this.root.dataset.hydrated = '1';
   }
@@ -227,7 +229,7 @@ export class Reviewer {
   isReady() {
     if (this.isBusy || !this.current) return false;
     if (this.undosPending > 0) this.view.say(BEFORE_UNDO);
-    else if (this.drawing.hasStrokes) this.view.say('There are strokes that are not saved: Enter saves them, Esc cancels them.');
+    else if (this.drawing.hasStrokes) this.view.say(BEFORE_MOVE);
     else return true;
     return false;
   }
@@ -310,8 +312,9 @@ export class Reviewer {
   undone(entry, answer) {
     this.undosPending = Math.max(0, this.undosPending - 1);
     this.feed.forgetImage(answer.image_id);
-    if (answer.region_id === null) {
-      this.open(this.current?.row.region_id ?? null);
+    if (answer.region_id === null) { // A whole image was accepted: any of its regions may wait again.
+      this.feed.handled.clear();
+      this.feed.refill().then(() => this.open(this.current?.row.region_id ?? null));
       return;
     }
     if (answer.region_state === 'open') this.feed.unmark(answer.region_id);
@@ -319,27 +322,38 @@ export class Reviewer {
     this.open(answer.region_id);
   }
 
-  refused(entry, error) {
-    const { path, header } = entry;
-    this.savedCount += 1;
+  refused({ path, header, delta }, error) {
     if (path === '/api/undo' || path === '/api/redo') {
       this.undosPending = Math.max(0, this.undosPending - 1);
       this.view.say(error.message);
     } else {
       this.feed.unmark(header.region_id);
       this.feed.forgetImage(header.image_id);
-      this.view.warn(`${error.message}`, ['Open this region again', () => this.reopen(entry)]);
+      if (delta) this.showRefusal();
+      else this.view.warn(error.message, ['Open this region again', () => this.reopen({ header })]);
     }
     this.root.dataset.refused = String(Number(this.root.dataset.refused ?? 0) + 1);
   }
 
+  /** Ask what becomes of the oldest drawing that the server did not take. */
+  showRefusal() {
+    const [entry] = this.outbox.refused;
+    if (!entry) return;
+    this.view.warn(entry.message, ['Open this region again', () => this.reopen(entry)], ['Give the drawing up', () => {
+      this.outbox.settle(entry);
+      this.showRefusal();
+    }]);
+  }
+
   /** After a refusal: the region as it is now, with the drawing that was refused on top of it. */
-  async reopen({ header, delta }) {
-    if (this.drawing.hasStrokes) return this.view.say('There are strokes that are not saved: Enter saves them, Esc cancels them.');
+  async reopen(entry) {
+    const { header, delta } = entry;
+    if (this.drawing.hasStrokes) return this.view.say(BEFORE_MOVE);
     await this.open(header.region_id);
     if (!delta || this.current?.row.region_id !== header.region_id) return undefined;
     const [x0, y0, x1, y1] = header.bbox;
     this.drawing.replay(header.bbox, decodeRuns(await inflate(fromBase64(delta)), new Uint8Array((x1 - x0) * (y1 - y0))));
+    this.outbox.settle(entry);
     return undefined;
   }
 

@@ -60,7 +60,7 @@ export class View {
     this.opacity = el('input', {
       type: 'range', min: '10', max: '90', step: '5', 'aria-label': 'Overlay opacity', oninput: () => this.run('opacity_input'),
     });
-    this.size = el('output', { class: 'ps-size', 'aria-label': 'Brush size in pixels' });
+    this.size = el('span', { class: 'ps-size', title: 'Brush size in pixels' });
     const group = (label, ...children) => el('div', { class: 'ps-group', role: 'group', 'aria-label': label }, ...children);
     const bar = el('div', { class: 'ps-bar', role: 'toolbar', 'aria-label': 'View and tools' },
       group('Mode', this.button('show_class', 'Classes', toggle), this.button('reliability', 'Reliability', toggle),

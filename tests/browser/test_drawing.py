@@ -1,0 +1,242 @@
+"""Brush, eraser and lock: what is on the screen is what is on disk, and locked pixels stay as they are."""
+
+import random
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from playwright.sync_api import BrowserContext
+
+from app.domain.states import DecisionKind, RegionState
+from datasets.labels import Provenance
+from tests.browser.conftest import LiveApp, ReviewerPage, Watched
+from tests.browser.stored import decisions, locked_mask, region_row, sha1, stored_state
+
+pytestmark = pytest.mark.browser
+
+OpenReviewer = Callable[..., ReviewerPage]
+Point = tuple[float, float]
+
+
+def inside(reviewer: ReviewerPage) -> list[Point]:
+    """Four points around the middle of the current region's box."""
+    x0, y0, x1, y1 = reviewer.page.evaluate("document.querySelector('#reviewer .ps').pixelsieve.current.row.bbox")
+    width, height = x1 - x0, y1 - y0
+    return [
+        (x0 + width * share_x, y0 + height * share_y)
+        for share_x, share_y in ((0.2, 0.5), (0.5, 0.3), (0.8, 0.5), (0.5, 0.8))
+    ]
+
+
+def commit(reviewer: ReviewerPage) -> None:
+    """Press Enter, then wait until the drawing is saved and the next region is shown."""
+    reviewer.decide("Enter")
+
+
+def test_drawing_is_on_disk_exactly_as_on_the_screen_after_a_reload(
+    live_app: LiveApp, open_reviewer: OpenReviewer, watched: Watched
+) -> None:
+    reviewer = open_reviewer(live_app)
+    region, image = reviewer.region, reviewer.image
+    before = reviewer.hash_of("label")
+    reviewer.press("b")
+    reviewer.press("3")
+    reviewer.stroke(inside(reviewer))
+    reviewer.press("]")
+    reviewer.press("7")
+    reviewer.stroke(inside(reviewer)[::-1][:2])
+    drawn = reviewer.hash_of("label")
+    assert drawn != before
+    commit(reviewer)
+    state = stored_state(live_app.workspace, image)
+    assert sha1(state.label) == drawn
+    reviewer.page.goto(f"{live_app.url}/review?region={region}")
+    reviewer.ready()
+    assert reviewer.image == image
+    assert (reviewer.hash_of("label"), reviewer.hash_of("provenance")) == (drawn, sha1(state.provenance))
+    row = region_row(live_app.workspace, region)
+    box = state.provenance[row.y0 : row.y1, row.x0 : row.x1]
+    assert row.state is RegionState.DECIDED and int(np.count_nonzero(box == Provenance.HUMAN)) >= row.area
+    assert watched.errors == []
+
+
+def test_random_strokes_change_no_locked_pixel(live_app: LiveApp, open_reviewer: OpenReviewer) -> None:
+    chance = random.Random(3)
+    reviewer = open_reviewer(live_app)
+    image = reviewer.image
+    locked = locked_mask(live_app.workspace, image)
+    before = stored_state(live_app.workspace, image)
+    reviewer.press("0")
+    reviewer.press("b")
+    for _ in range(5):
+        reviewer.press("]")
+    for number in range(12):
+        reviewer.press(chance.choice("123456789acx"))
+        points = [(chance.uniform(-20, 500), chance.uniform(-20, 380)) for _ in range(4)]
+        reviewer.stroke([(min(479.0, max(0.0, x)), min(359.0, max(0.0, y))) for x, y in points])
+        if number % 4 == 3:
+            reviewer.press("e")
+    commit(reviewer)
+    after = stored_state(live_app.workspace, image)
+    changed = before.label != after.label
+    assert changed.sum() > 500
+    assert not (changed & locked).any()
+    assert not ((after.provenance == Provenance.HUMAN) & ~(before.provenance == Provenance.HUMAN) & locked).any()
+
+
+def test_as_many_undos_as_strokes_restore_the_initial_bytes(live_app: LiveApp, open_reviewer: OpenReviewer) -> None:
+    reviewer = open_reviewer(live_app)
+    initial = reviewer.hash_of("label"), reviewer.hash_of("touched")
+    reviewer.press("b")
+    for key in "123":
+        reviewer.press(key)
+        reviewer.stroke(inside(reviewer))
+    reviewer.press("e")
+    reviewer.stroke(inside(reviewer)[:2])
+    edited = reviewer.hash_of("label"), reviewer.hash_of("touched")
+    for _ in range(4):
+        reviewer.press("Control+z")
+    assert (reviewer.hash_of("label"), reviewer.hash_of("touched")) == initial
+    for _ in range(4):
+        reviewer.press("Control+Shift+z")
+    assert (reviewer.hash_of("label"), reviewer.hash_of("touched")) == edited
+    reviewer.press("Escape")
+    assert (reviewer.hash_of("label"), reviewer.hash_of("touched")) == initial
+
+
+def test_eraser_brings_back_the_label_of_the_model(live_app: LiveApp, open_reviewer: OpenReviewer) -> None:
+    reviewer = open_reviewer(live_app)
+    points = inside(reviewer)
+    model = reviewer.hash_of("proposal")
+    reviewer.press("b")
+    reviewer.press("x")
+    reviewer.stroke(points)
+    assert reviewer.get("app.image.label.includes(255)")
+    reviewer.press("e")
+    for _ in range(8):
+        reviewer.press("]")
+    reviewer.stroke(points)
+    reviewer.press("]")
+    assert not reviewer.get("app.image.label.some((id, p) => app.image.touched[p] && id !== app.image.proposal[p])")
+    assert reviewer.hash_of("proposal") == model
+
+
+def test_drawing_works_with_the_keyboard_alone(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
+    reviewer = open_reviewer(own_app)
+    image = reviewer.image
+    for key in ("b", "4", "ArrowLeft", "ArrowUp", "Space", "Shift+ArrowRight", "Space"):
+        reviewer.press(key)
+    assert reviewer.get("root.dataset.strokes") == "2"
+    drawn = reviewer.hash_of("label")
+    commit(reviewer)
+    assert sha1(stored_state(own_app.workspace, image).label) == drawn
+    entry = decisions(own_app.workspace)[-1]
+    assert (entry.kind, entry.lock_override, entry.stats["strokes"]) == (DecisionKind.DRAW, False, 2)
+
+
+def test_unlocking_lets_strokes_through_and_is_logged(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
+    reviewer = open_reviewer(own_app)
+    image = reviewer.image
+    locked = locked_mask(own_app.workspace, image)
+    before = stored_state(own_app.workspace, image).label
+    reviewer.press("b")
+    reviewer.press("x")
+    reviewer.press("l")
+    assert reviewer.get("root.dataset.locked") == "false"
+    assert reviewer.page.get_by_role("button", name="Unlocked").is_visible()
+    for _ in range(6):
+        reviewer.press("]")
+    reviewer.stroke(inside(reviewer))
+    commit(reviewer)
+    assert reviewer.get("root.dataset.locked") == "true"
+    changed = stored_state(own_app.workspace, image).label != before
+    assert (changed & locked).any()
+    assert decisions(own_app.workspace)[-1].lock_override
+
+
+def test_strokes_that_are_not_saved_stop_decisions_and_moves(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
+    reviewer = open_reviewer(own_app)
+    region = reviewer.region
+    reviewer.press("b")
+    reviewer.stroke(inside(reviewer))
+    for key in ("s", "f"):
+        reviewer.press(key)
+    reviewer.press("Control+Enter")
+    assert reviewer.region == region
+    assert "not saved" in str(reviewer.page.get_by_role("status").first.inner_text())
+    assert decisions(own_app.workspace) == []
+
+
+def test_leaving_the_page_warns_only_about_strokes_that_are_not_saved(
+    own_app: LiveApp, open_reviewer: OpenReviewer
+) -> None:
+    reviewer = open_reviewer(own_app)
+    asked: list[str] = []
+    reviewer.page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    reviewer.decide("Space")
+    reviewer.page.reload()
+    reviewer.ready()
+    assert asked == []
+    reviewer.press("b")
+    reviewer.stroke(inside(reviewer))
+    reviewer.page.reload()
+    reviewer.ready()
+    assert asked == ["beforeunload"]
+
+
+@pytest.mark.parametrize("kind", ["pen", "touch"])
+def test_pen_and_finger_draw_like_the_mouse(
+    kind: str, own_app: LiveApp, open_reviewer: OpenReviewer, context: BrowserContext
+) -> None:
+    reviewer = open_reviewer(own_app)
+    image = reviewer.image
+    reviewer.press("b")
+    reviewer.press("1")
+    points = [reviewer.on_screen(*point) for point in inside(reviewer)]
+    devtools = context.new_cdp_session(reviewer.page)
+    for number, (x, y) in enumerate([*points, points[-1]]):
+        is_last = number == len(points)
+        if kind == "pen":
+            name = "mousePressed" if number == 0 else "mouseReleased" if is_last else "mouseMoved"
+            event = {
+                "type": name,
+                "x": x,
+                "y": y,
+                "button": "left",
+                "buttons": 1,
+                "pointerType": "pen",
+                "clickCount": 1,
+            }
+            devtools.send("Input.dispatchMouseEvent", event)
+        else:
+            name = "touchStart" if number == 0 else "touchEnd" if is_last else "touchMove"
+            devtools.send(
+                "Input.dispatchTouchEvent", {"type": name, "touchPoints": [] if is_last else [{"x": x, "y": y}]}
+            )
+    reviewer.wait("root.dataset.strokes === '1'")
+    drawn = reviewer.hash_of("label")
+    commit(reviewer)
+    assert sha1(stored_state(own_app.workspace, image).label) == drawn
+
+
+def test_two_fingers_zoom_and_draw_nothing(
+    own_app: LiveApp, open_reviewer: OpenReviewer, context: BrowserContext
+) -> None:
+    reviewer = open_reviewer(own_app)
+    initial, scale = reviewer.hash_of("label"), float(str(reviewer.get("app.viewport.scale")))
+    reviewer.press("b")
+    reviewer.press("1")
+    x, y = reviewer.on_screen(*inside(reviewer)[0])
+    devtools = context.new_cdp_session(reviewer.page)
+
+    def touch(name: str, *spread: float) -> None:
+        points = [{"x": x + offset, "y": y, "id": number} for number, offset in enumerate(spread)]
+        devtools.send("Input.dispatchTouchEvent", {"type": name, "touchPoints": points})
+
+    touch("touchStart", 0)
+    touch("touchStart", 0, 60)
+    touch("touchMove", 0, 120)
+    touch("touchEnd")
+    reviewer.wait("app.viewport.scale > argument", scale * 1.5)
+    assert reviewer.hash_of("label") == initial
+    assert reviewer.get("root.dataset.strokes") == "0"

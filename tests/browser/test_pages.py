@@ -1,0 +1,230 @@
+"""The pages around the reviewer: they load, stay on this machine, and their buttons do what they say."""
+
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from app.domain.states import ModelStatus
+from app.services.rounds import list_models
+from app.storage.database import open_store
+from tests.browser.conftest import REPOSITORY, SCREENSHOTS, WAIT_MS, LiveApp, ReviewerPage, Watched, in_thread
+from tests.browser.stored import region_row
+from tests.browser.workspace import NAMES, add_model, build_workspace
+
+pytestmark = pytest.mark.browser
+
+DRAWN = {
+    "rounds": "#summary .pp",
+    "queue": "#queue .pp",
+    "export": "#exports .pp",
+    "review": "#reviewer .ps[data-hydrated]",
+}
+PATHS = {"rounds": "/", "queue": "/queue", "export": "/export", "review": "/review"}
+HOSTILE = '<img src=x onerror="window.hacked=1">${window.hacked=1}{{window.hacked=1}}'
+
+
+def open_page(context: BrowserContext, watched: Watched, app: LiveApp, name: str) -> Page:
+    page = context.new_page()
+    watched.follow(page)
+    page.goto(app.url + PATHS[name])
+    page.wait_for_selector(DRAWN[name], state="attached")
+    return page
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", list(PATHS))
+def test_page_loads_without_errors_and_without_leaving_this_machine(
+    name: str, scheme: str, live_app: LiveApp, context: BrowserContext, watched: Watched
+) -> None:
+    page = context.new_page()
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce")
+    watched.follow(page)
+    page.goto(live_app.url + PATHS[name])
+    page.wait_for_selector(DRAWN[name], state="attached")
+    expect(page.get_by_role("link", name="Rounds").first).to_be_visible()
+    if name == "queue":
+        page.wait_for_function("() => document.querySelector('#queue img').complete")
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}-{scheme}.png")
+    assert watched.outside == []
+    assert watched.errors == []
+
+
+def test_line_of_the_queue_opens_its_region_and_keeps_the_filter(
+    live_app: LiveApp, context: BrowserContext, watched: Watched
+) -> None:
+    page = open_page(context, watched, live_app, "queue")
+    page.locator("#class-filter input").click()
+    page.get_by_role("option", name="sign", exact=True).click()
+    classes = "Array.from(document.querySelectorAll('#queue tbody tr'), (row) => row.cells[2].textContent)"
+    page.wait_for_function(f"() => {classes}.every((name) => name === 'sign')")
+    line = page.locator("#queue tbody tr").nth(1)
+    region = int(str(line.get_attribute("data-region")))
+    line.get_by_role("link").click()
+    reviewer = ReviewerPage(page).ready()
+    assert reviewer.region == region
+    assert "class_id=6" in page.url
+    reviewer.decide("Space")
+    assert region_row(live_app.workspace, reviewer.region).class_id == NAMES.index("sign")
+
+
+def test_home_page_names_the_next_action(own_app: LiveApp, context: BrowserContext, watched: Watched) -> None:
+    page = open_page(context, watched, own_app, "rounds")
+    next_action = page.get_by_label("Next action")
+    expect(next_action).to_contain_text(re.compile(r"Review \d+ regions"))
+    next_action.get_by_role("link", name="Review").click()
+    ReviewerPage(page).ready()
+
+
+def statuses(app: LiveApp) -> list[ModelStatus]:
+    """Of all models, latest first."""
+    with closing(open_store(app.workspace)) as store:
+        return [model.status for model in list_models(store)]
+
+
+def with_candidate(app: LiveApp, miou: float) -> None:
+    with closing(open_store(app.workspace)) as store:
+        add_model(store, 2, ModelStatus.CANDIDATE, miou)
+
+
+def test_better_round_replaces_the_current_one_only_after_a_second_click(
+    own_app: LiveApp, context: BrowserContext, watched: Watched
+) -> None:
+    with_candidate(own_app, 0.68)
+    page = open_page(context, watched, own_app, "rounds")
+    expect(page.get_by_text("Round 2 is ready, round 1 is current")).to_be_visible()
+    expect(page.get_by_role("row", name=re.compile("^mIoU"))).to_contain_text("+7.0")
+    page.screenshot(path=SCREENSHOTS / "rounds-comparison.png", full_page=True)
+    page.get_by_role("button", name="Promote this round…").click()
+    page.get_by_role("button", name="Keep the current model").click()
+    expect(page.get_by_role("button", name="Yes, replace the current model")).to_be_hidden()
+    assert statuses(own_app) == [ModelStatus.CANDIDATE, ModelStatus.CURRENT]
+    page.get_by_role("button", name="Promote this round…").click()
+    page.get_by_role("button", name="Yes, replace the current model").click()
+    expect(page.locator("#summary")).to_contain_text("Round 2")
+    expect(page.locator("#comparison")).to_be_hidden()
+    assert statuses(own_app) == [ModelStatus.CURRENT, ModelStatus.RETIRED]
+
+
+def test_worse_round_is_promoted_only_with_a_reason(
+    own_app: LiveApp, context: BrowserContext, watched: Watched
+) -> None:
+    with_candidate(own_app, 0.5)
+    page = open_page(context, watched, own_app, "rounds")
+    page.get_by_role("button", name="Promote this round…").click()
+    page.get_by_role("button", name="Yes, replace the current model").click()
+    expect(page.get_by_text("was not promoted")).to_be_visible()
+    assert statuses(own_app) == [ModelStatus.CANDIDATE, ModelStatus.CURRENT]
+    page.get_by_label("Reason").fill("the old gold labels were wrong")
+    page.get_by_role("button", name="Yes, replace the current model").click()
+    expect(page.locator("#comparison")).to_be_hidden()
+    assert statuses(own_app) == [ModelStatus.CURRENT, ModelStatus.RETIRED]
+
+
+def test_discarded_round_leaves_the_current_one(own_app: LiveApp, context: BrowserContext, watched: Watched) -> None:
+    with_candidate(own_app, 0.7)
+    page = open_page(context, watched, own_app, "rounds")
+    page.get_by_role("button", name="Discard this round…").click()
+    page.get_by_role("button", name="Yes, discard the new round").click()
+    expect(page.locator("#comparison")).to_be_hidden()
+    assert statuses(own_app) == [ModelStatus.REJECTED, ModelStatus.CURRENT]
+
+
+@pytest.fixture
+def worker(own_app: LiveApp) -> Iterator[None]:
+    """A worker for the application's jobs."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app", "worker", "-w", str(own_app.workspace.root)], cwd=REPOSITORY
+    )
+    yield
+    process.terminate()
+    process.wait(timeout=30)
+
+
+@pytest.mark.usefixtures("worker")
+def test_labels_are_exported_and_downloaded_as_one_file(
+    own_app: LiveApp, context: BrowserContext, watched: Watched, tmp_path: Path
+) -> None:
+    page = open_page(context, watched, own_app, "export")
+    page.get_by_label("All images: what nobody reviewed is as the model proposed it").check()
+    page.get_by_label("Name").fill("first-export")
+    page.get_by_role("button", name="Export", exact=True).click()
+    expect(page.locator("#jobs [data-state=succeeded]")).to_be_visible(timeout=60_000)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download zip").click()
+    download.value.save_as(tmp_path / "export.zip")
+    with zipfile.ZipFile(tmp_path / "export.zip") as archive:
+        names = archive.namelist()
+    assert "first-export/annotations.json" in names and "first-export/manifest.json" in names
+    assert sum(name.startswith("first-export/masks/") for name in names) == 6
+
+
+def test_job_without_a_worker_waits_and_can_be_cancelled(
+    own_app: LiveApp, context: BrowserContext, watched: Watched
+) -> None:
+    page = open_page(context, watched, own_app, "rounds")
+    page.get_by_role("button", name="Train the next round").click()
+    expect(page.get_by_text("no worker is running")).to_be_visible()
+    job = page.locator("#jobs [data-job]").first
+    expect(job).to_have_attribute("data-state", "queued")
+    job.get_by_role("button", name="Cancel").click()
+    expect(job).to_have_attribute("data-state", "cancelled", timeout=WAIT_MS)
+
+
+def test_names_from_files_never_become_markup_or_code(
+    tmp_path: Path, context: BrowserContext, watched: Watched
+) -> None:
+    names = (*NAMES[:-1], HOSTILE)
+    with in_thread(build_workspace(tmp_path, pool=2, names=names)) as app:
+        for name in PATHS:
+            page = open_page(context, watched, app, name)
+            assert page.evaluate("window.hacked") is None
+            if name == "review":
+                expect(page.locator(".ps-side .ps-class").last).to_contain_text(HOSTILE)
+            if name == "queue":
+                page.locator("#class-filter input").click()
+                expect(page.get_by_role("option").last).to_contain_text("<img src=x")
+            assert page.evaluate("window.hacked") is None
+            page.close()
+
+
+def test_reviewer_tells_its_state_to_assistive_technology(
+    live_app: LiveApp, open_reviewer: Callable[..., ReviewerPage]
+) -> None:
+    reviewer = open_reviewer(live_app)
+    page = reviewer.page
+    expect(page.get_by_role("toolbar", name="View and tools")).to_be_visible()
+    brush = page.get_by_role("button", name="Brush", exact=True)
+    expect(brush).to_have_attribute("aria-pressed", "false")
+    expect(brush).to_have_attribute("aria-keyshortcuts", "B")
+    reviewer.press("b")
+    expect(brush).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("status").filter(has_text="Brush")).to_contain_text("Enter saves, Esc cancels")
+    reviewer.press("Escape")
+    reviewer.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    reviewer.screenshot("reviewer-keys")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_hidden()
+    assert reviewer.get("document.activeElement === app.view.stage")
+
+
+@pytest.mark.parametrize(("key", "mode"), [("r", "reliability"), ("d", "difference"), ("h", "image")])
+def test_modes_switch_on_and_off_with_their_key(
+    key: str, mode: str, live_app: LiveApp, open_reviewer: Callable[..., ReviewerPage]
+) -> None:
+    reviewer = open_reviewer(live_app)
+    view = reviewer.get("app.viewport.state")
+    reviewer.press(key)
+    reviewer.wait("root.dataset.mode === argument", mode)
+    reviewer.screenshot(f"reviewer-{mode}")
+    reviewer.press(key)
+    reviewer.wait("root.dataset.mode === 'class'")
+    assert reviewer.get("app.viewport.state") == view
