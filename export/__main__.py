@@ -7,15 +7,17 @@
     python -m export verify-coco coco
 
 Exit codes: 0 done, 2 something to correct in the command or the files, 4 ONNX and PyTorch disagree (nothing was
-written) or an export differs from its manifest, 130 stopped by Ctrl+C.
+written) or an export differs from its manifest, 130 stopped by Ctrl+C or SIGTERM.
 """
 
 import argparse
 import json
 import logging
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from rich.console import Console
@@ -75,7 +77,7 @@ def run_onnx(options: argparse.Namespace) -> None:
         print("not compared with PyTorch (--no-check)", file=sys.stderr)
     else:
         show_report(exported.report)
-    print(f"{exported.path}: {exported.bytes / 1e6:.1f} MB, sha256 {exported.sha256}")
+    print(f"{exported.path}: {exported.size_bytes / 1e6:.1f} MB, sha256 {exported.sha256}")
 
 
 def run_check(options: argparse.Namespace) -> None:
@@ -149,20 +151,18 @@ def parse_options(texts: list[str]) -> dict[str, Any]:
 
 
 def show_report(report: CheckReport) -> None:
-    """Print the agreement with torch, one row per size of picture."""
+    """Print the agreement with torch, one column per size of picture."""
     table = Table(title="ONNX against PyTorch")
-    table.add_column("pictures")
-    for name in MIN_EQUAL:
-        table.add_column(f"same {name}", justify="right")
-    table.add_column("same weight", justify="right")
-    for name in MAX_DIFFERENCE:
-        table.add_column(f"max diff {name}", justify="right")
+    table.add_column("output")
     for entry in report.pictures:
-        shares = [f"{entry.equal[name]:.3%}" for name in MIN_EQUAL]
-        differences = [f"{entry.difference[name]:.1e}" for name in MAX_DIFFERENCE]
-        table.add_row("x".join(map(str, entry.shape)), *shares, f"{entry.close_weights:.3%}", *differences)
-    limits = [f">= {share:.1%}" for share in MIN_EQUAL.values()]
-    table.add_row("limit", *limits, f">= {MIN_CLOSE_WEIGHTS:.1%}", *(f"{limit:g}" for limit in MAX_DIFFERENCE.values()))
+        table.add_column("x".join(map(str, entry.shape)), justify="right")
+    table.add_column("limit", justify="right")
+    for name, share in MIN_EQUAL.items():
+        table.add_row(f"{name} equal", *(f"{entry.equal[name]:.3%}" for entry in report.pictures), f"{share:.1%}")
+    close = (f"{entry.close_weights:.3%}" for entry in report.pictures)
+    table.add_row("weight equal", *close, f"{MIN_CLOSE_WEIGHTS:.1%}")
+    for name, limit in MAX_DIFFERENCE.items():
+        table.add_row(name, *(f"{entry.difference[name]:.1e}" for entry in report.pictures), f"{limit:g}")
     Console(stderr=True).print(table)
 
 
@@ -222,5 +222,11 @@ def _add_progress_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--progress-file", type=Path, metavar="FILE", help="JSON file that says how far the work is")
 
 
+def _stop(signal_number: int, frame: FrameType | None) -> None:
+    """SIGTERM ends the command like Ctrl+C, so that temporary files are removed."""
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _stop)
     sys.exit(main())

@@ -150,7 +150,7 @@ def check_model(content: bytes, source: str) -> CheckedModel:
     try:
         onnx.checker.check_model(proto)
     except onnx.checker.ValidationError as error:
-        raise ValueError(f"{source} is not a valid ONNX model: {_first_line(error)}") from error
+        raise ValueError(f"{source} is not a valid ONNX model: {first_line(error)}") from error
     metadata = parse_metadata({entry.key: entry.value for entry in proto.metadata_props}, source)
     _check_interface(proto, len(metadata.class_set), source)
     model = CheckedModel(proto, metadata, sha256(content).hexdigest(), source)
@@ -162,7 +162,7 @@ def _parse(content: bytes, source: str) -> onnx.ModelProto:
     try:
         proto = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's own error class moved between its releases
-        raise ValueError(f"{source} is not an ONNX file, or it is truncated: {_first_line(error)}") from error
+        raise ValueError(f"{source} is not an ONNX file, or it is truncated: {first_line(error)}") from error
     if not proto.graph.node:
         raise ValueError(f"{source} is not an ONNX file, or it is truncated: it holds no graph")
     return proto
@@ -293,7 +293,7 @@ class _Properties:
         try:
             return json.loads(self.text(key), parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
-            raise self.wrong(key, f"not JSON ({_first_line(error)})") from error
+            raise self.wrong(key, f"not JSON ({first_line(error)})") from error
 
     def wrong(self, key: str, reason: str) -> ValueError:
         return ValueError(f"{self.source}: the metadata key '{key}' is wrong: {reason}")
@@ -341,6 +341,7 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number in JSON")
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """The start of a message that may have many lines, for errors of one line."""
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__

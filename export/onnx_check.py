@@ -7,7 +7,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from export.model_file import INPUT_NAME, OUTPUT_TYPES
+from export.model_file import INPUT_NAME, OUTPUT_TYPES, first_line
 from export.onnx_graph import ExportModule
 
 MIN_EQUAL = {"label": 0.999, "reliable": 0.995}
@@ -93,7 +93,7 @@ def check_against_torch(module: ExportModule, content: bytes, stride: int) -> Ch
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors share no public base class
-        raise ValueError(f"ONNX Runtime refuses the exported graph: {error}") from error
+        raise ValueError(f"ONNX Runtime refuses the exported graph: {first_line(error)}") from error
     generator = np.random.default_rng(_SEED)
     return CheckReport(tuple(_compare(module, session, _pictures(generator, shape)) for shape in _shapes(stride)))
 

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import onnxruntime
 
+from export.model_file import first_line
+
 Device = Literal["auto", "cpu", "cuda"]
 
 _CUDA = "CUDAExecutionProvider"
@@ -86,7 +88,7 @@ def _why_not_cuda(probe: bytes) -> str:
     try:
         session = Runtime("cuda", "", None).session(probe)
     except Exception as error:  # ONNX Runtime's errors share no public base class
-        return f"ONNX Runtime could not start on it: {str(error).splitlines()[0][:200]}"
+        return f"ONNX Runtime could not start on it: {first_line(error)}"
     if _CUDA not in session.get_providers():
         return "CUDA libraries are missing (install onnxruntime-gpu[cuda,cudnn] in the version of the driver)"
     return ""

@@ -14,7 +14,15 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from datasets.labels import ClassSet
-from export.model_file import HEAD_OUTPUTS, INPUT_NAME, PROBABILITIES_NAME, CheckedModel, ModelMetadata, read_model
+from export.model_file import (
+    HEAD_OUTPUTS,
+    INPUT_NAME,
+    PROBABILITIES_NAME,
+    CheckedModel,
+    ModelMetadata,
+    first_line,
+    read_model,
+)
 from export.providers import Device, Runtime, choose_runtime
 from export.tiles import OVERLAP_SHARE, TilePlan, predict_in_tiles
 
@@ -126,7 +134,7 @@ class Predictor:
             result: list[NDArray[np.float32]] = session.run(outputs, {name: value})
         except Exception as error:  # ONNX Runtime's errors share no public base class
             raise RuntimeError(
-                f"{self._source} failed on an array of {value.shape} on the {self.device}: {str(error)[:300]}. "
+                f"{self._source} failed on an array of {value.shape} on the {self.device}: {first_line(error)}. "
                 "If memory ran out, predict in smaller tiles"
             ) from error
         return result
@@ -167,7 +175,7 @@ def _start(runtime: Runtime, content: bytes, source: str) -> onnxruntime.Inferen
     try:
         return runtime.session(content)
     except Exception as error:  # ONNX Runtime's errors share no public base class
-        raise ValueError(f"{source} cannot be run: {str(error).splitlines()[0][:300]}") from error
+        raise ValueError(f"{source} cannot be run: {first_line(error)}") from error
 
 
 def _check_images(images: Sequence[NDArray[np.uint8]]) -> None:

@@ -40,13 +40,13 @@ class ExportedStudent:
 
     Attributes:
         path: the file.
-        bytes: its size.
+        size_bytes: its size.
         sha256: digest of its bytes.
         report: agreement with torch, or None if that was switched off.
     """
 
     path: Path
-    bytes: int
+    size_bytes: int
     sha256: str
     report: CheckReport | None
 

@@ -44,6 +44,9 @@ def predict_in_tiles(
 
     Every window counts with a weight that falls off linearly towards those of its sides that another window overlaps.
 
+    Where a window ends, the student misses context, which the overlap hides. What it computes over everything it sees,
+    such as the statistics of group normalization in FPN decoders, is that of the window and not of the picture.
+
     Args:
         image: (H, W, 3).
         plan: how it is cut.
