@@ -93,7 +93,7 @@ def unlabeled_crop(
     void = known & (sample.label == IGNORE_INDEX)
     known_label = np.where(known, sample.label, np.uint8(IGNORE_INDEX))
     weak = geometry.of_image(sample.image)
-    inside = geometry.of_mask(np.ones_like(known))
+    inside = geometry.inside(known.shape)
     strong = tuple(_strong(rng, weak, inside, views, recipe) for recipe in recipes)
     valid = inside & ~geometry.of_mask(void)
     return UnlabeledCrop(weak, strong, valid, geometry.of_label(known_label))

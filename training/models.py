@@ -1,10 +1,12 @@
 """The student: an encoder-decoder of segmentation_models_pytorch that takes any size and can perturb its features."""
 
 import copy
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
@@ -137,9 +139,14 @@ def load_encoder_weights(encoder: nn.Module, path: Path) -> None:
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
-    if path.suffix == ".safetensors":
-        return safetensors.torch.load_file(path)
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, safetensors.SafetensorError) as error:
+        raise ValueError(
+            f"{path} holds no plain tensors and is not opened: pickled objects can run code. Save a state dict"
+        ) from error
     for key in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]

@@ -33,8 +33,13 @@ class Geometry:
     size_hw: tuple[int, int]
 
     def of_image(self, image: Image) -> Image:
-        """(h, w, 3) uint8, bilinear; outside the source is black."""
-        return np.asarray(self._warp(image, cv2.INTER_LINEAR, 0), np.uint8)
+        """(h, w, 3) uint8, bilinear; outside the source is black, which does not bleed into the border pixels."""
+        warped = np.asarray(self._warp(image, cv2.INTER_LINEAR, None), np.uint8)
+        return _black_outside(warped, self.inside(image.shape[:2]))
+
+    def inside(self, source_hw: tuple[int, ...]) -> Mask:
+        """(h, w) bool, False on padding."""
+        return self.of_mask(np.ones(source_hw, bool))
 
     def of_label(self, label: LabelArray) -> LabelArray:
         """(h, w) uint8, nearest; outside the source is IGNORE_INDEX."""
@@ -48,11 +53,13 @@ class Geometry:
         """(h, w) bool, nearest; outside the source is False."""
         return np.asarray(self._warp(mask.astype(np.uint8), cv2.INTER_NEAREST, 0), np.uint8).astype(bool)
 
-    def _warp(self, plane: Image | Plane, interpolation: int, border: int) -> NDArray[Any]:
+    def _warp(self, plane: Image | Plane, interpolation: int, border: int | None) -> NDArray[Any]:
+        """Resample; beyond the border lies `border`, or for None the nearest pixel."""
         height, width = self.size_hw
+        mode = cv2.BORDER_REPLICATE if border is None else cv2.BORDER_CONSTANT
         return cv2.warpAffine(
             plane, self.matrix, (width, height), flags=interpolation | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_CONSTANT, borderValue=(border, border, border),
+            borderMode=mode, borderValue=(border or 0,) * 3,
         )  # fmt: skip
 
 

@@ -1,0 +1,90 @@
+"""Students: sizes, perturbed copies, weights from files."""
+
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+from training.config import ModelConfig
+from training.lookup import backbone_names
+from training.models import build_student, load_encoder_weights, make_teacher, student_stride
+
+
+@pytest.fixture(scope="module", params=backbone_names())
+def student(request):
+    torch.manual_seed(0)
+    return build_student(ModelConfig(backbone=request.param), 5).eval()
+
+
+@pytest.mark.parametrize("size_hw", [(64, 64), (33, 65), (1, 1)], ids=["multiple", "odd", "one-pixel"])
+def test_logits_have_the_size_of_the_image(student, size_hw):
+    with torch.no_grad():
+        assert student(torch.randn(1, 3, *size_hw)).shape == (1, 5, *size_hw)
+
+
+def test_padding_to_the_stride_by_hand_changes_nothing(student):
+    stride = student_stride(student)
+    image = torch.randn(1, 3, stride + 5, stride + 1)
+    padded = nn.functional.pad(image, (0, stride - 1, 0, stride - 5))
+    with torch.no_grad():
+        torch.testing.assert_close(student(image), student(padded)[..., : stride + 5, : stride + 1])
+
+
+def test_perturbed_copies_follow_the_unperturbed_logits(student):
+    image = torch.randn(3, 3, 64, 64)
+    with torch.no_grad():
+        plain, both = student(image), student(image, perturb_last=2)
+    assert both.shape[0] == 5
+    torch.testing.assert_close(both[:3], plain, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(both[3:], plain[1:], rtol=1e-2, atol=1e-2)
+
+
+def test_features_come_with_the_same_logits(student):
+    image = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        output = student.logits_and_features(image)
+        torch.testing.assert_close(output.logits, student(image))
+    assert output.features.ndim == 4 and output.features.shape[2] < 64
+
+
+def test_a_teacher_starts_equal_and_frozen(student):
+    teacher = make_teacher(student)
+    assert not any(parameter.requires_grad for parameter in teacher.parameters()) and not teacher.training
+    assert all(
+        torch.equal(a, b) for a, b in zip(teacher.state_dict().values(), student.state_dict().values(), strict=True)
+    )
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_encoder_weights_load_from_a_local_file(tmp_path, suffix):
+    torch.manual_seed(1)
+    source = build_student(ModelConfig(), 3)
+    tensors = {f"module.{key}": tensor for key, tensor in source.network.encoder.state_dict().items()}
+    tensors["fc.weight"] = torch.zeros(1000, 512)  # an ImageNet classifier that nobody needs
+    path = tmp_path / f"weights{suffix}"
+    safetensors.torch.save_file(tensors, path) if suffix == ".safetensors" else torch.save(tensors, path)
+    torch.manual_seed(2)
+    loaded = build_student(ModelConfig(pretrained=str(path)), 3)
+    expected, found = source.network.encoder.state_dict(), loaded.network.encoder.state_dict()
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
+def test_weights_of_another_encoder_are_refused(tmp_path):
+    path = tmp_path / "other.safetensors"
+    safetensors.torch.save_file({"conv1.weight": torch.zeros(3)}, path)
+    with pytest.raises(
+        ValueError, match=r"other\.safetensors does not fit the encoder: .* weights of another backbone"
+    ):
+        load_encoder_weights(build_student(ModelConfig(), 3).network.encoder, path)
+
+
+def test_a_missing_weight_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"model\.pretrained: no file .*nowhere\.pth"):
+        build_student(ModelConfig(pretrained=str(tmp_path / "nowhere.pth")), 3)
+
+
+def test_a_pickled_object_is_not_executed(tmp_path):
+    path = tmp_path / "evil.pth"
+    torch.save(build_student(ModelConfig(), 3), path)  # a pickled class instead of tensors
+    with pytest.raises(ValueError, match=r"evil\.pth"):
+        build_student(ModelConfig(pretrained=str(path)), 3)

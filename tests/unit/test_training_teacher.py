@@ -1,0 +1,46 @@
+"""The moving average."""
+
+import pytest
+import torch
+from torch import nn
+
+from training.teacher import decay_at, update_teacher
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        pytest.param(0, 0.0, id="first-update-copies"),
+        pytest.param(1, 0.5, id="second-update-halves"),
+        pytest.param(9, 0.9, id="warm-up"),
+        pytest.param(999, 0.99, id="limit"),
+    ],
+)
+def test_decay_warms_up_to_its_limit(step, expected):
+    assert decay_at(step, 0.99) == pytest.approx(expected)
+
+
+def filled(value: float) -> nn.Module:
+    module = nn.BatchNorm1d(2)
+    for tensor in module.state_dict().values():
+        tensor.fill_(value)
+    return module
+
+
+def test_parameters_and_statistics_are_averaged():
+    teacher = filled(0.0)
+    update_teacher(teacher, filled(1.0), step=9, ema_decay=0.75)
+    floats = [tensor for tensor in teacher.state_dict().values() if tensor.is_floating_point()]
+    assert len(floats) == 4 and all(torch.allclose(tensor, torch.full_like(tensor, 0.25)) for tensor in floats)
+
+
+def test_counters_are_copied():
+    teacher = filled(0.0)
+    update_teacher(teacher, filled(7.0), step=9, ema_decay=0.75)
+    assert teacher.num_batches_tracked.item() == 7
+
+
+def test_the_student_is_left_alone():
+    student = filled(1.0)
+    update_teacher(filled(0.0), student, step=0, ema_decay=0.9)
+    assert all((tensor == 1).all() for tensor in student.state_dict().values())
