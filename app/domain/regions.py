@@ -38,7 +38,8 @@ class RegionRules:
         band_px: pixels on each side of a predicted class edge that belong to the boundary band, 1-8.
         min_area_px: fewest pixels of a region, at least 1.
         min_area_share: fewest pixels of a region as a share; the larger of the two counts.
-        max_area_share: most pixels of a region; larger components are split.
+        max_area_share: most pixels of a region as a share; larger components are split. On generated scenes 0.02
+            and 0.04 let people fix as many errors per decision, with a third fewer decisions at 0.04; 0.08 fixes fewer.
         compactness: of the superpixels; larger is squarer.
     """
 
@@ -50,7 +51,7 @@ class RegionRules:
     band_px: int = 2
     min_area_px: int = 24
     min_area_share: float = 0.0003
-    max_area_share: float = 0.02
+    max_area_share: float = 0.04
     compactness: float = 10.0
 
     def __post_init__(self) -> None:

@@ -262,10 +262,14 @@ def _conflict(
     session: Session, history: Sequence[PastDecision], clashing: set[str], request: DecisionRequest
 ) -> ConflictError:
     """The error for the newest decision, or reversal of one, that stands in the way."""
+    undoes = {past.operation.op_id: past.operation.undoes for past in history}
+
+    def root(op_id: str) -> str:
+        target = undoes[op_id]
+        return op_id if target is None else root(target)
+
     newest = next(
-        past
-        for past in reversed(history)
-        if past.session != request.session and (past.operation.op_id in clashing or past.operation.undoes is not None)
+        past for past in reversed(history) if past.session != request.session and root(past.operation.op_id) in clashing
     )
     decision = find_decision(session, newest.operation.op_id)
     assert decision is not None

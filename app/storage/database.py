@@ -83,7 +83,7 @@ def open_store(workspace: Workspace, create: bool = False) -> Store:
     if not create and not database.is_file():
         raise NoWorkspaceError(
             f"no Pixelsieve workspace at {workspace.root}; make one with: "
-            f"pixelsieve import --workspace {workspace.root} --format folder --root path/to/images"
+            f"pixelsieve import path/to/dataset --workspace {workspace.root}"
         )
     workspace.root.mkdir(parents=True, exist_ok=True)
     engine = _make_engine(database)

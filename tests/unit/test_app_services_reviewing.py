@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from app.domain.decisions import UNTOUCHED, Delta
 from app.domain.states import DecisionKind, ImageState, RegionState
@@ -13,7 +13,7 @@ from app.services.review_types import (
     QueueFilter,
     ReviewError,
 )
-from app.storage.models import Decision
+from app.storage.models import Decision, Region
 from app.storage.settings import ReviewSettings, write_review_settings
 from datasets.labels import IGNORE_INDEX, Provenance
 from tests.unit.made_workspace import SIZE_HW, Reviewer, copy_store, make_prediction, make_template, mask_of
@@ -50,6 +50,16 @@ def test_walking_with_next_region_visits_the_queue_in_order_and_starts_again(ann
         at = ann.service.next_region(at)
         visited.append(at)
     assert visited == [*whole, whole[0]]
+
+
+def test_walking_visits_every_region_even_when_all_scores_are_equal(ann):
+    with ann.store.session() as session:
+        session.execute(update(Region).values(score=1.0))
+    count = len(ann.service.queue(QueueFilter(), limit=500))
+    visited = [ann.service.next_region()]
+    while len(visited) < count:
+        visited.append(ann.service.next_region(visited[-1]))
+    assert len(set(visited)) == count
 
 
 def test_filters_narrow_the_queue_to_a_class_and_an_image(ann):
