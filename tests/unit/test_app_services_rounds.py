@@ -1,13 +1,15 @@
 """Rounds: what becomes visible, when, and that everything that goes wrong changes nothing.
 
-Training and export are replaced at the process boundary: small scripts that leave the files a real run leaves. The model
-file then is one word, and a predictor that knows three words stands for ONNX Runtime.
+Training and export are replaced at the process boundary by small scripts that leave the files a real run leaves. The
+model file then is one word, and a predictor that knows three words stands for ONNX Runtime.
 """
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -112,23 +114,27 @@ def write_dataset(root: Path, names: dict[str, list[str]]) -> None:
     (root / "classes.json").write_text(json.dumps(CLASSES.to_json()))
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path / "workspace")
-
-
-@pytest.fixture
-def store(tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """Two labeled images, two gold ones, one in the pool."""
-    source = tmp_path / "source"
+@pytest.fixture(scope="session")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with two labeled images, two gold ones and one in the pool; copied for each test."""
+    source = tmp_path_factory.mktemp("source")
     write_dataset(source, {"train": ["a", "b", "c"], "gold": ["g1", "g2"]})
     (source / "splits" / "few").mkdir(parents=True)
     (source / "splits" / "few" / "labeled.txt").write_text("a\nb\n")
     (source / "splits" / "few" / "unlabeled.txt").write_text("c\n")
-    store = open_store(workspace, create=True)
+    root = tmp_path_factory.mktemp("imported") / "workspace"
+    store = open_store(Workspace(root), create=True)
     run_import(store, plan_import(ImportSource(source, "folder", "few")), lambda progress: None)
+    store.close()
+    return root
+
+
+@pytest.fixture
+def store(imported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.setattr(gold_module, "load_predictor", FakePredictor)
-    return store
+    store = open_store(Workspace(Path(shutil.copytree(imported, tmp_path / "workspace"))))
+    yield store
+    store.close()
 
 
 @pytest.fixture
@@ -354,7 +360,8 @@ def test_the_training_lock_of_a_killed_process_is_free_again(
     store: Store, commands: FakeCommands, tmp_path: Path
 ) -> None:
     code = (
-        "import pathlib, sys, time; from app.config import Workspace; from app.services.round_folder import only_round\n"
+        "import pathlib, sys, time\n"
+        "from app.config import Workspace; from app.services.round_folder import only_round\n"
         "with only_round(Workspace(pathlib.Path(sys.argv[1]))):\n pathlib.Path(sys.argv[2]).touch(); time.sleep(60)"
     )
     holder = subprocess.Popen(script(code, store.workspace.root, tmp_path / "held"), cwd=Path(__file__).parents[2])
