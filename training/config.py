@@ -179,11 +179,14 @@ class HostConfig(Section):
     Attributes:
         name: name of a file in training/hosts.
         options: keyword arguments of that file's `build`.
+        supervised_share: this share of all steps comes first and uses labels only (U2PL, S4MC: the first epoch):
+            pseudo-labels of a student that knows nothing yet cost time and teach nothing.
     """
 
     section: ClassVar[str] = "host"
     name: str = knob("supervised", names=host_names)
     options: dict[str, Any] = knob({})
+    supervised_share: float = knob(0.0, minimum=0, maximum=1)
 
 
 @dataclass(frozen=True, kw_only=True)

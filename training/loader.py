@@ -117,18 +117,25 @@ class BatchLoader:
         data: the samples.
         recipes: strong views that the host wants; None when it uses no unlabeled images.
         views, run: sizes and seeds.
-        rank, world: this process and how many there are; each draws its own part of the same order.
+        unlabeled_from: the first step that gets unlabeled images.
+        share: this process's rank and the number of processes; each draws its own part of the same order.
     """
 
     def __init__(
-        self, data: TrainingData, recipes: tuple[str, ...] | None, views: ViewConfig, run: RunConfig,
-        rank: int = 0, world: int = 1,
-    ) -> None:  # fmt: skip
+        self,
+        data: TrainingData,
+        recipes: tuple[str, ...] | None,
+        views: ViewConfig,
+        run: RunConfig,
+        unlabeled_from: int = 0,
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
         self._pool: SamplePool = data.pool
         self._labeled = Sampler(data.labeled, run.seed, Stream.LABELED)
         self._unlabeled = Sampler(data.unlabeled, run.seed, Stream.UNLABELED)
         self._recipes, self._views, self._run = recipes, views, run
-        self._rank, self._world = rank, world
+        self._unlabeled_from = unlabeled_from
+        self._rank, self._world = share
 
     def batch(self, step: int) -> StepBatch:
         """The batch of step number `step` as uint8 images on the CPU; see `to_device`."""
@@ -142,7 +149,9 @@ class BatchLoader:
                 torch.from_numpy(np.stack([crop.label for crop in labeled])),
                 torch.from_numpy(np.stack([crop.weight for crop in labeled])),
             ),
-            None if self._recipes is None else self._unlabeled_batch(step, self._recipes),
+            None
+            if self._recipes is None or step < self._unlabeled_from
+            else self._unlabeled_batch(step - self._unlabeled_from, self._recipes),
         )
 
     def _unlabeled_batch(self, step: int, recipes: tuple[str, ...]) -> UnlabeledBatch:

@@ -262,7 +262,7 @@ def train_step(session: Session, batch: StepBatch) -> tuple[StepLosses, Tensor]:
     steps = session.config.run.steps
     torch.manual_seed(session.step_seed())
     set_lr(session.optimizer.optimizer, lr_factor(session.finished, steps, config.poly_power, config.warmup_steps))
-    losses = session.host.losses(session.context(), batch)
+    losses = session.active_host().losses(session.context(), batch)
     session.optimizer.zero_grad(set_to_none=True)
     session.accelerator.backward(losses.total)
     limit = config.clip_norm if config.clip_norm > 0 else math.inf

@@ -68,8 +68,17 @@ class Session:
     def loader(self) -> BatchLoader:
         """Batches for this process."""
         recipes = self.host.strong_recipes if self.host.uses_unlabeled else None
-        rank, world = self.accelerator.process_index, self.accelerator.num_processes
-        return BatchLoader(self.data, recipes, self.config.views, self.config.run, rank, world)
+        share = self.accelerator.process_index, self.accelerator.num_processes
+        config = self.config
+        return BatchLoader(self.data, recipes, config.views, config.run, self.supervised_steps(), share)
+
+    def supervised_steps(self) -> int:
+        """How many steps use labels only before the host begins."""
+        return round(self.config.host.supervised_share * self.config.run.steps)
+
+    def active_host(self) -> Host:
+        """The host of the next step: labels only in the first `host.supervised_share` of them."""
+        return build_host("supervised") if self.finished < self.supervised_steps() else self.host
 
     def mover(self) -> DeviceMover:
         """To this process's device."""

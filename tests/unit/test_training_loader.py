@@ -61,13 +61,18 @@ def test_epochs_have_their_own_order():
 def test_processes_share_one_order_without_overlap(data):
     drawn = []
     for rank in range(2):
-        loader = BatchLoader(data, None, VIEWS, RUN, rank, world=2)
+        loader = BatchLoader(data, None, VIEWS, RUN, share=(rank, 2))
         drawn += [loader._labeled.item(draw) for draw in loader._draws(0, 2)]
     assert sorted(drawn) == sorted(data.labeled)
 
 
 def test_hosts_without_unlabeled_images_get_none(data):
     assert BatchLoader(data, None, VIEWS, RUN).batch(0).unlabeled is None
+
+
+def test_unlabeled_images_begin_with_their_first_step(data):
+    loader = BatchLoader(data, RECIPES, VIEWS, RUN, unlabeled_from=3)
+    assert [loader.batch(step).unlabeled is not None for step in (0, 2, 3)] == [False, False, True]
 
 
 def test_labeled_and_unlabeled_batches_may_differ_in_size(data):

@@ -87,6 +87,12 @@ def test_the_same_seed_gives_the_same_student(root, tmp_path):
     assert all(torch.equal(one[key], two[key]) for key in one)
 
 
+def test_the_first_steps_may_use_labels_only(root, tmp_path):
+    train(apply_changes(tiny_config(root, steps=4), ["host.supervised_share=0.5"]), tmp_path)
+    events = [event for event in read_metrics(tmp_path) if event["kind"] == "train"]
+    assert ["coverage" in event for event in events] == [False, False, True, True]
+
+
 def test_a_run_folder_holds_what_the_readme_says(root, tmp_path):
     summary = train(tiny_config(root), tmp_path)
     found = {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*")}
@@ -235,7 +241,8 @@ def test_without_a_held_out_split_nothing_is_claimed(root, tmp_path):
 
 def test_the_debug_preset_lowers_the_loss(tmp_path):
     scenes = ensure_scenes(tmp_path / "scenes", seed=0)
-    config = apply_changes(build_preset("debug"), [f"data.root={scenes}", "run.steps=16", "evaluation.split=none"])
+    shorter = ["run.steps=12", "run.log_every=3", "run.labeled_batch=2", "run.unlabeled_batch=2"]
+    config = apply_changes(build_preset("debug"), [f"data.root={scenes}", "evaluation.split=none", *shorter])
     train(config, tmp_path / "run")
     losses = [event["loss_x"] for event in read_metrics(tmp_path / "run")]
     assert losses[-1] < 0.8 * losses[0]
