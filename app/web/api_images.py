@@ -73,6 +73,7 @@ def _pack(found: ImagePlanes, regions: list[dict[str, object]]) -> bytes:
         "image_id": found.image_id,
         "sample_id": found.sample_id,
         "image_version": found.image_version,
+        "proposal_id": found.proposal_id,
         "width": width,
         "height": height,
         "regions": regions,

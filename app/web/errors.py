@@ -45,7 +45,8 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, _with_status(status))
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _unexpected)
+    for bug in (KeyError, IndexError, Exception):  # The first two are LookupErrors, but never meant for people.
+        app.add_exception_handler(bug, _unexpected)
 
 
 def _with_status(status: int) -> Handler:

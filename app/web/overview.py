@@ -15,6 +15,17 @@ PAGE_ROWS = 60
 SHOWN_JOBS = 12
 LOG_LINES = 60
 
+PRESET_CHOICES = (
+    "demo",
+    "camvid_cpu",
+    "camvid_gpu",
+    "demo_retrain",
+    "camvid_cpu_retrain",
+    "camvid_gpu_retrain",
+    "debug",
+)
+"""Presets of `python -m training`, which this program cannot import; a test compares the two lists."""
+
 JOB_TITLES = {
     JobKind.ROUND: "Training round",
     JobKind.TRAIN: "Training",

@@ -6,19 +6,9 @@ import gradio as gr
 
 from app.services import rounds
 from app.web.context import WebContext
-from app.web.overview import comparison, job_list, summary
+from app.web.overview import PRESET_CHOICES, comparison, job_list, summary
 from app.web.pages_panels import ACTION, POLL_SECONDS, REFRESH, navigation, on_job_pick, panel, shown_error, submit_job
 
-PRESET_CHOICES = (
-    "demo",
-    "camvid_cpu",
-    "camvid_gpu",
-    "demo_retrain",
-    "camvid_cpu_retrain",
-    "camvid_gpu_retrain",
-    "debug",
-)
-"""Presets of `python -m training` (a test compares); the first choice on the page is the workspace's own."""
 _OWN_PRESET = "the workspace's own"
 _WHY_A_REASON = "Needed only when gold got worse or cannot be compared; kept with the model."
 

@@ -21,8 +21,11 @@ def browser_picture(path: Path, sha256: str) -> tuple[bytes, str]:
     """Bytes and media type. The file itself where a browser shows it as we read it, else a lossless PNG.
 
     Raises:
+        LookupError: the file is gone from the workspace.
         ValueError: the file cannot be decoded; names it.
     """
+    if not path.is_file():
+        raise LookupError(f"the image file {path} is missing; put it back from a backup of the workspace")
     content = path.read_bytes()
     with Image.open(BytesIO(content)) as image:
         is_upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1

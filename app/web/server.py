@@ -4,8 +4,6 @@ import logging
 import socket
 import threading
 import webbrowser
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import uvicorn
@@ -15,11 +13,9 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from app.config import Workspace
-from app.storage.database import open_store
-from app.web import api, errors
-from app.web.context import open_context
+from app.web.api import create_api
 from app.web.pages import mount_pages
-from app.web.security import Guard, is_loopback
+from app.web.security import is_loopback
 
 logger = logging.getLogger(__name__)
 
@@ -46,22 +42,10 @@ def create_app(workspace: Workspace, queue_url: str | None = None) -> FastAPI:
     Raises:
         StoreError: there is no workspace, or its store cannot be used.
     """
-    store = open_store(workspace)
-
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        yield
-        store.close()
-
-    app = FastAPI(title="Pixelsieve", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json", lifespan=lifespan)
-    app.state.context = open_context(workspace, store, queue_url)
-    errors.install(app)
-    app.include_router(api.router)
+    app = create_api(workspace, queue_url)
     for folder in _STATIC_FOLDERS:
         app.mount(f"/static/{folder}", FreshFiles(directory=_FILES / folder))
-    mounted = mount_pages(app, app.state.context)
-    mounted.add_middleware(Guard)
-    return mounted
+    return mount_pages(app, app.state.context)
 
 
 def serve(

@@ -8,6 +8,7 @@ from app.domain.states import DecisionKind, RegionState
 from app.web.keys import COMMAND_LETTERS, class_keys
 from tests.browser.conftest import LiveApp, ReviewerPage, Watched
 from tests.browser.stored import decisions, region_row, sha1, stored_state
+from tests.browser.workspace import propose_again
 
 pytestmark = pytest.mark.browser
 
@@ -148,6 +149,35 @@ _MEASURE = """() => {
     }
   }).observe(root, { attributes: true, attributeFilter: ['data-region', 'data-saved'] });
 }"""
+
+
+def test_proposals_of_a_new_model_replace_what_was_fetched_ahead(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
+    reviewer = open_reviewer(own_app)
+    reviewer.wait("app.feed.images.size >= 2")
+    stale = reviewer.region
+    propose_again(own_app.workspace)
+    reviewer.press("Space")
+    reviewer.wait(
+        "root.dataset.refused === '1' && root.dataset.region !== argument && !app.isBusy && app.image.proposalId > 3",
+        str(stale),
+    )
+    assert "newer model" in reviewer.page.get_by_role("alert").inner_text()
+    fresh = [reviewer.region]
+    for _ in range(3):
+        reviewer.decide("Space")
+        fresh.append(reviewer.region)
+    assert all(region_row(own_app.workspace, region).state is not RegionState.SUPERSEDED for region in fresh)
+    assert len(decisions(own_app.workspace)) == 3
+
+
+def test_keys_go_on_working_after_a_button_was_pressed_with_the_keyboard(
+    live_app: LiveApp, open_reviewer: OpenReviewer
+) -> None:
+    reviewer = open_reviewer(live_app)
+    reviewer.page.get_by_role("button", name="Skip").focus()
+    reviewer.decide("Enter")
+    reviewer.decide("Space")
+    assert [entry.kind for entry in decisions(live_app.workspace)[-2:]] == [DecisionKind.SKIP, DecisionKind.ACCEPT]
 
 
 def test_commands_and_class_keys_never_share_a_key(live_app: LiveApp, open_reviewer: OpenReviewer) -> None:

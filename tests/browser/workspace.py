@@ -159,6 +159,16 @@ def add_model(store: Store, number: int, status: ModelStatus, miou: float) -> in
         return model.id
 
 
+def propose_again(workspace: Workspace) -> None:
+    """A second model proposes other regions for every image of the pool."""
+    store = open_store(workspace)
+    rng = np.random.default_rng(11)
+    model_id = add_model(store, 2, ModelStatus.CANDIDATE, miou=0.6)
+    for image_id, _ in pool_images(store):
+        store_proposal(store, image_id, model_id, predict_scene(draw_scene(rng), rng))
+    store.close()
+
+
 EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 

@@ -29,7 +29,7 @@ function draw({ candidate, current, result }) {
 
 function table(caption, candidate, current, changes) {
   const head = ['', `Round ${current.round}`, `Round ${candidate.round}`, 'Change'];
-  return el('table', { class: 'pp-table' }, el('caption', {}, `${caption}, ${'on the same gold images'}`),
+  return el('table', { class: 'pp-table' }, el('caption', {}, `${caption}, on the same gold images`),
     el('thead', {}, el('tr', {}, ...head.map((text) => el('th', { scope: 'col' }, text)))),
     el('tbody', {}, ...changes.map(row)));
 }

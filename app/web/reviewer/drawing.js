@@ -7,8 +7,9 @@ const LARGEST_BRUSH = 200;
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 export class Drawing {
-  constructor({ stage, viewport, renderer, overlay, activity, onChange, onClick, onView }) {
-    Object.assign(this, { viewport, renderer, overlay, activity, onChange, onView });
+  constructor({ stage, screen, activity, onChange, onClick }) {
+    const { viewport, renderer, overlay } = screen;
+    Object.assign(this, { viewport, renderer, overlay, activity, onChange });
     Object.assign(this, { tool: null, diameter: 9, classId: 0, unlocked: false, strokes: null, at: [0, 0], isEnabled: false });
     this.input = new PointerInput(stage, viewport, {
       isDrawing: () => this.tool !== null && this.isEnabled,
@@ -18,8 +19,8 @@ export class Drawing {
       strokeDrop: () => this.drop(),
       hover: (point) => this.moveTo(viewport.toImage(...point)),
       leave: () => this.hideCursor(),
-      pan: (dx, dy) => { viewport.pan(dx, dy); onView(); },
-      zoom: (x, y, factor) => { viewport.zoomAt(x, y, factor); onView(); },
+      pan: (dx, dy) => { viewport.pan(dx, dy); screen.moved(); },
+      zoom: (x, y, factor) => { viewport.zoomAt(x, y, factor); screen.moved(); },
       click: (point) => onClick(viewport.toImage(...point)),
     });
   }

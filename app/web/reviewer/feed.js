@@ -25,10 +25,10 @@ export class Feed {
   }
 
   async fetchRows() {
-    const { rows, counts } = await getQueue({ ...this.filter, limit: LOOK_AHEAD + this.handled.size });
+    const limit = LOOK_AHEAD + [...this.handled.values()].filter((state) => state === 'skipped').length;
+    const { rows } = await getQueue({ ...this.filter, limit });
     this.rows = rows;
-    this.isComplete = rows.length < LOOK_AHEAD + this.handled.size;
-    this.counts = counts;
+    this.isComplete = rows.length < limit;
   }
 
   /** Rows still to do: open ones, then what was only looked at, then what was skipped here. */
@@ -87,6 +87,13 @@ export class Feed {
 
   forgetImage(imageId) {
     this.images.delete(imageId);
+  }
+
+  /** A newer model proposed other regions: nothing that was fetched ahead holds any more. */
+  forgetAll() {
+    this.rows = [];
+    this.views.clear();
+    this.images.clear();
   }
 
   dropOldImages(sample) {

@@ -11,6 +11,7 @@ export class ImageState {
   constructor(header, planes, bitmap) {
     this.id = header.image_id;
     this.sampleId = header.sample_id;
+    this.proposalId = header.proposal_id;
     this.version = header.image_version;
     this.width = header.width;
     this.height = header.height;

@@ -19,6 +19,7 @@ export class Outbox {
     this.refusedPrefix = `pixelsieve.refused.${workspaceId}.`;
     this.entries = restore(this.prefix);
     this.refused = restore(this.refusedPrefix); // Drawings that the server did not take; kept until somebody decides.
+    this.lastSequence = this.entries.at(-1)?.sequence ?? 0;
     this.failures = 0;
     this.message = '';
     this.isSending = false;
@@ -28,8 +29,8 @@ export class Outbox {
 
   /** Queue one POST. `delta` (deflated bytes) makes it a binary frame. */
   add(path, header, delta = null) {
-    const sequence = Date.now() + performance.now() / 1e6;
-    const entry = { path, header, delta: delta && toBase64(delta), sequence };
+    this.lastSequence = Math.max(Date.now(), this.lastSequence + 1); // Keeps the order, also across reloads.
+    const entry = { path, header, delta: delta && toBase64(delta), sequence: this.lastSequence };
     this.entries.push(entry);
     this.store(this.prefix, entry);
     this.send();

@@ -5,30 +5,23 @@ import { Drawing } from './drawing.js';
 import { Feed } from './feed.js';
 import { LEFTOVER } from './image_state.js';
 import { Outbox, newId } from './outbox.js';
-import { Overlay } from './overlay.js';
-import { VOID_ID, buildTables } from './palette.js';
-import { Renderer } from './renderer.js';
+import { VOID_ID } from './palette.js';
+import { Screen } from './screen.js';
 import { View } from './view.js';
-import { Viewport } from './viewport.js';
 import { decodeRuns, deflate, encodeRuns, fromBase64, inflate } from './wire.js';
 
-const OPACITIES = [0.35, 0.6, 0.15]; // First: colour seen, picture still readable.
 const BEFORE_MOVE = 'There are strokes that are not saved: Enter saves them, Esc cancels them.';
 const BEFORE_UNDO = 'Wait: an undo is on its way to the server.';
 
 export class Reviewer {
   constructor(root, session) {
-    Object.assign(this, { root, session, tab: newId(), mode: 'class', opacity: OPACITIES[0], showBand: false });
-    Object.assign(this, { current: null, image: null, isBusy: true, undosPending: 0, savedCount: 0, views: new Map() });
+    Object.assign(this, { root, session, tab: newId(), current: null, image: null, isBusy: true, undosPending: 0, savedCount: 0, turn: 0 });
     this.view = new View(root, session, (command) => runCommand(this, command), (classId) => this.chooseClass(classId));
-    this.viewport = new Viewport();
-    this.renderer = new Renderer(this.view.base, this.viewport);
-    this.overlay = new Overlay(this.view.top, this.viewport);
-    if (session.classes.length > 8) this.overlay.letters = new Map(session.classes.map(({ id, key }) => [id, (key ?? '').replace('Shift+', '⇧')]));
+    this.screen = new Screen(this.view, session.classes, () => this.showState());
     this.activity = new Activity();
     this.drawing = new Drawing({
-      stage: this.view.stage, viewport: this.viewport, renderer: this.renderer, overlay: this.overlay, activity: this.activity,
-      onChange: () => this.showState(), onClick: (point) => this.openAt(point), onView: () => this.viewChanged(),
+      stage: this.view.stage, screen: this.screen, activity: this.activity,
+      onChange: () => this.showState(), onClick: (point) => this.openAt(point),
     });
     this.feed = new Feed(filterFromAddress());
     this.outbox = new Outbox(session.workspace_id, {
@@ -37,19 +30,15 @@ export class Reviewer {
       onState: (state) => this.view.showSaving(state),
     });
     this.listen();
-    this.applyMode();
+    this.screen.apply();
   }
 
   listen() {
     this.root.addEventListener('keydown', (event) => handleKey(this, event));
     this.view.stage.addEventListener('pointerdown', () => this.activity.note('clicks'), true);
-    new ResizeObserver(() => this.resize()).observe(this.view.stage);
-    window.addEventListener('resize', () => this.fillWindow());
     window.addEventListener('beforeunload', (event) => {
       if (this.drawing.hasStrokes || this.outbox.isVolatile) event.preventDefault();
     });
-    this.fillWindow();
-    this.resize();
   }
 
   async start() {
@@ -63,76 +52,9 @@ export class Reviewer {
     this.root.dataset.hydrated = '1';
   }
 
-  // --- screen ---
-
-  fillWindow() {
-    const top = this.root.getBoundingClientRect().top + window.scrollY;
-    this.root.style.height = `${Math.max(420, window.innerHeight - top - 12)}px`;
-  }
-
-  resize() {
-    const ratio = window.devicePixelRatio || 1;
-    const { clientWidth, clientHeight } = this.view.stage;
-    const [width, height] = [Math.max(1, Math.round(clientWidth * ratio)), Math.max(1, Math.round(clientHeight * ratio))];
-    if (width === this.viewport.width && height === this.viewport.height) return;
-    this.viewport.resize(width, height, ratio);
-    this.renderer.resize(width, height);
-    Object.assign(this.view.top, { width, height });
-    this.paint();
-  }
-
-  paint() {
-    this.renderer.paint();
-    this.overlay.paint();
-  }
-
-  /** Panning and zooming repaint once a frame, and the view is remembered for the region. */
-  viewChanged() {
-    if (this.current) this.views.set(this.current.row.region_id, this.viewport.state);
-    this.frame ??= requestAnimationFrame(() => {
-      this.frame = null;
-      this.paint();
-    });
-  }
-
-  applyMode() {
-    Object.assign(this.renderer.options, { mode: this.mode, showBand: this.showBand, tables: buildTables(this.session.classes, this.opacity) });
-    this.overlay.mode = this.mode;
-    this.showState();
-    this.paint();
-  }
-
-  setMode(mode) {
-    this.mode = mode;
-    this.applyMode();
-  }
-
-  toggleMode(mode) {
-    this.setMode(this.mode === mode ? 'class' : mode);
-  }
-
-  setOpacity(opacity) {
-    this.opacity = opacity;
-    this.applyMode();
-  }
-
-  nextOpacity() {
-    this.setOpacity(OPACITIES[(OPACITIES.indexOf(this.opacity) + 1) % OPACITIES.length]);
-  }
-
-  toggleBand() {
-    this.showBand = !this.showBand;
-    this.applyMode();
-  }
-
-  zoom(factor) {
-    this.viewport.zoomAt(this.viewport.width / 2, this.viewport.height / 2, factor);
-    this.viewChanged();
-  }
-
   showState() {
     const { tool, unlocked, classId, diameter } = this.drawing;
-    const { mode, showBand, opacity } = this;
+    const { mode, showBand, opacity } = this.screen;
     this.view.showModes({ mode, tool, showBand, unlocked, brushClass: classId, diameter, opacity });
     this.root.dataset.strokes = String(this.drawing.strokes?.done.length ?? 0);
     const text = tool === null ? this.describeRegion() : this.drawing.describe(this.view.classes);
@@ -148,22 +70,43 @@ export class Reviewer {
 
   // --- going from region to region ---
 
+  /** Show a region. When a later call overtakes this one, only the later one counts. */
   async open(regionId) {
+    const turn = ++this.turn;
     this.setBusy(true);
     try {
       if (regionId === null) return this.showEmpty();
-      const view = await this.feed.view(regionId);
-      const image = await this.feed.image(view.row.image_id);
-      this.show(view, image);
+      const found = await this.fetch(regionId);
+      if (turn === this.turn) this.show(...found);
     } catch (error) {
-      const retry = ['Try again', () => this.open(regionId)];
-      const onward = ['Next region', async () => { this.feed.mark(regionId, 'gone'); this.open(await this.feed.next(regionId)); }];
-      this.view.warn(`This region could not be opened. ${error.message}`, retry, onward);
+      if (turn !== this.turn) return undefined;
+      this.current = null; // What is still shown was decided, or is not what was asked for.
+      if (error.status === 404) return await this.goOnWithout(regionId, error);
+      this.view.warn(`This region could not be opened. ${error.message}`, ['Try again', () => this.open(regionId)]);
       this.root.dataset.error = error.message;
     } finally {
-      this.setBusy(false);
+      if (turn === this.turn) this.setBusy(false);
     }
     return undefined;
+  }
+
+  /** View and image of a region; fetched anew when another tab or a newer model changed the image meanwhile. */
+  async fetch(regionId) {
+    const view = await this.feed.view(regionId);
+    const image = await this.feed.image(view.row.image_id);
+    const isNewer = view.image_version > image.version && this.outbox.isEmpty;
+    if (view.proposal_id === image.proposalId && !isNewer) return [view, image];
+    this.feed.forgetImage(view.row.image_id);
+    this.feed.views.delete(regionId);
+    return [await this.feed.view(regionId), await this.feed.image(view.row.image_id)];
+  }
+
+  /** The region is gone, as after a prediction with a newer model: take the queue as it is now. */
+  async goOnWithout(regionId, error) {
+    this.view.say(error.message);
+    this.feed.mark(regionId, 'gone');
+    this.feed.forgetAll();
+    await this.goNext();
   }
 
   setBusy(isBusy) {
@@ -175,16 +118,13 @@ export class Reviewer {
     const { row } = view;
     this.current = view;
     this.image = image;
-    this.renderer.setImage(image);
-    this.renderer.options.currentNumber = row.number;
-    this.overlay.setRegion(image, row);
-    this.viewport.setImage(image.width, image.height);
-    if (this.views.has(row.region_id)) this.viewport.restore(this.views.get(row.region_id));
-    else this.viewport.openOn(row.bbox);
+    this.screen.show(image, row);
+    const hadFocus = this.root.contains(document.activeElement);
     this.view.showRegion(view);
+    if (hadFocus && !this.root.contains(document.activeElement)) this.view.stage.focus({ preventScroll: true });
     this.drawing.reset(image, row);
     this.activity.restart();
-    this.paint();
+    this.screen.paint();
     this.feed.visit(row.region_id);
     this.feed.prefetch(row.region_id);
     history.replaceState(null, '', withRegion(row.region_id));
@@ -195,8 +135,7 @@ export class Reviewer {
   showEmpty() {
     this.current = null;
     this.image = null;
-    this.renderer.image = null;
-    this.overlay.clear();
+    this.screen.clear();
     this.root.dataset.region = 'none';
     const isFiltered = Object.keys(this.feed.filter).length > 0;
     this.view.showEmpty(isFiltered ? 'Nothing left with this filter' : 'Nothing left to review',
@@ -218,6 +157,7 @@ export class Reviewer {
     try {
       await this.open(await this.feed.next(id));
     } catch (error) {
+      this.current = null; // What is still shown is decided.
       this.view.warn(`The next region could not be fetched. ${error.message}`, ['Try again', () => this.goNext()]);
       this.setBusy(false);
     }
@@ -277,13 +217,13 @@ export class Reviewer {
 
   acceptRest() {
     if (!this.isReady()) return;
-    const { row } = this.current;
+    const { image, current: { row } } = this;
+    const header = this.header('accept_rest');
     const go = async () => {
-      this.outbox.add(`/api/images/${row.image_id}/accept-rest`, this.header('accept_rest'));
-      for (const each of this.feed.rows) if (each.image_id === row.image_id) this.feed.mark(each.region_id, 'decided');
-      this.feed.mark(row.region_id, 'decided');
-      this.image.byNumber.clear();
-      await this.goNext();
+      this.outbox.add(`/api/images/${row.image_id}/accept-rest`, header);
+      for (const each of [row, ...this.feed.rows]) if (each.image_id === row.image_id) this.feed.mark(each.region_id, 'decided');
+      image.byNumber.clear();
+      if (this.image === image) await this.goNext();
     };
     this.view.warn(`Accept everything still open in ${row.sample_id} without looking? It is logged as unseen and never counts as reviewed.`, ['Accept the rest', go]);
   }
@@ -331,8 +271,15 @@ export class Reviewer {
       this.feed.forgetImage(header.image_id);
       if (delta) this.showRefusal();
       else this.view.warn(error.message, ['Open this region again', () => this.reopen({ header })]);
+      if (error.status === 409) this.lookAgain();
     }
     this.root.dataset.refused = String(Number(this.root.dataset.refused ?? 0) + 1);
+  }
+
+  /** Somebody else, or a new model, changed what was fetched ahead; perhaps also what is shown now. */
+  lookAgain() {
+    this.feed.forgetAll();
+    if (this.current && !this.drawing.hasStrokes) this.open(this.current.row.region_id);
   }
 
   /** Ask what becomes of the oldest drawing that the server did not take. */
@@ -357,7 +304,11 @@ export class Reviewer {
     return undefined;
   }
 
-  // --- small commands ---
+  // --- for commands and tests ---
+
+  get viewport() {
+    return this.screen.viewport;
+  }
 
   setTool(tool) {
     if (this.current && !this.isBusy) this.drawing.setTool(tool);
@@ -373,14 +324,6 @@ export class Reviewer {
     if (known !== null) await this.open(known);
     else if (direction > 0) await this.goNext();
     else this.view.say('This is the first region of this visit.');
-  }
-
-  toggleFit() {
-    if (!this.current) return;
-    const isFitted = Math.abs(this.viewport.scale - this.viewport.fitScale * 0.96) < 1e-6;
-    if (isFitted) this.viewport.openOn(this.current.row.bbox);
-    else this.viewport.fit();
-    this.viewChanged();
   }
 }
 

@@ -1,0 +1,114 @@
+// What is shown and how: view, mode, opacity. Owns both canvases' painters.
+import { Overlay } from './overlay.js';
+import { buildTables } from './palette.js';
+import { Renderer } from './renderer.js';
+import { Viewport } from './viewport.js';
+
+const OPACITIES = [0.35, 0.6, 0.15]; // First: colour seen, picture still readable.
+const MANY_CLASSES = 8; // Hues repeat beyond; letters then tell classes apart.
+
+export class Screen {
+  /** `onMode` is called after mode, opacity or band changed. */
+  constructor(view, classes, onMode) {
+    Object.assign(this, { view, classes, onMode, mode: 'class', opacity: OPACITIES[0], showBand: false, region: null });
+    this.views = new Map(); // How each region was left: zoom is never lost.
+    this.viewport = new Viewport();
+    this.renderer = new Renderer(view.base, this.viewport);
+    this.overlay = new Overlay(view.top, this.viewport);
+    if (classes.length > MANY_CLASSES) this.overlay.letters = new Map(classes.map(({ id, key }) => [id, (key ?? '').replace('Shift+', '⇧')]));
+    new ResizeObserver(() => this.resize()).observe(view.stage);
+    window.addEventListener('resize', () => this.fillWindow());
+    this.fillWindow();
+    this.resize();
+  }
+
+  fillWindow() {
+    const top = this.view.root.getBoundingClientRect().top + window.scrollY;
+    this.view.root.style.height = `${Math.max(420, window.innerHeight - top - 12)}px`;
+  }
+
+  resize() {
+    const ratio = window.devicePixelRatio || 1;
+    const { clientWidth, clientHeight } = this.view.stage;
+    const [width, height] = [Math.max(1, Math.round(clientWidth * ratio)), Math.max(1, Math.round(clientHeight * ratio))];
+    if (width === this.viewport.width && height === this.viewport.height) return;
+    this.viewport.resize(width, height, ratio);
+    this.renderer.resize(width, height);
+    Object.assign(this.view.top, { width, height });
+    this.paint();
+  }
+
+  paint() {
+    this.renderer.paint();
+    this.overlay.paint();
+  }
+
+  /** Open on a region, or as it was left. */
+  show(image, row) {
+    this.region = row;
+    this.renderer.setImage(image);
+    this.renderer.options.currentNumber = row.number;
+    this.overlay.setRegion(image, row);
+    this.viewport.setImage(image.width, image.height);
+    if (this.views.has(row.region_id)) this.viewport.restore(this.views.get(row.region_id));
+    else this.viewport.openOn(row.bbox);
+  }
+
+  clear() {
+    this.region = null;
+    this.renderer.image = null;
+    this.overlay.clear();
+  }
+
+  /** Panning and zooming repaint once a frame. */
+  moved() {
+    if (this.region) this.views.set(this.region.region_id, this.viewport.state);
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = null;
+      this.paint();
+    });
+  }
+
+  zoom(factor) {
+    this.viewport.zoomAt(this.viewport.width / 2, this.viewport.height / 2, factor);
+    this.moved();
+  }
+
+  toggleFit() {
+    if (!this.region) return;
+    const isFitted = Math.abs(this.viewport.scale - this.viewport.fitScale * 0.96) < 1e-6;
+    if (isFitted) this.viewport.openOn(this.region.bbox);
+    else this.viewport.fit();
+    this.moved();
+  }
+
+  apply() {
+    Object.assign(this.renderer.options, { mode: this.mode, showBand: this.showBand, tables: buildTables(this.classes, this.opacity) });
+    this.overlay.mode = this.mode;
+    this.onMode();
+    this.paint();
+  }
+
+  setMode(mode) {
+    this.mode = mode;
+    this.apply();
+  }
+
+  toggleMode(mode) {
+    this.setMode(this.mode === mode ? 'class' : mode);
+  }
+
+  setOpacity(opacity) {
+    this.opacity = opacity;
+    this.apply();
+  }
+
+  nextOpacity() {
+    this.setOpacity(OPACITIES[(OPACITIES.indexOf(this.opacity) + 1) % OPACITIES.length]);
+  }
+
+  toggleBand() {
+    this.showBand = !this.showBand;
+    this.apply();
+  }
+}

@@ -1,0 +1,171 @@
+"""One visual channel, one meaning: what the overlay paints over which pixels."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.web.wire import encode_runs
+from tests.browser.conftest import LiveApp, ReviewerPage
+from tests.browser.workspace import NAMES
+
+pytestmark = pytest.mark.browser
+
+OpenReviewer = Callable[..., ReviewerPage]
+
+_COLORS = """(kind) => {
+  const { image, screen: { renderer, viewport }, current } = document.querySelector('#reviewer .ps').pixelsieve;
+  const human = (p) => image.provenance[p] === 1;
+  const wanted = {
+    current: (p) => image.regions[p] === current.row.number,
+    locked: (p) => image.reliable[p] === 1 && !human(p),
+    waiting: (p) => image.isQueued(image.regions[p]) && image.regions[p] !== current.row.number && !human(p),
+    human,
+  }[kind];
+  // Pixels whose neighbours have the same region, so that no border is among them.
+  const inner = (p) => [1, -1, image.width, -image.width].every((step) => image.regions[p + step] === image.regions[p]
+    && human(p + step) === human(p));
+  const found = {};
+  for (let y = 2; y < image.height - 2; y++) {
+    for (let x = 2; x < image.width - 2; x++) {
+      const p = y * image.width + x;
+      if (!wanted(p) || !inner(p)) continue;
+      const [left, top] = viewport.toScreen(x + 0.5, y + 0.5).map(Math.floor);
+      const [right, bottom] = viewport.toScreen(x + 1.5, y + 1.5).map(Math.floor);
+      if (left < 0 || top < 0 || right >= renderer.canvas.width || bottom >= renderer.canvas.height) continue;
+      const rgba = renderer.layerContext.getImageData(left, top, 1, 1).data;
+      (found[image.label[p]] ??= new Set()).add(rgba.join(','));
+    }
+  }
+  return Object.fromEntries(Object.entries(found).map(([id, colors]) => [id, [...colors]]));
+}"""
+
+
+def colors_of(reviewer: ReviewerPage, kind: str) -> dict[int, list[str]]:
+    """Overlay colours (r,g,b,a) by class id, over the inner pixels of one kind."""
+    found: dict[str, Any] = reviewer.page.evaluate(_COLORS, kind)
+    assert found, f"no {kind} pixel in view"
+    return {int(class_id): colors for class_id, colors in found.items()}
+
+
+def alpha(color: str) -> int:
+    return int(color.split(",")[3])
+
+
+@pytest.fixture
+def reviewer(own_app: LiveApp, open_reviewer: OpenReviewer) -> ReviewerPage:
+    """The whole image in view."""
+    opened = open_reviewer(own_app)
+    opened.press("0")
+    opened.page.evaluate("document.querySelector('#reviewer .ps').pixelsieve.screen.paint()")
+    return opened
+
+
+def test_current_region_shows_the_raw_pixels(reviewer: ReviewerPage) -> None:
+    for colors in colors_of(reviewer, "current").values():
+        assert {alpha(color) for color in colors} == {0}
+
+
+def test_reliable_pixels_have_a_plain_fill_of_about_a_third(reviewer: ReviewerPage) -> None:
+    for colors in colors_of(reviewer, "locked").values():
+        assert len(colors) == 1
+        assert alpha(colors[0]) == round(0.35 * 255)
+
+
+def test_regions_that_wait_are_hatched_in_two_tones(reviewer: ReviewerPage) -> None:
+    for colors in colors_of(reviewer, "waiting").values():
+        assert len(colors) == 2
+
+
+def test_decided_region_has_a_plain_fill(own_app: LiveApp, reviewer: ReviewerPage) -> None:
+    image, region = reviewer.image, reviewer.region
+    reviewer.decide("2")
+    reviewer.page.goto(f"{own_app.url}/review?image_id={image}")
+    reviewer.ready()
+    assert (reviewer.image, reviewer.region != region) == (image, True)
+    reviewer.press("0")
+    reviewer.page.evaluate("document.querySelector('#reviewer .ps').pixelsieve.screen.paint()")
+    assert [len(colors) for colors in colors_of(reviewer, "human").values()] == [1]
+    reviewer.screenshot("reviewer-decided")
+
+
+def test_void_is_crossed_out_in_grey(reviewer: ReviewerPage) -> None:
+    image = reviewer.image
+    reviewer.decide("x")
+    reviewer.page.goto(reviewer.page.url.split("?")[0] + f"?image_id={image}")
+    reviewer.ready()
+    reviewer.press("0")
+    reviewer.page.evaluate("document.querySelector('#reviewer .ps').pixelsieve.screen.paint()")
+    colors = colors_of(reviewer, "human")[255]
+    assert len(colors) == 2
+    for color in colors:
+        red, green, blue, _ = map(int, color.split(","))
+        assert max(red, green, blue) - min(red, green, blue) <= 2
+
+
+def test_region_opens_at_about_a_third_of_the_view(live_app: LiveApp, open_reviewer: OpenReviewer) -> None:
+    reviewer = open_reviewer(live_app)
+    for _ in range(4):
+        x0, y0, x1, y1 = reviewer.page.evaluate("document.querySelector('#reviewer .ps').pixelsieve.current.row.bbox")
+        share = reviewer.page.evaluate(
+            """([width, height]) => { const { viewport } = document.querySelector('#reviewer .ps').pixelsieve;
+            return Math.max(width * viewport.scale / viewport.width, height * viewport.scale / viewport.height); }""",
+            [x1 - x0, y1 - y0],
+        )
+        assert 0.15 < share < 0.6
+        reviewer.press("ArrowRight")
+        reviewer.wait("String(app.current.row.bbox) !== argument", ",".join(map(str, (x0, y0, x1, y1))))
+
+
+def test_outline_encloses_exactly_the_region(live_app: LiveApp, open_reviewer: OpenReviewer) -> None:
+    reviewer = open_reviewer(live_app)
+    enclosed, area = reviewer.page.evaluate(
+        """async () => {
+      const { image, current: { row } } = document.querySelector('#reviewer .ps').pixelsieve;
+      const { traceOutline } = await import('/static/reviewer/outline.js');
+      const shoelace = (loop) => loop.reduce((sum, [x, y], i) => {
+        const [nextX, nextY] = loop[(i + 1) % loop.length];
+        return sum + (x * nextY - nextX * y) / 2;
+      }, 0);
+      const loops = traceOutline(image.regions, image.width, row.number, row.bbox);
+      return [loops.map(shoelace).reduce((a, b) => a + b, 0), row.area];
+    }"""
+    )
+    assert enclosed == area
+
+
+def test_outline_has_a_loop_for_every_hole(live_app: LiveApp, open_reviewer: OpenReviewer) -> None:
+    reviewer = open_reviewer(live_app)
+    loops = reviewer.page.evaluate(
+        """async () => {
+      const { traceOutline } = await import('/static/reviewer/outline.js');
+      const ring = [1, 1, 1, 0,
+                    1, 0, 1, 0,
+                    1, 1, 1, 0,
+                    0, 0, 0, 1];
+      return traceOutline(Uint16Array.from(ring), 4, 1, [0, 0, 4, 4]).map((loop) => loop.length);
+    }"""
+    )
+    assert sorted(loops) == [4, 4, 4]
+
+
+def test_browser_and_server_write_the_same_runs(live_app: LiveApp, open_reviewer: OpenReviewer) -> None:
+    reviewer = open_reviewer(live_app)
+    written, plane, size = reviewer.page.evaluate(
+        """async () => {
+      const { encodeRuns, decodeRuns, deflate, inflate } = await import('/static/reviewer/wire.js');
+      const { label, width, height } = document.querySelector('#reviewer .ps').pixelsieve.image;
+      const runs = encodeRuns(label);
+      const back = decodeRuns(await inflate(await deflate(runs)), new Uint8Array(label.length));
+      if (back.some((id, p) => id !== label[p])) throw new Error('the round trip changed the plane');
+      return [Array.from(runs), Array.from(label), [height, width]];
+    }"""
+    )
+    assert bytes(written) == encode_runs(np.asarray(plane, np.uint8).reshape(size))
+
+
+def test_key_letters_appear_only_when_hues_repeat(live_app: LiveApp, open_reviewer: OpenReviewer) -> None:
+    reviewer = open_reviewer(live_app)
+    assert len(NAMES) > 8
+    assert reviewer.get("app.screen.overlay.letters.size") == len(NAMES)

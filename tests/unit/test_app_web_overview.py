@@ -1,0 +1,61 @@
+"""What the home page calls the one next action, and the lists that pages show."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from app.domain.states import JobKind, JobState, ModelStatus
+from app.services.jobs import JobView
+from app.services.review_types import QueueCounts
+from app.storage.models import Model
+from app.web.overview import PRESET_CHOICES, next_action
+from training.presets import PRESETS
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def model(status: ModelStatus, number: int = 1) -> Model:
+    return Model(id=number, round=number, status=status, onnx_path="x", onnx_sha256="x", created_at=NOW)
+
+
+def job(kind: JobKind, state: JobState) -> JobView:
+    return JobView(1, kind, state, {}, 0, 1, "", {}, None, False, None, None, NOW, None, None)
+
+
+def counts(**known: int) -> QueueCounts:
+    fields: dict[str, Any] = dict.fromkeys(QueueCounts.__dataclass_fields__, 0)
+    return QueueCounts(**{**fields, **known})
+
+
+EXPORTING, FAILED = job(JobKind.COCO, JobState.RUNNING), job(JobKind.ROUND, JobState.FAILED)
+CURRENT, CANDIDATE = model(ModelStatus.CURRENT), model(ModelStatus.CANDIDATE, 2)
+TRAINING = job(JobKind.ROUND, JobState.RUNNING)
+
+
+@pytest.mark.parametrize(
+    ("models", "left", "jobs", "title", "leads_to"),
+    [
+        pytest.param([], counts(images_waiting=5), [], "Train the first round", "train", id="nothing yet"),
+        pytest.param([], counts(), [TRAINING], "Training round is running", "/review", id="training"),
+        pytest.param(
+            [CURRENT], counts(images_waiting=5, open=3), [], "Predict proposals", "predict", id="no proposals"
+        ),
+        pytest.param([CURRENT], counts(open=3, skipped=2), [], "Review 5 regions", "/review", id="regions wait"),
+        pytest.param([CANDIDATE, CURRENT], counts(open=3), [], "Decide about round 2", None, id="candidate"),
+        pytest.param([CURRENT], counts(decided=9), [], "Train the next round", "train", id="all decided"),
+        pytest.param([model(ModelStatus.REJECTED)], counts(), [], "Train the first round", "train", id="only rejected"),
+        pytest.param([CURRENT], counts(open=1), [EXPORTING], "Review 1 regions", "/review", id="exporting"),
+        pytest.param([CURRENT], counts(open=1), [FAILED], "Review 1 regions", "/review", id="failed round"),
+    ],
+)
+def test_next_action(
+    models: list[Model], left: QueueCounts, jobs: list[JobView], title: str, leads_to: str | None
+) -> None:
+    action = next_action(models, left, jobs)
+    assert action["title"] == title
+    assert (action["href"] or action["action"]) == leads_to
+
+
+def test_presets_on_the_page_are_those_of_the_training_command() -> None:
+    assert sorted(PRESET_CHOICES) == sorted(PRESETS)
