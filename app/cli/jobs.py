@@ -56,9 +56,16 @@ def jobs(
 def worker(
     workspace: WorkspaceOption,
     queue_url: QueueUrlOption = None,
+    is_running: Annotated[
+        bool, typer.Option("--is-running", help="Only say whether a worker runs; exit code 1 if not.")
+    ] = False,
     parent_pid: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run background jobs, one at a time, until Ctrl+C. `pixelsieve review` starts one by itself."""
+    if is_running:
+        found = worker_is_running(Workspace(workspace))
+        console.print("A worker is running." if found else "No worker is running.")
+        raise typer.Exit(0 if found else 1)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("huey").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
