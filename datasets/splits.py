@@ -7,8 +7,9 @@ A split is a folder with labeled.txt and unlabeled.txt, one sample per line: a s
 import random
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from datasets.files import write_atomically
@@ -110,29 +111,26 @@ def make_split(
     return LabeledSplit(tuple(sorted(order[:count])), tuple(sorted(order[count:])))
 
 
-def hold_out_blocks(
-    sample_ids: Sequence[str], share: float, seed: int, gap: int = 1
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Set frames aside so that none of them has a neighbour among the rest.
+def hold_out_blocks(sample_ids: Sequence[str], share: float, seed: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Set frames aside as one block at the beginning or end of every sequence (which one, the seed says).
 
-    Neighbouring frames of a video are near-duplicates: a model that trained on one has seen the other. So the share is
-    taken from every sequence as one block at its beginning or end (which one, the seed says), and the `gap` frames
-    next to the block are dropped from both sides. Sequences are told apart by `sequence_of`, frames by name order.
+    Neighbouring frames of a video are near-duplicates: a model that trained on one has seen the other. A block has the
+    fewest neighbours; `beside` finds those that are left, also among frames that are not split here. Sequences are
+    told apart by `sequence_of`, frames by their number.
 
     Args:
         sample_ids: in any order.
         share: held out of all samples, above 0 and below 1; at least one sample is.
         seed: which ends are taken, and from which sequences when not all can give a frame.
-        gap: frames dropped beside each block, 0 or more. With 0, kept and held out together are all samples.
 
     Returns:
-        (kept, held_out), each in name order.
+        (kept, held_out), each in name order; together they are all samples.
 
     Raises:
-        ValueError: a share or gap out of range, repeated ids, or nothing would be kept.
+        ValueError: a share out of range, repeated ids, or nothing would be kept.
     """
-    if not 0 < share < 1 or gap < 0:
-        raise ValueError(f"the share must be between 0 and 1 and the gap at least 0, got share {share}, gap {gap}")
+    if not 0 < share < 1:
+        raise ValueError(f"the share that is held out must be between 0 and 1, got {share}")
     _refuse_repeated(sample_ids)
     sequence = {sample_id: sequence_of(sample_id) for sample_id in sample_ids}
     order = _proportional_order(sequence, seed)
@@ -145,10 +143,28 @@ def hold_out_blocks(
         if chooser.random() < 0.5:
             frames.reverse()
         held_out += frames[: quota[name]]
-        kept += frames[quota[name] + (gap if quota[name] else 0) :]
+        kept += frames[quota[name] :]
     if not kept:
-        raise ValueError(f"holding out {share:.0%} of {len(sample_ids)} samples with gap {gap} would keep none")
+        raise ValueError(f"holding out {share:.0%} of {len(sample_ids)} samples would keep none")
     return tuple(sorted(kept)), tuple(sorted(held_out))
+
+
+def beside(sample_ids: Sequence[str], chosen: Collection[str]) -> tuple[str, ...]:
+    """The frames right before and right after a chosen frame in its sequence, themselves not chosen.
+
+    Args:
+        sample_ids: all frames there are, labeled or not; sequences and order as in `hold_out_blocks`.
+        chosen: some of them, for example the held-out ones.
+
+    Returns:
+        ids in name order.
+    """
+    found: set[str] = set()
+    order = sorted(sample_ids, key=lambda sample_id: (sequence_of(sample_id), _frame_order(sample_id)))
+    for first, second in pairwise(order):
+        if sequence_of(first) == sequence_of(second) and (first in chosen) != (second in chosen):
+            found.add(second if first in chosen else first)
+    return tuple(sorted(found))
 
 
 def sequence_of(sample_id: str) -> str:

@@ -74,9 +74,7 @@ def print_import(summary: ImportSummary, workspace: Path, is_last_step: bool = T
         table.add_row(role.value, str(summary.counts[role]), purpose)
     console.print(table)
     if summary.left_out:
-        console.print(
-            f"{len(summary.left_out)} labeled frames beside a gold block were left out: gold must stay unseen."
-        )
+        console.print(f"{len(summary.left_out)} frames right beside a gold frame were left out: gold must stay unseen.")
     if summary.counts[ImageRole.GOLD] == 0:
         console.print("[yellow]No gold images: nothing will say whether a later round is better.[/]")
     refused = [item for report in summary.reports for item in report.refused]

@@ -17,7 +17,7 @@ from datasets import views
 from datasets.lookup import build_dataset
 from datasets.progress import Progress
 from datasets.sample import SegmentationDataset
-from datasets.splits import find_split, hold_out_blocks, read_split
+from datasets.splits import beside, find_split, hold_out_blocks, read_split
 
 TRAINING_KEY = "training"
 
@@ -62,7 +62,7 @@ class ImportSummary:
 
     Attributes:
         reports: one per call of `import_dataset`: the training split, then the gold split if there is one.
-        left_out: labeled images beside a block of gold frames; they would make gold look better than it is.
+        left_out: frames right beside a gold frame, labeled or not; they would make gold look better than it is.
         counts: images by role, of the whole workspace.
         preset: with which this workspace trains.
     """
@@ -83,7 +83,7 @@ class ImportPlan:
         gold_dataset: the data set's own gold split, or None.
         labeled: sample ids whose labels train.
         held_out: sample ids that become gold.
-        left_out: labeled frames beside a block of gold frames; they would make gold look better than it is.
+        left_out: frames right beside a gold frame, labeled or not; they would make gold look better than it is.
     """
 
     source: ImportSource
@@ -107,8 +107,14 @@ def plan_import(source: ImportSource) -> ImportPlan:
     held_out: tuple[str, ...] = ()
     if gold_dataset is None and source.gold_share > 0 and labeled:
         kept, held_out = _hold_out(labeled, source)
-    left_out = tuple(sorted(set(labeled) - set(kept) - set(held_out)))
+    left_out = beside(dataset.sample_ids, set(held_out))
+    if held_out and set(kept) <= set(left_out):
+        raise ValueError(
+            f"{len(labeled)} labeled images are too few: all that are not gold lie right beside gold. "
+            "Label more, or import with --gold-share 0: rounds are then promoted without being measured."
+        )
     wanted = [sample_id for sample_id in dataset.sample_ids if sample_id not in set(left_out)]
+    kept = tuple(sample_id for sample_id in kept if sample_id not in set(left_out))
     return ImportPlan(source, views.select(dataset, wanted), gold_dataset, kept, held_out, left_out)
 
 

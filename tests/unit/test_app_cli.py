@@ -130,7 +130,7 @@ def test_import_counts_labeled_gold_and_pool(imported: Path) -> None:
 
 
 def test_import_says_which_frames_it_left_out_beside_gold(source: Path, workspace: Path) -> None:
-    assert "1 labeled frames beside a gold block were left out" in run("import", source, "-w", workspace).stdout
+    assert "1 frames right beside a gold frame were left out" in run("import", source, "-w", workspace).stdout
 
 
 def test_gold_images_have_no_neighbour_among_the_labeled(imported: Path) -> None:
@@ -165,7 +165,7 @@ def test_import_names_a_refused_file_and_takes_the_rest(source: Path, workspace:
     [
         pytest.param(("--format", "png"), "unknown format 'png'; choose one of camvid, folder", id="format"),
         pytest.param(("--split", "1_9"), "no split '1_9'", id="split"),
-        pytest.param(("--gold-share", "0.9"), "too few to hold out 90%", id="gold-share"),
+        pytest.param(("--gold-share", "0.9"), "are too few", id="gold-share"),
     ],
 )
 def test_a_wrong_import_leaves_no_workspace(
