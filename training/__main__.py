@@ -17,10 +17,11 @@ import dataclasses
 import json
 import logging
 import sys
-import warnings
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+
+import torch
 
 from datasets.lookup import build_dataset, dataset_names
 from datasets.progress import Progress, ProgressFile
@@ -46,7 +47,6 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
     run: Callable[[argparse.Namespace], None] = options.run
     try:
         run(options)
@@ -56,6 +56,9 @@ def main(arguments: list[str] | None = None) -> int:
         return _failed(error, EXIT_STOPPED)
     except KeyboardInterrupt:
         return _failed(Exception("stopped"), EXIT_STOPPED)
+    except torch.OutOfMemoryError as error:
+        hint = "use a smaller run.labeled_batch, run.unlabeled_batch or views.crop_hw"
+        return _failed(MemoryError(f"the device's memory is full: {hint} ({error})"), EXIT_USER_ERROR)
     except (ValueError, OSError) as error:
         return _failed(error, EXIT_USER_ERROR)
     return 0

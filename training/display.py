@@ -24,7 +24,7 @@ class Display:
             disable=not (enabled and console.is_terminal),
         )  # fmt: skip
         self._plain = enabled and not console.is_terminal
-        self._last_tenth = -1
+        self._last_tenth = 0
 
     def __enter__(self) -> "Display":
         self._bar.start()
@@ -41,7 +41,7 @@ class Display:
         tasks = {task.description: task.id for task in self._bar.tasks}
         if what not in tasks:
             tasks[what] = self._bar.add_task(what, total=total, numbers="")
-            self._last_tenth = -1
+            self._last_tenth = 0
         self._bar.update(tasks[what], completed=done, total=total, numbers=numbers)
         tenth = done * LINES_PER_RUN // total
         if self._plain and (done == total or (tenth > self._last_tenth and total >= MOST_SILENT_UNITS)):

@@ -71,7 +71,7 @@ def fit(config: TrainConfig, options: FitOptions, stop: StopFlag | None = None) 
     with stop or StopFlag() as flag, Display(enabled=not options.quiet and is_first_process()) as display:
         data = open_training_data(config.data)
         held_out = open_held_out(config.data, config.evaluation.split)
-        session = build_session(config, recipe, data, held_out)
+        session = build_session(config, recipe, data, held_out, resuming or options.init_from is not None)
         if resuming:
             restore(session, options.run_dir)
         elif options.init_from is not None:

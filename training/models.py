@@ -93,10 +93,16 @@ def build_student(config: ModelConfig, num_classes: int) -> Student:
 
     Raises:
         FileNotFoundError: `config.pretrained` names a file that does not exist.
-        ValueError: the file's weights do not fit the encoder.
+        ValueError: the weights cannot be downloaded, or the file's weights do not fit the encoder.
     """
     module = backbone_module(config.backbone)
-    network = module.build(num_classes=num_classes, pretrained=config.pretrained == "imagenet")
+    try:
+        network = module.build(num_classes=num_classes, pretrained=config.pretrained == "imagenet")
+    except OSError as error:  # no network, no cached copy
+        raise ValueError(
+            f"model.pretrained: the ImageNet weights of {config.backbone} could not be downloaded ({error}). "
+            "Check the connection, give a local weight file, or use none"
+        ) from error
     if config.pretrained not in ("none", "imagenet"):
         load_encoder_weights(network.encoder, Path(config.pretrained))
     return Student(network, module.STRIDE)

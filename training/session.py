@@ -18,7 +18,7 @@ from reliability.lookup import build_method
 from reliability.selection import SelectionMethod
 from training.checkpoint import Checkpoint, load_checkpoint, load_optimizer, load_tensors, optimizer_tensors
 from training.checkpoint import load_student as load_finished_student
-from training.config import TrainConfig
+from training.config import ModelConfig, TrainConfig
 from training.data import HeldOut, TrainingData
 from training.environment import resolve_device, resolve_memory_format, resolve_precision
 from training.evaluate import Inference
@@ -146,8 +146,14 @@ def build_recipe(config: TrainConfig) -> Recipe:
     return Recipe(host, selection)
 
 
-def build_session(config: TrainConfig, recipe: Recipe, data: TrainingData, held_out: HeldOut | None) -> Session:
+def build_session(
+    config: TrainConfig, recipe: Recipe, data: TrainingData, held_out: HeldOut | None, will_load_weights: bool = False
+) -> Session:
     """Build student, teacher and optimizer with fresh weights.
+
+    Args:
+        config, recipe, data, held_out: what belongs together.
+        will_load_weights: weights come from a checkpoint next, so pretrained ones are not even looked for.
 
     Raises:
         ValueError: host, device and data do not fit together; says which key to change.
@@ -168,7 +174,8 @@ def build_session(config: TrainConfig, recipe: Recipe, data: TrainingData, held_
         ],
     )
     torch.manual_seed(config.run.seed)
-    bare_student = build_student(config.model, len(data.class_set)).to(memory_format=memory_format)
+    model = ModelConfig(backbone=config.model.backbone) if will_load_weights else config.model
+    bare_student = build_student(model, len(data.class_set)).to(memory_format=memory_format)
     teacher = make_teacher(bare_student).to(accelerator.device) if host.ema_decay is not None else None
     optimizer = build_optimizer(bare_student, config.optimizer)
     student, wrapped_optimizer = accelerator.prepare(bare_student, optimizer)

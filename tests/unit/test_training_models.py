@@ -78,6 +78,17 @@ def test_weights_of_another_encoder_are_refused(tmp_path):
         load_encoder_weights(build_student(ModelConfig(), 3).network.encoder, path)
 
 
+def test_weights_that_cannot_be_downloaded_say_what_to_do(monkeypatch):
+    def offline(num_classes, pretrained):
+        raise OSError("no connection")
+
+    monkeypatch.setattr("training.backbones.fpn_resnet10t.build", offline)
+    with pytest.raises(
+        ValueError, match=r"could not be downloaded \(no connection\)\. Check the"
+    ):
+        build_student(ModelConfig(pretrained="imagenet"), 3)
+
+
 def test_a_missing_weight_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"model\.pretrained: no file .*nowhere\.pth"):
         build_student(ModelConfig(pretrained=str(tmp_path / "nowhere.pth")), 3)

@@ -11,6 +11,6 @@ STRIDE = 32
 
 def build(num_classes: int, pretrained: bool) -> nn.Module:
     """Encoder, decoder and head; logits at input size when height and width are multiples of STRIDE."""
-    weights = "imagenet" if pretrained else None
+    weights = True if pretrained else None  # what smp calls timm's default weights
     network: nn.Module = smp.FPN("tu-resnet10t", encoder_weights=weights, classes=num_classes)
     return network
