@@ -62,18 +62,23 @@ def run_job(workspace: Workspace, job_id: int, worker_pid: int, work_of: Callabl
 
 
 class _RowReporter:
-    """Writes progress into the job's row, at most twice a second."""
+    """Writes progress into the job's row, at most twice a second, and each tenth into its log."""
 
     def __init__(self, store: Store, job_id: int) -> None:
         self._store = store
         self._job_id = job_id
         self._next_write = 0.0
+        self._last_tenth = -1
 
     def report(self, progress: Progress) -> None:
         now = time.monotonic()
         if now < self._next_write and progress.done < progress.total:
             return
         self._next_write = now + _WRITE_EVERY_S
+        tenth = 10 * progress.done // max(progress.total, 1)
+        if tenth != self._last_tenth:
+            self._last_tenth = tenth
+            print(f"{10 * tenth:3d} % {progress.message}")
         values = {"progress_done": progress.done, "progress_total": max(progress.total, 1)}
         try:
             _record(self._store, self._job_id, **values, message=progress.message[:500], metrics=dict(progress.metrics))

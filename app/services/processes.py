@@ -27,6 +27,7 @@ USER_ERROR_EXIT_CODE = 2
 
 _POLL_S = 0.2
 _TAIL_BYTES = 64_000
+_ERROR_PREFIX = re.compile(r"^\s*([\w.-]+( [\w.-]+)*: )?error:\s*", re.IGNORECASE)
 _TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 
 
@@ -213,7 +214,7 @@ def _raise_for_exit(arguments: Sequence[str], code: int, was_cancelled: bool, lo
     last_line = next((line for line in reversed(read_tail(log, 40, offset).splitlines()) if line.strip()), "")
     said = f": {last_line.strip()[:600]}" if last_line else ""
     if code == USER_ERROR_EXIT_CODE and last_line:
-        raise ChildFailedError(re.sub(r"^\s*error:\s*", "", last_line, flags=re.IGNORECASE), code)
+        raise ChildFailedError(_ERROR_PREFIX.sub("", last_line), code)
     if code == DIVERGED_EXIT_CODE:
         raise ChildFailedError(f"the loss became NaN or infinite and {name} stopped{said} (log: {log})", code)
     if code < 0:

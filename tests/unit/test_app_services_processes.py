@@ -63,6 +63,7 @@ def test_progress_of_an_earlier_child_is_not_reported(tmp_path: Path) -> None:
         pytest.param("print('disk is full'); raise SystemExit(1)", "exit code 1: disk is full", id="any-failure"),
         pytest.param("print('loss is nan'); raise SystemExit(3)", "NaN or infinite", id="diverged"),
         pytest.param("print('Error: unknown preset'); raise SystemExit(2)", "^unknown preset$", id="user-error"),
+        pytest.param("print('python -m x: error: bad flag'); raise SystemExit(2)", "^bad flag$", id="wrong-flag"),
         pytest.param("import os; os.kill(os.getpid(), 9)", "killed by SIGKILL", id="killed"),
     ],
 )
