@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 import torch
 
+from datasets.formats.scenes import SceneCounts, write_scenes
 from tests.unit.training_cases import tiny_config, write_blocks
 from training import loop
 from training.checkpoint import load_checkpoint, load_student
@@ -24,6 +26,14 @@ def root(tmp_path_factory):
 
 def train(config, run_dir, **options):
     return fit(config, FitOptions(run_dir, quiet=True, **options))
+
+
+@pytest.fixture(scope="module")
+def finished(root, tmp_path_factory):
+    """A run folder of one step, to be read only."""
+    run_dir = tmp_path_factory.mktemp("finished") / "run"
+    train(tiny_config(root, "supervised", steps=1), run_dir)
+    return run_dir
 
 
 class StopAfter(StopFlag):
@@ -104,10 +114,9 @@ def test_a_run_folder_holds_what_the_readme_says(root, tmp_path):
     assert {path.name for path in (tmp_path / "plots").iterdir()} == {"loss.png", "pseudo_labels.png", "miou.png"}
 
 
-def test_environment_names_no_path(root, tmp_path):
-    train(tiny_config(root, "supervised", steps=1), tmp_path)
-    text = (tmp_path / "environment.json").read_text()
-    assert str(tmp_path) not in text and "/" not in json.loads(text)["device"]
+def test_environment_names_no_path(finished):
+    text = (finished / "environment.json").read_text()
+    assert str(finished.parent) not in text and "/" not in json.loads(text)["device"]
 
 
 def test_progress_ends_at_its_total(root, tmp_path):
@@ -142,10 +151,9 @@ def test_nan_before_the_first_checkpoint_says_so(root, tmp_path, monkeypatch):
         train(tiny_config(root), tmp_path)
 
 
-def test_a_run_folder_in_use_is_not_overwritten(root, tmp_path):
-    train(tiny_config(root, "supervised", steps=1), tmp_path)
+def test_a_run_folder_in_use_is_not_overwritten(root, finished):
     with pytest.raises(ValueError, match="already holds a run; continue it with --resume"):
-        train(tiny_config(root, "supervised", steps=1), tmp_path)
+        train(tiny_config(root, "supervised", steps=1), finished)
 
 
 def test_resuming_with_another_configuration_names_the_keys(root, tmp_path):
@@ -165,18 +173,15 @@ def test_resuming_on_changed_data_is_refused(tmp_path):
         train(config, tmp_path / "run", resume=True)
 
 
-def test_resuming_a_finished_run_changes_no_weight(root, tmp_path):
-    config = tiny_config(root, "supervised", steps=2)
-    train(config, tmp_path)
-    before = load_student(tmp_path)[0].state_dict()
-    assert train(config, tmp_path, resume=True)["steps"] == 2
-    after = load_student(tmp_path)[0].state_dict()
+def test_resuming_a_finished_run_changes_no_weight(root, finished, tmp_path):
+    run_dir = shutil.copytree(finished, tmp_path / "run")
+    assert train(tiny_config(root, "supervised", steps=1), run_dir, resume=True)["steps"] == 1
+    before, after = (load_student(folder)[0].state_dict() for folder in (finished, run_dir))
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
-def test_a_run_can_start_from_another_ones_weights(root, tmp_path, monkeypatch):
-    train(tiny_config(root, "supervised", steps=1), tmp_path / "first")
-    expected = load_student(tmp_path / "first")[0].state_dict()
+def test_a_run_can_start_from_another_ones_weights(root, finished, tmp_path, monkeypatch):
+    expected = load_student(finished)[0].state_dict()
     starts = []
     original = loop.train_step
 
@@ -185,32 +190,29 @@ def test_a_run_can_start_from_another_ones_weights(root, tmp_path, monkeypatch):
         return original(session, batch)
 
     monkeypatch.setattr(loop, "train_step", recording)
-    summary = train(tiny_config(root, "supervised", steps=1), tmp_path / "second", init_from=tmp_path / "first")
+    summary = train(tiny_config(root, "supervised", steps=1), tmp_path / "second", init_from=finished)
     assert all(torch.equal(starts[0][key], expected[key]) for key in expected)
-    assert summary["init_from"] == str(tmp_path / "first")
+    assert summary["init_from"] == str(finished)
 
 
-def test_weights_of_another_backbone_are_refused(root, tmp_path):
-    train(tiny_config(root, "supervised", steps=1), tmp_path / "first")
+def test_weights_of_another_backbone_are_refused(root, finished, tmp_path):
     other = apply_changes(tiny_config(root, "supervised", steps=1), ["model.backbone=segformer_mit_b0"])
     with pytest.raises(ValueError, match="use --set model.backbone=fpn_resnet10t"):
-        train(other, tmp_path / "second", init_from=tmp_path / "first")
+        train(other, tmp_path / "second", init_from=finished)
 
 
-def test_weights_of_other_classes_are_refused(root, tmp_path):
-    train(tiny_config(root, "supervised", steps=1), tmp_path / "first")
+def test_weights_of_other_classes_are_refused(root, finished, tmp_path):
     blocks = write_blocks(tmp_path / "blocks")
     classes = (blocks / "classes.json").read_text().replace('"blue"', '"azure"')
     (blocks / "classes.json").write_text(classes)
     with pytest.raises(ValueError, match="its classes are red, green, blue, the data's are red, green, azure"):
-        train(tiny_config(blocks, "supervised", steps=1), tmp_path / "second", init_from=tmp_path / "first")
+        train(tiny_config(blocks, "supervised", steps=1), tmp_path / "second", init_from=finished)
 
 
-def test_repeating_a_run_on_data_with_other_classes_is_refused(root, tmp_path):
-    train(tiny_config(root, "supervised", steps=1), tmp_path / "first")
+def test_repeating_a_run_on_data_with_other_classes_is_refused(root, finished, tmp_path):
     blocks = write_blocks(tmp_path / "blocks")
     (blocks / "classes.json").write_text((blocks / "classes.json").read_text().replace('"blue"', '"azure"'))
-    repeated = apply_changes(read_config(tmp_path / "first" / "config.json"), [f"data.root={blocks}"])
+    repeated = apply_changes(read_config(finished / "config.json"), [f"data.root={blocks}"])
     with pytest.raises(ValueError, match="had red, green, blue, but the data has red, green, azure"):
         train(repeated, tmp_path / "second")
 
@@ -240,12 +242,18 @@ def test_without_a_held_out_split_nothing_is_claimed(root, tmp_path):
 
 
 def test_the_debug_preset_lowers_the_loss(tmp_path):
-    scenes = ensure_scenes(tmp_path / "scenes", seed=0)
+    write_scenes(tmp_path / "scenes", SceneCounts(train=8, labeled=4, gold=1, test=1), (64, 80))
     shorter = ["run.steps=12", "run.log_every=3", "run.labeled_batch=2", "run.unlabeled_batch=2"]
-    config = apply_changes(build_preset("debug"), [f"data.root={scenes}", "evaluation.split=none", *shorter])
-    train(config, tmp_path / "run")
+    data = [f"data.root={tmp_path / 'scenes'}", "evaluation.split=none"]
+    train(apply_changes(build_preset("debug"), [*data, *shorter]), tmp_path / "run")
     losses = [event["loss_x"] for event in read_metrics(tmp_path / "run")]
     assert losses[-1] < 0.8 * losses[0]
+
+
+def test_generated_scenes_are_made_once(tmp_path):
+    root = ensure_scenes(tmp_path / "scenes", seed=0, counts=SceneCounts(train=2, labeled=1, gold=1, test=1))
+    changed = (root / "classes.json").stat().st_mtime_ns
+    assert ensure_scenes(root, seed=0) == root and (root / "classes.json").stat().st_mtime_ns == changed
 
 
 def test_gradients_are_clipped_to_their_limit(root, tmp_path, monkeypatch):

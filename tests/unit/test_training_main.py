@@ -136,7 +136,24 @@ def test_evaluating_on_other_classes_is_refused(config_path, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-def test_a_signal_stops_after_the_step_with_a_checkpoint_and_130(root, tmp_path, number):
+def test_a_signal_in_a_step_ends_the_run_after_it(root, tmp_path, monkeypatch, capsys, number):
+    write_config(tmp_path / "config.json", tiny_config(root, "supervised", steps=9))
+    original, handlers = loop.train_step, signal.getsignal(number)
+
+    def interrupted(session, batch):
+        result = original(session, batch)
+        if session.finished == 3:
+            os.kill(os.getpid(), number)
+        return result
+
+    monkeypatch.setattr(loop, "train_step", interrupted)
+    flags = ["--config", str(tmp_path / "config.json"), "--run-dir", str(tmp_path / "run")]
+    assert command.main(["fit", *flags]) == 130
+    assert "stopped after step 3/9; continue with --resume" in capsys.readouterr().err
+    assert load_checkpoint(tmp_path / "run").step == 3 and signal.getsignal(number) is handlers
+
+
+def test_a_running_process_obeys_sigterm(root, tmp_path):
     write_config(tmp_path / "config.json", tiny_config(root, "supervised", steps=100_000))
     run_dir, progress = tmp_path / "run", tmp_path / "progress.json"
     flags = ["--config", str(tmp_path / "config.json"), "--run-dir", str(run_dir), "--progress-file", str(progress)]
@@ -150,7 +167,7 @@ def test_a_signal_stops_after_the_step_with_a_checkpoint_and_130(root, tmp_path,
     while not (progress.exists() and json.loads(progress.read_text())["done"] > 0):
         assert time.monotonic() < deadline and child.poll() is None
         time.sleep(0.1)
-    child.send_signal(number)
+    child.terminate()
     _, errors = child.communicate(timeout=60)
     assert child.returncode == 130 and "continue with --resume" in errors and "Traceback" not in errors
     assert load_checkpoint(run_dir).step >= 1
