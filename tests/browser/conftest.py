@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -109,17 +110,30 @@ def live_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApp]:
     app.kill()
 
 
+@pytest.fixture(scope="session")
+def untouched_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Built once and copied: a copied folder is a copied project."""
+    return build_workspace(tmp_path_factory.mktemp("untouched"), pool=3)
+
+
 @pytest.fixture
-def own_app(tmp_path: Path) -> Iterator[LiveApp]:
+def own_workspace(untouched_workspace: Workspace, tmp_path: Path) -> Workspace:
+    """A workspace that one test has to itself."""
+    shutil.copytree(untouched_workspace.root, tmp_path / "workspace")
+    return Workspace(tmp_path / "workspace")
+
+
+@pytest.fixture
+def own_app(own_workspace: Workspace) -> Iterator[LiveApp]:
     """An application that one test has to itself."""
-    with in_thread(build_workspace(tmp_path, pool=3)) as app:
+    with in_thread(own_workspace) as app:
         yield app
 
 
 @pytest.fixture
-def mortal_app(tmp_path: Path) -> Iterator[ProcessApp]:
+def mortal_app(own_workspace: Workspace) -> Iterator[ProcessApp]:
     """An application that the test may kill."""
-    app = ProcessApp(build_workspace(tmp_path, pool=2))
+    app = ProcessApp(own_workspace)
     app.start()
     yield app
     app.kill()

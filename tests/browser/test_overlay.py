@@ -53,13 +53,27 @@ def alpha(color: str) -> int:
     return int(color.split(",")[3])
 
 
+def show_whole_image(reviewer: ReviewerPage) -> ReviewerPage:
+    """Every pixel in view, painted now instead of with the next frame."""
+    reviewer.press("0")
+    reviewer.page.evaluate("document.querySelector('#reviewer .ps').pixelsieve.screen.paint()")
+    return reviewer
+
+
 @pytest.fixture
-def reviewer(own_app: LiveApp, open_reviewer: OpenReviewer) -> ReviewerPage:
+def reviewer(live_app: LiveApp, open_reviewer: OpenReviewer) -> ReviewerPage:
     """The whole image in view."""
-    opened = open_reviewer(own_app)
-    opened.press("0")
-    opened.page.evaluate("document.querySelector('#reviewer .ps').pixelsieve.screen.paint()")
-    return opened
+    return show_whole_image(open_reviewer(live_app))
+
+
+def decide_and_look(app: LiveApp, reviewer: ReviewerPage, key: str) -> None:
+    """Decide a region, then open another region of the same image."""
+    image = reviewer.image
+    reviewer.decide(key)
+    reviewer.page.goto(f"{app.url}/review?image_id={image}")
+    reviewer.ready()
+    assert reviewer.image == image
+    show_whole_image(reviewer)
 
 
 def test_current_region_shows_the_raw_pixels(reviewer: ReviewerPage) -> None:
@@ -78,25 +92,16 @@ def test_regions_that_wait_are_hatched_in_two_tones(reviewer: ReviewerPage) -> N
         assert len(colors) == 2
 
 
-def test_decided_region_has_a_plain_fill(own_app: LiveApp, reviewer: ReviewerPage) -> None:
-    image, region = reviewer.image, reviewer.region
-    reviewer.decide("2")
-    reviewer.page.goto(f"{own_app.url}/review?image_id={image}")
-    reviewer.ready()
-    assert (reviewer.image, reviewer.region != region) == (image, True)
-    reviewer.press("0")
-    reviewer.page.evaluate("document.querySelector('#reviewer .ps').pixelsieve.screen.paint()")
+def test_decided_region_has_a_plain_fill(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
+    reviewer = open_reviewer(own_app)
+    decide_and_look(own_app, reviewer, "2")
     assert [len(colors) for colors in colors_of(reviewer, "human").values()] == [1]
     reviewer.screenshot("reviewer-decided")
 
 
-def test_void_is_crossed_out_in_grey(reviewer: ReviewerPage) -> None:
-    image = reviewer.image
-    reviewer.decide("x")
-    reviewer.page.goto(reviewer.page.url.split("?")[0] + f"?image_id={image}")
-    reviewer.ready()
-    reviewer.press("0")
-    reviewer.page.evaluate("document.querySelector('#reviewer .ps').pixelsieve.screen.paint()")
+def test_void_is_crossed_out_in_grey(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
+    reviewer = open_reviewer(own_app)
+    decide_and_look(own_app, reviewer, "x")
     colors = colors_of(reviewer, "human")[255]
     assert len(colors) == 2
     for color in colors:

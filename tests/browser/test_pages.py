@@ -216,6 +216,19 @@ def test_reviewer_tells_its_state_to_assistive_technology(
     assert reviewer.get("document.activeElement === app.view.stage")
 
 
+@pytest.mark.parametrize("width", [430, 1100])
+def test_reviewer_fits_small_screens(width: int, live_app: LiveApp, open_reviewer: Callable[..., ReviewerPage]) -> None:
+    reviewer = open_reviewer(live_app)
+    reviewer.page.set_viewport_size({"width": width, "height": 860})
+    reviewer.wait("root.scrollWidth <= root.clientWidth && root.getBoundingClientRect().right <= window.innerWidth")
+    reviewer.page.get_by_role("button", name="Brush", exact=True).click()
+    expect(reviewer.page.get_by_role("button", name="Save drawing")).to_be_visible()
+    expect(reviewer.page.get_by_role("button", name="Skip")).to_be_hidden()
+    reviewer.screenshot(f"reviewer-{width}")
+    reviewer.page.get_by_role("button", name="Cancel").click()
+    expect(reviewer.page.get_by_role("button", name="Skip")).to_be_visible()
+
+
 @pytest.mark.parametrize(("key", "mode"), [("r", "reliability"), ("d", "difference"), ("h", "image")])
 def test_modes_switch_on_and_off_with_their_key(
     key: str, mode: str, live_app: LiveApp, open_reviewer: Callable[..., ReviewerPage]

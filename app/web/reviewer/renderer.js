@@ -107,6 +107,7 @@ function paintClasses(renderer, words, columns, rows, x0, y0) {
     return showBand && (number === BAND || number === LEFTOVER) ? DOTS : PLAIN;
   };
 
+  const stripe = renderer.viewport.ratio >= 1.5 ? 3 : 2; // Stripes of 8 or 4 device pixels look alike to people.
   const step = columns.length;
   for (let j = 0; j < rows.length; j++) {
     if (rows[j] < 0) continue;
@@ -132,7 +133,7 @@ function paintClasses(renderer, words, columns, rows, x0, y0) {
       }
       if (isRaw) continue;
       const sx = i + x0;
-      const isStripe = (((sx + sy) >> 2) & 1) === 1;
+      const isStripe = (((sx + sy) >> stripe) & 1) === 1;
       let word = plain[id];
       if (border === VERIFIED) word = verified;
       else if (border === DASHED) word = isStripe ? dash : dashGap;

@@ -5,6 +5,7 @@ import { Renderer } from './renderer.js';
 import { Viewport } from './viewport.js';
 
 const OPACITIES = [0.35, 0.6, 0.15]; // First: colour seen, picture still readable.
+const SMALL_WINDOW = 900; // As in reviewer.css.
 const MANY_CLASSES = 8; // Hues repeat beyond; letters then tell classes apart.
 
 export class Screen {
@@ -22,9 +23,11 @@ export class Screen {
     this.resize();
   }
 
+  /** Everything fits the window without scrolling, except on small screens, where the picture keeps its height. */
   fillWindow() {
     const top = this.view.root.getBoundingClientRect().top + window.scrollY;
-    this.view.root.style.height = `${Math.max(420, window.innerHeight - top - 12)}px`;
+    const isSmall = window.innerWidth < SMALL_WINDOW;
+    this.view.root.style.height = isSmall ? '' : `${Math.max(420, window.innerHeight - top - 12)}px`;
   }
 
   resize() {

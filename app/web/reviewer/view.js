@@ -93,15 +93,17 @@ export class View {
     ].flatMap(([term, text]) => [el('dt', {}, term), el('dd', {}, text)]));
     this.chip.textContent = { skipped: 'skipped before', second_review: 'second review', decided: 'decided: a new decision replaces it' }[row.state] ?? '';
     this.strip.replaceChildren(
-      this.decision('accept', `Accept ${name}`, 'ps-accept'),
+      this.decision('accept', `Accept ${name}`, 'ps-accept', 'ps-deciding'), this.decision('commit', 'Save drawing', 'ps-accept', 'ps-drawing'),
       el('div', { class: 'ps-top5', role: 'group', 'aria-label': 'Likeliest classes' }, ...topClasses.map((each) => this.likely(each))),
-      this.decision('void', 'Void'), this.decision('dont_know', "Don't know"), this.decision('skip', 'Skip'));
+      this.decision('void', 'Void'), this.decision('cancel', 'Cancel', 'ps-drawing'),
+      this.decision('dont_know', "Don't know", 'ps-deciding'), this.decision('skip', 'Skip', 'ps-deciding'));
     this.empty.hidden = true;
   }
 
-  decision(id, text, extraClass = '') {
+  /** A button of the strip; `ps-deciding` and `ps-drawing` ones show without and with a tool. */
+  decision(id, text, ...classes) {
     const button = this.button(id, text);
-    button.classList.add('ps-decision', ...(extraClass ? [extraClass] : []));
+    button.classList.add('ps-decision', ...classes);
     return button;
   }
 
