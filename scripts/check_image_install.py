@@ -5,8 +5,8 @@
 
 The steps are read from the Dockerfile, so that they cannot drift apart. COPY takes only what .dockerignore lets
 through. Steps that need root (the user and the volume's folder) are skipped and named. Afterwards the result is used
-as the image would be: everything imports, the app starts on an empty workspace, and the image's own health check
-answers. In `review` torch must be absent.
+as the image would be: everything imports, the app starts, and the image's own health check answers. In `review` torch
+must be absent.
 """
 
 import argparse
@@ -124,14 +124,16 @@ class Installation:
 
 
 def check_health(installation: Installation, steps: list[Step]) -> None:
-    """Start the image's command on a new workspace and run the image's health check until it succeeds.
+    """Start the image's command on a workspace with a few pictures and run the image's health check until it succeeds.
 
     Raises:
         RuntimeError: it did not within a minute, or the app ended.
     """
     workspace = installation.folder.parent / f"{installation.folder.name}.workspace"
-    create = "from app.storage.database import open_store; from app.config import Workspace; from pathlib import Path"
-    installation.run(["python", "-c", f"{create}; open_store(Workspace(Path({str(workspace)!r})), create=True)"])
+    scenes = workspace.with_suffix(".scenes")
+    paint = "from datasets.formats.scenes import write_scenes; from pathlib import Path; import sys"
+    installation.run(["python", "-c", f"{paint}; write_scenes(Path(sys.argv[1]))", str(scenes)])
+    installation.run(["pixelsieve", "import", str(scenes), "--workspace", str(workspace), "--format", "scenes"])
     last = {step.instruction: step.arguments for step in steps}
     command = [str(workspace) if word == "/workspace" else word for word in json.loads(last["CMD"])]
     probe = json.loads(last["HEALTHCHECK"].partition("CMD")[2])
