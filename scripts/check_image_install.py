@@ -154,12 +154,12 @@ def main() -> int:
     """Install one target and use it; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", choices=tuple(CHECKS))
-    parser.add_argument("folder", type=Path, help="must not exist; DIR.venv beside it becomes the environment")
+    parser.add_argument("folder", type=Path, help="empty or new; DIR.venv beside it becomes the environment")
     parser.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE", help="as for docker build")
     options = parser.parse_args()
-    if options.folder.exists():
-        parser.error(f"{options.folder} exists already; give a folder that does not")
-    options.folder.mkdir(parents=True)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    if any(options.folder.iterdir()):
+        parser.error(f"{options.folder} is not empty; give an empty folder or a new one")
     given = dict(pair.split("=", 1) for pair in options.build_arg)
     installation = Installation(options.folder.resolve(), given)
     steps = read_stages((REPOSITORY / "Dockerfile").read_text())[options.target]
