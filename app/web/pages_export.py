@@ -24,14 +24,14 @@ def build_export_page(context: WebContext) -> None:
         with gr.Column(scale=1, min_width=320):
             gr.Markdown("### Export labels as COCO")
             which = gr.Radio(_WHICH, value="reviewed", label="Images", elem_id="which")
-            name = gr.Textbox(_suggested_name(), label="Name", elem_id="export-name", max_length=64,
+            name = gr.Textbox(_suggested_name, label="Name", elem_id="export-name", max_length=64,
                               info="Letters, digits, - and _.")  # fmt: skip
             start = gr.Button("Export", variant="primary", elem_id="start-export")
         with gr.Column(scale=2, min_width=420):
             gr.Markdown("### Finished exports")
-            finished = panel("panels/exports.js", export_list(context), elem_id="exports")
+            finished = panel("panels/exports.js", lambda: export_list(context), elem_id="exports")
             gr.Markdown("### Jobs")
-            jobs = panel("panels/jobs.js", job_list(context, None, _KINDS), elem_id="jobs")
+            jobs = panel("panels/jobs.js", lambda: job_list(context, None, _KINDS), elem_id="jobs")
     shown_log = gr.State(None)
 
     def export(chosen: str, folder: str) -> str:

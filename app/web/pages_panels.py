@@ -30,14 +30,14 @@ import('/static/%s').then(({ mount }) => mount(element, { props, watch, trigger 
 """
 
 
-def panel(script: str, value: dict[str, Any] | None = None, elem_id: str | None = None) -> gr.HTML:
-    """A part of a page that `script` (below /static/) draws from the JSON in `value`.
+def panel(script: str, look: Callable[[], dict[str, Any]] = dict, elem_id: str | None = None) -> gr.HTML:
+    """A part of a page that `script` (below /static/) draws from what `look` returns, anew whenever a page is loaded.
 
     A click may report a small object as the event `pick`. A function and no subclass, because Gradio writes an
     interface file beside the source of every subclass.
     """
     return gr.HTML(
-        value=value or {},
+        value=look,
         html_template='<div class="ps-panel"></div>',
         js_on_load=_ON_LOAD % script,
         apply_default_css=False,

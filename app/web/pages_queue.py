@@ -24,7 +24,7 @@ def build_queue_page(context: WebContext) -> None:
             value=_ANY_CLASS, label="Model says", elem_id="class-filter",
         )  # fmt: skip
     page = gr.State(0)
-    table = panel("panels/queue.js", queue_rows(context, None, None, 0), elem_id="queue")
+    table = panel("panels/queue.js", lambda: queue_rows(context, None, None, 0), elem_id="queue")
 
     def show(chosen_state: str, chosen_class: int, number: int) -> dict[str, Any]:
         return queue_rows(context, chosen_state or None, None if chosen_class == _ANY_CLASS else chosen_class, number)

@@ -16,7 +16,7 @@ _WHY_A_REASON = "Needed only when gold got worse or cannot be compared; kept wit
 def build_rounds_page(context: WebContext) -> None:
     """Lay out the page and wire its events."""
     navigation()
-    overview = panel("panels/summary.js", summary(context), elem_id="summary")
+    overview = panel("panels/summary.js", lambda: summary(context), elem_id="summary")
     _lay_out_comparison(context)
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=300):
@@ -55,7 +55,7 @@ def _lay_out_training(context: WebContext, overview: gr.HTML) -> None:
 
 def _lay_out_jobs(context: WebContext, overview: gr.HTML) -> None:
     gr.Markdown("### Jobs")
-    jobs = panel("panels/jobs.js", job_list(context, None), elem_id="jobs")
+    jobs = panel("panels/jobs.js", lambda: job_list(context, None), elem_id="jobs")
     shown_log = gr.State(None)
     jobs.pick(on_job_pick(context), [shown_log], [shown_log], **ACTION)
 
@@ -70,7 +70,7 @@ def _lay_out_comparison(context: WebContext) -> None:
     found = comparison(context)
     shown_id = gr.State(_candidate_id(found))
     with gr.Column(visible=bool(found), elem_id="comparison") as box:
-        table = panel("panels/comparison.js", found)
+        table = panel("panels/comparison.js", lambda: comparison(context))
         with gr.Row():
             promote = gr.Button("Promote this round…", variant="primary", elem_id="promote")
             discard = gr.Button("Discard this round…", elem_id="discard")

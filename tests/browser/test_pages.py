@@ -75,6 +75,17 @@ def test_line_of_the_queue_opens_its_region_and_keeps_the_filter(
     assert region_row(live_app.workspace, reviewer.region).class_id == NAMES.index("sign")
 
 
+def test_queue_shows_what_is_left_now_and_not_when_the_server_started(
+    own_app: LiveApp, context: BrowserContext, watched: Watched, open_reviewer: Callable[..., ReviewerPage]
+) -> None:
+    reviewer = open_reviewer(own_app)
+    decided = reviewer.region
+    reviewer.decide("Space")
+    page = open_page(context, watched, own_app, "queue")
+    expect(page.locator(f"#queue tr[data-region='{decided}']")).to_have_count(0)
+    expect(page.locator(f"#queue tr[data-region='{reviewer.region}']")).to_have_count(1)
+
+
 def test_home_page_names_the_next_action(own_app: LiveApp, context: BrowserContext, watched: Watched) -> None:
     page = open_page(context, watched, own_app, "rounds")
     next_action = page.get_by_label("Next action")
