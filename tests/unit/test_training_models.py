@@ -83,9 +83,7 @@ def test_weights_that_cannot_be_downloaded_say_what_to_do(monkeypatch):
         raise OSError("no connection")
 
     monkeypatch.setattr("training.backbones.fpn_resnet10t.build", offline)
-    with pytest.raises(
-        ValueError, match=r"could not be downloaded \(no connection\)\. Check the"
-    ):
+    with pytest.raises(ValueError, match=r"could not be downloaded \(no connection\)\. Check the"):
         build_student(ModelConfig(pretrained="imagenet"), 3)
 
 
