@@ -1,7 +1,7 @@
 """Runs an exported student. Needs onnx, onnxruntime and numpy only; knows nothing about how it was trained.
 
-    predictor = load_predictor(Path("student.onnx"))
-    prediction = predictor.predict(image)  # (H, W, 3) uint8 RGB
+predictor = load_predictor(Path("student.onnx"))
+prediction = predictor.predict(image)  # (H, W, 3) uint8 RGB
 """
 
 import logging

@@ -21,7 +21,9 @@ def camvid_root() -> Path:
     """The CamVid folder with images/, masks/, splits/ and classes.json."""
     root = Path(os.environ.get("PIXELSIEVE_CAMVID", REPOSITORY.parent / "shared" / "data" / "camvid"))
     if not (root / "classes.json").is_file():
-        missing(f"no CamVid at {root}; set PIXELSIEVE_CAMVID to a folder with images/, masks/, splits/ and classes.json")
+        missing(
+            f"no CamVid at {root}; set PIXELSIEVE_CAMVID to a folder with images/, masks/, splits/ and classes.json"
+        )
     return root
 
 
