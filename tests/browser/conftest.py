@@ -139,8 +139,9 @@ def mortal_app(own_workspace: Workspace) -> Iterator[ProcessApp]:
     app.kill()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(chromium_path: str) -> Iterator[Browser]:
+    """Not for the whole session: while Playwright runs, no later test can start an event loop of its own."""
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=chromium_path, args=list(FLAGS))
         yield started

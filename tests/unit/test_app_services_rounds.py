@@ -131,7 +131,7 @@ def test_exporting_a_registered_round_again_compares_it_and_registers_nothing(
     assert len(list_models(store)) == 1
 
 
-# What a round that goes wrong leaves behind: product.md, what must never happen, number 8
+# What a round that goes wrong leaves behind: nothing
 
 
 @pytest.mark.parametrize(
