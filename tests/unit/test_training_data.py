@@ -53,6 +53,7 @@ def test_a_label_without_provenance_is_peoples():
         pytest.param([0, 1], [HUMAN, UNREVIEWED], True, False, id="half-reviewed"),
         pytest.param([0, 1], [HUMAN, PSEUDO], True, False, id="half-pseudo"),
         pytest.param([0, 1], [UNREVIEWED, UNREVIEWED], False, False, id="nobody-looked"),
+        pytest.param([0, 1], [PSEUDO, PSEUDO], False, False, id="only-pseudo"),
         pytest.param([255, 255], [HUMAN, HUMAN], False, True, id="all-void"),
     ],
 )
