@@ -21,7 +21,7 @@ function drawJob(job, trigger, log) {
   const cancel = () => trigger('pick', { action: 'cancel', job_id: job.id });
   const show = () => trigger('pick', { action: 'log', job_id: job.id });
   return el('article', { class: `pp-job pp-${job.state}`, 'data-job': job.id, 'data-state': job.state },
-    el('header', {}, el('strong', {}, `${job.title} ${job.id}`), el('span', { class: 'pp-state' }, job.cancel_requested && job.state === 'running' ? 'stopping' : STATE_TEXT[job.state]),
+    el('header', {}, el('strong', {}, `Job ${job.id}: ${job.title}`), el('span', { class: 'pp-state' }, job.cancel_requested && job.state === 'running' ? 'stopping' : STATE_TEXT[job.state]),
       el('span', { class: 'pp-space' }), el('small', {}, describeTime(job)),
       el('button', { type: 'button', onclick: show, 'aria-expanded': String(isOpen) }, 'Log'),
       UNFINISHED.has(job.state) ? el('button', { type: 'button', onclick: cancel, disabled: job.cancel_requested }, 'Cancel') : null),
