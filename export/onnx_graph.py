@@ -45,7 +45,7 @@ class Trunk(nn.Module):
         below = (height + self.stride - 1) // self.stride * self.stride - height
         right = (width + self.stride - 1) // self.stride * self.stride - width
         padded = nn.functional.pad(normalized, (0, right, 0, below))
-        logits = self.student(padded)[:, :, :height, :width].float()  # (N, C, H, W)
+        logits = self.student(padded).logits[:, :, :height, :width].float()  # (N, C, H, W)
         # Not torch.softmax: over axis 1, ONNX Runtime's CPU Softmax took 5.8 times as long as these three operators
         # (1 x 11 x 512 x 512, onnxruntime 1.31, one thread).
         exponentials = torch.exp(logits - logits.amax(dim=1, keepdim=True))
@@ -99,7 +99,8 @@ def build_export_module(
     """Student and selection method as one module, on the CPU in float32 and evaluation mode.
 
     Args:
-        student: (N, 3, H, W) normalized -> logits (N, C, H, W), H and W multiples of `stride`. It is copied.
+        student: (N, 3, H, W) normalized -> an output with `logits` (N, C, H, W), H and W multiples of `stride`. It is
+            copied.
         method: needs neither features nor boxes, because the file has only the picture. It is copied.
         mean: per RGB channel, as a fraction of 255.
         std: per RGB channel, as a fraction of 255.

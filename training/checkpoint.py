@@ -4,6 +4,7 @@
 reader sees either the previous checkpoint or the new one, whenever the writer is stopped.
 """
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,12 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from datasets.files import sha256_of, write_atomically
-from training.config import ModelConfig, TrainConfig
+from training.config import TrainConfig
 from training.config_json import read_config
 from training.models import Student, build_student
 
 FORMAT_VERSION = 1
 CONFIG_NAME = "config.json"
+PROJECTION = "projection."
+"""What the names of a projection head's tensors begin with."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,8 @@ def load_checkpoint(run_dir: Path, groups: tuple[str, ...] | None = None) -> Che
 def load_student(run_dir: Path) -> tuple[Student, TrainConfig]:
     """The student of a run folder on the CPU in eval mode, with the configuration it was trained by.
 
+    A projection head (U2PL) only serves training and is left out.
+
     Raises:
         FileNotFoundError: no such run, or it has no checkpoint yet.
         ValueError: the folder is damaged.
@@ -100,13 +105,14 @@ def load_student(run_dir: Path) -> tuple[Student, TrainConfig]:
         )
     config = read_config(config_path)
     student = fresh_student(config)
-    load_tensors(student, load_checkpoint(run_dir, ("student",)).tensors["student"], run_dir)
+    tensors = load_checkpoint(run_dir, ("student",)).tensors["student"]
+    load_tensors(student, {name: value for name, value in tensors.items() if not name.startswith(PROJECTION)}, run_dir)
     return student.eval(), config
 
 
 def fresh_student(config: TrainConfig) -> Student:
     """The student's architecture with random weights, whatever `config.model.pretrained` says."""
-    return build_student(ModelConfig(backbone=config.model.backbone), len(config.class_set))
+    return build_student(dataclasses.replace(config.model, pretrained="none"), len(config.class_set))
 
 
 def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:

@@ -124,11 +124,13 @@ class ModelConfig(Section):
 
     Attributes:
         backbone: name of a file in training/backbones.
+        options: keyword arguments of that file's `build`, for example output_stride.
         pretrained: "none", "imagenet" (downloaded by the library that hosts the weights), or a local weight file.
     """
 
     section: ClassVar[str] = "model"
     backbone: str = knob("fpn_resnet10t", names=backbone_names)
+    options: dict[str, Any] = knob({})
     pretrained: str = "none"
 
 

@@ -7,7 +7,7 @@ the predictions has no IoU and is left out of the mean; `absent_classes` names i
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -42,14 +42,27 @@ class Inference:
     memory_format: torch.memory_format = torch.contiguous_format
 
     @torch.inference_mode()
-    def probabilities(self, student: nn.Module, image_u8: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
-        """(1, C, H, W) float32 for one (H, W, 3) image."""
+    def prediction(self, student: nn.Module, image_u8: np.ndarray[Any, np.dtype[np.uint8]]) -> "Prediction":
+        """Of one (H, W, 3) image."""
         image = torch.from_numpy(image_u8).to(self.device).permute(2, 0, 1)[None].float() / 255
         mean, std = (torch.tensor(values, device=self.device).view(1, 3, 1, 1) for values in (self.mean, self.std))
         image = ((image - mean) / std).contiguous(memory_format=self.memory_format)
-        if self.window_hw is None:
-            return torch.softmax(student(image).float(), dim=1)
-        return windowed_probabilities(student, image, self.window_hw)
+        if self.window_hw is not None:
+            return Prediction(windowed_probabilities(student, image, self.window_hw), None)
+        output = student(image)
+        return Prediction(torch.softmax(output.logits.float(), dim=1), output.features)
+
+
+class Prediction(NamedTuple):
+    """What a student says about one image.
+
+    Attributes:
+        probabilities: (1, C, H, W) float32.
+        features: (1, D, h, w), None from sliding windows, whose features do not fit together.
+    """
+
+    probabilities: Tensor
+    features: Tensor | None
 
 
 def window_starts(side: int, window: int) -> list[int]:
@@ -70,7 +83,7 @@ def windowed_probabilities(student: nn.Module, image: Tensor, window_hw: tuple[i
     for top in window_starts(height, window_hw[0]):
         for left in window_starts(width, window_hw[1]):
             rows, columns = slice(top, top + window_hw[0]), slice(left, left + window_hw[1])
-            window = torch.softmax(student(image[..., rows, columns]).float(), dim=1)
+            window = torch.softmax(student(image[..., rows, columns]).logits.float(), dim=1)
             total = image.new_zeros(1, window.shape[1], height, width) if total is None else total
             total[..., rows, columns] += window
             count[rows, columns] += 1
@@ -121,7 +134,7 @@ def evaluate_student(
             sample = dataset[index]
             assert sample.label is not None
             label = torch.from_numpy(sample.label).to(inference.device).long()[None]
-            counts.add(inference.probabilities(student, sample.image), label, selection)
+            counts.add(inference.prediction(student, sample.image), label, selection)
             on_image(done, len(labeled))
     finally:
         student.train(was_training)
@@ -144,10 +157,11 @@ class _Counts:
         self.selected = SelectionMeter(device)
 
     @torch.inference_mode()
-    def add(self, probabilities: Tensor, label: Tensor, selection: SelectionMethod) -> None:
-        """Count one image: (1, C, H, W) and (1, H, W) int64."""
+    def add(self, prediction: Prediction, label: Tensor, selection: SelectionMethod) -> None:
+        """Count one image; label (1, H, W) int64."""
         valid = label != IGNORE_INDEX
-        selected = selection(SelectionInputs(probabilities, valid))
+        probabilities = prediction.probabilities
+        selected = selection(SelectionInputs(probabilities, valid, features=prediction.features))
         predicted = probabilities.argmax(1)
         error = predicted != label
         self.confusion.update(predicted, label)

@@ -234,6 +234,7 @@ class DeviceMover:
                 self._move(u.valid),
                 self._move(u.known_label).long(),
                 self._move(u.partner),
+                None if u.boxes is None else self._move(u.boxes),
             ),
         )
 

@@ -48,11 +48,21 @@ def build_host(name: str, **options: Any) -> "Host":  # noqa: ANN401 - each host
         ValueError: unknown host, unknown option or a value the host refuses; lists what is allowed.
     """
     module = _module("hosts", name, "host")
-    allowed = tuple(inspect.signature(module.build).parameters)
+    refuse_unknown_options("host", "host", name, module, options)
+    return cast("Host", module.build(**options))
+
+
+def refuse_unknown_options(section: str, noun: str, name: str, module: ModuleType, options: dict[str, Any]) -> None:
+    """Say which option of a host or a backbone does not exist, and which do.
+
+    Raises:
+        ValueError: `module.build` has no such keyword; names the key of the configuration.
+    """
+    decided_elsewhere = ("num_classes", "pretrained")
+    allowed = [key for key in inspect.signature(module.build).parameters if key not in decided_elsewhere]
     unknown = sorted(set(options) - set(allowed))
     if unknown:
         raise ValueError(
-            f"host.options: host {name!r} has no option {', '.join(map(repr, unknown))}; "
+            f"{section}.options: {noun} {name!r} has no option {', '.join(map(repr, unknown))}; "
             f"it takes {', '.join(allowed) or 'none'}"
         )
-    return cast("Host", module.build(**options))

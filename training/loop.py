@@ -268,8 +268,10 @@ def train_step(session: Session, batch: StepBatch) -> tuple[StepLosses, Tensor]:
     limit = config.clip_norm if config.clip_norm > 0 else math.inf
     gradient_norm = session.accelerator.clip_grad_norm_(session.student.parameters(), limit)
     session.optimizer.step()
-    if session.teacher is not None and session.host.ema_decay is not None:
-        update_teacher(session.teacher, session.bare_student, session.finished, session.host.ema_decay)
+    session.learn(losses)
+    if session.teacher is not None:
+        decay = session.host.ema_decay_at(session.finished, session.epoch_steps())
+        update_teacher(session.teacher, session.bare_student, decay)
     session.finished += 1
     assert gradient_norm is not None
     return losses, gradient_norm

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from datasets.labels import IGNORE_INDEX
 from reliability.selection import Normaliser
+from training.processes import mean_over_processes
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def supervised_loss(logits: Tensor, label: Tensor, weight: Tensor, hard_mining: 
     loss = functional.cross_entropy(logits.float(), target, ignore_index=IGNORE_INDEX, reduction="none")  # (N, H, W)
     if hard_mining is not None:
         counts = counts & hard_pixels(loss.detach(), counts, hard_mining)
-    return (loss * weight * counts).sum() / counts.sum().clamp(min=1)
+    return (loss * weight * counts).sum() / mean_over_processes(counts.sum()).clamp(min=1)
 
 
 def hard_pixels(loss: Tensor, counts: Tensor, rule: HardMining) -> Tensor:
@@ -58,9 +59,24 @@ def hard_pixels(loss: Tensor, counts: Tensor, rule: HardMining) -> Tensor:
     return (true_probability <= threshold) | (counts.sum() < rule.min_kept)
 
 
-def consistency_loss(
-    logits: Tensor, pseudo_label: Tensor, weight: Tensor, valid: Tensor, normaliser: Normaliser
-) -> Tensor:
+@dataclass(frozen=True)
+class Targets:
+    """What one branch is compared with; each (N, H, W).
+
+    Attributes:
+        pseudo_label: int64, no ignored id.
+        weight: in [0, 1].
+        valid: bool.
+        divisor_weight: what each pixel adds to the divisor "weight"; equal to `weight` for most methods.
+    """
+
+    pseudo_label: Tensor
+    weight: Tensor
+    valid: Tensor
+    divisor_weight: Tensor
+
+
+def consistency_loss(logits: Tensor, target: Targets, normaliser: Normaliser) -> Tensor:
     """Weighted cross entropy of one branch against pseudo-labels; a branch without a pixel gives 0.
 
     The sum over valid pixels of weight times cross entropy, divided by
@@ -68,29 +84,28 @@ def consistency_loss(
     - "all": N*H*W, dropped and padded pixels included (AugSeg);
     - "kept": kept^2 / (N*H*W) with kept the number of pixels of weight > 0, that is the mean over kept pixels times
       N*H*W / kept (U2PL, S4MC);
-    - "weight": the sum of the weights (AEL).
-    Divisors are at least 1: released code divides 0 by 0 on a batch with nothing in it.
+    - "weight": the sum of the divisor weights (AEL: of the selected pixels; Howlader et al.: of all valid ones).
+    Divisors are at least 1: released code divides 0 by 0 on a batch with nothing in it. With several processes they
+    are means over the processes, so that the mean of all processes' losses is the loss of the whole batch.
 
     Args:
         logits: (N, C, H, W).
-        pseudo_label: (N, H, W) int64, no ignored id.
-        weight: (N, H, W) in [0, 1].
-        valid: (N, H, W) bool.
+        target: labels, weights and valid pixels of the same size.
+        normaliser: one of the four.
     """
-    kept = valid & (weight > 0)
-    target = torch.where(kept, pseudo_label, IGNORE_INDEX)
-    loss = functional.cross_entropy(logits.float(), target, ignore_index=IGNORE_INDEX, reduction="none")
-    total = (loss * weight * kept).sum()
-    return total / divisor(weight, valid, normaliser)
+    kept = target.valid & (target.weight > 0)
+    wanted = torch.where(kept, target.pseudo_label, IGNORE_INDEX)
+    loss = functional.cross_entropy(logits.float(), wanted, ignore_index=IGNORE_INDEX, reduction="none")
+    return (loss * target.weight * kept).sum() / divisor(target, normaliser)
 
 
-def divisor(weight: Tensor, valid: Tensor, normaliser: Normaliser) -> Tensor:
-    """What the summed loss of one branch is divided by; see `consistency_loss`."""
+def divisor(target: Targets, normaliser: Normaliser) -> Tensor:
+    """What the summed loss of one branch is divided by, a 0-dim tensor; see `consistency_loss`."""
     if normaliser == "valid":
-        return valid.sum().clamp(min=1)
-    kept = valid & (weight > 0)
+        return mean_over_processes(target.valid.sum()).clamp(min=1)
     if normaliser == "kept":
-        return kept.sum().clamp(min=1).square() / valid.numel()
+        kept = mean_over_processes((target.valid & (target.weight > 0)).sum())
+        return kept.clamp(min=1).square() / target.valid.numel()
     if normaliser == "weight":
-        return (weight * valid).sum().clamp(min=1)
-    return torch.tensor(valid.numel(), device=valid.device)
+        return mean_over_processes((target.divisor_weight * target.valid).sum()).clamp(min=1)
+    return torch.full((), target.valid.numel(), device=target.valid.device)

@@ -4,7 +4,7 @@ import copy
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import safetensors
 import safetensors.torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.config import ModelConfig
-from training.lookup import backbone_module
+from training.lookup import backbone_module, refuse_unknown_options
 
 FEATURE_DROPOUT = 0.5  # share of dropped channels; UniMatch and CSL, released code
 PERTURBED_MAPS = (2, -1)  # the encoder's stride-4 and last map; UniMatch and CSL, released code
@@ -26,10 +26,23 @@ class StudentOutput(NamedTuple):
     Attributes:
         logits: (N, C, H, W) at input size.
         features: (N, D, h, w), the decoder's last map before the classifier.
+        projection: (N, P, h, w), or None when the host asks for no projection head.
     """
 
     logits: Tensor
     features: Tensor
+    projection: Tensor | None = None
+
+    def split(self, sizes: Sequence[int]) -> "tuple[StudentOutput, ...]":
+        """The outputs of parts of the batch, in order."""
+        logits, features = torch.split(self.logits, list(sizes)), torch.split(self.features, list(sizes))
+        projections = [None] * len(sizes) if self.projection is None else torch.split(self.projection, list(sizes))
+        return tuple(map(StudentOutput, logits, features, projections))
+
+    def detach(self) -> "StudentOutput":
+        """The same without gradient."""
+        projection = None if self.projection is None else self.projection.detach()
+        return StudentOutput(self.logits.detach(), self.features.detach(), projection)
 
 
 class Student(nn.Module):
@@ -37,34 +50,49 @@ class Student(nn.Module):
 
     Attributes:
         stride: the network's input sides must be multiples of it; inputs of the student need not.
+        num_features: D, channels of the decoder's last map.
+        projection: head on that map, or None; a host that compares features asks for it (U2PL).
     """
 
     def __init__(self, network: nn.Module, stride: int) -> None:
         super().__init__()
         self.network: Any = network
         self.stride = stride
+        self.num_features = _input_channels(network.get_submodule("segmentation_head"))
+        self.projection: nn.Module | None = None
 
-    def forward(self, image: Tensor, perturb_last: int = 0) -> Tensor:
-        """Logits of each image, followed by those of feature-perturbed copies of the last images.
+    def add_projection(self, channels: int) -> None:
+        """Give the student a projection head: two 3x3 convolutions with batch norm (U2PL, released code)."""
+        self.projection = nn.Sequential(
+            nn.Conv2d(self.num_features, channels, 3, padding=1),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels, channels, 3, padding=1),
+        )
+
+    def forward(self, image: Tensor, perturb_last: int = 0, complement_last: int = 0) -> StudentOutput:
+        """Outputs of each image, followed by those of feature-perturbed copies of the last images.
 
         Perturbed copies share the encoder pass: whole channels of two encoder maps are dropped with probability 0.5.
 
         Args:
             image: (N, 3, H, W) normalised.
-            perturb_last: K, how many images from the end of the batch also get a perturbed copy.
+            perturb_last: K, how many images from the end of the batch also get a perturbed copy (UniMatch, CSL).
+            complement_last: 2 K, the last images are K first views followed by K second views of the same crops, whose
+                encoder channels are dropped complementarily (UniMatch V2). Not together with `perturb_last`.
 
         Returns:
-            (N + K, C, H, W).
+            outputs of N + `perturb_last` images.
         """
         features = self._encode(image)
         if perturb_last:
             features = _with_perturbed_copies(features, perturb_last)
-        return self._classify(self.network.decoder(features), image)
-
-    def logits_and_features(self, image: Tensor) -> StudentOutput:
-        """Logits and the decoder features behind them, for methods that compare features."""
-        decoded = self.network.decoder(self._encode(image))
-        return StudentOutput(self._classify(decoded, image), decoded)
+        if complement_last:
+            features = _with_complementary_dropout(features, complement_last)
+        decoded = self.network.decoder(features)
+        logits: Tensor = self.network.segmentation_head(decoded)
+        projection = None if self.projection is None else self.projection(decoded)
+        return StudentOutput(logits[..., : image.shape[-2], : image.shape[-1]], decoded, projection)
 
     def _encode(self, image: Tensor) -> list[Tensor]:
         height, width = image.shape[-2:]
@@ -72,9 +100,10 @@ class Student(nn.Module):
         features: list[Tensor] = self.network.encoder(padded)
         return features
 
-    def _classify(self, decoded: Tensor, image: Tensor) -> Tensor:
-        logits: Tensor = self.network.segmentation_head(decoded)
-        return logits[..., : image.shape[-2], : image.shape[-1]]
+
+def _input_channels(head: nn.Module) -> int:
+    """Channels that a segmentation head takes: those of its first convolution."""
+    return next(layer.in_channels for layer in head.modules() if isinstance(layer, nn.Conv2d))
 
 
 def _with_perturbed_copies(features: Sequence[Tensor], count: int) -> list[Tensor]:
@@ -88,16 +117,41 @@ def _with_perturbed_copies(features: Sequence[Tensor], count: int) -> list[Tenso
     return extended
 
 
+def _with_complementary_dropout(features: Sequence[Tensor], count: int) -> list[Tensor]:
+    """Channels kept in one view are dropped in the other, kept ones times 2; half of the crops keep all.
+
+    Maps with as many channels share one mask (UniMatch V2: all four levels of its transformer); the levels of a
+    convolutional encoder have their own. The first map is the image itself and passes.
+
+    Source: UniMatch V2, released code.
+    """
+    crops, device = count // 2, features[0].device
+    kept_whole = torch.randperm(crops, device=device)[: crops // 2]
+    masks: dict[int, Tensor] = {}
+    dropped = [features[0]]  # the image itself
+    for feature in features[1:]:
+        channels = feature.shape[1]
+        if channels not in masks:
+            first = 2 * torch.bernoulli(torch.full((crops, channels), 1 - FEATURE_DROPOUT, device=device))
+            first.index_fill_(0, kept_whole, 1.0)
+            untouched = torch.ones(len(feature) - count, channels, device=device)
+            masks[channels] = torch.cat([untouched, first, 2 - first])[..., None, None]
+        dropped.append(feature * masks[channels].to(feature.dtype))
+    return dropped
+
+
 def build_student(config: ModelConfig, num_classes: int) -> Student:
     """A student with fresh or pretrained encoder weights.
 
     Raises:
         FileNotFoundError: `config.pretrained` names a file that does not exist.
-        ValueError: the weights cannot be downloaded, or the file's weights do not fit the encoder.
+        ValueError: an option the backbone does not have, the weights cannot be downloaded, or the file's weights do not
+            fit the encoder.
     """
     module = backbone_module(config.backbone)
+    refuse_unknown_options("model", "backbone", config.backbone, module, config.options)
     try:
-        network = module.build(num_classes=num_classes, pretrained=config.pretrained == "imagenet")
+        network = module.build(num_classes=num_classes, pretrained=config.pretrained == "imagenet", **config.options)
     except OSError as error:  # no network, no cached copy
         raise ValueError(
             f"model.pretrained: the ImageNet weights of {config.backbone} could not be downloaded ({error}). "
@@ -115,10 +169,10 @@ def student_stride(student: nn.Module) -> int:
     return student.stride
 
 
-def make_teacher(student: Student) -> Student:
-    """A frozen copy in eval mode; training/teacher.py moves it towards the student."""
+def make_teacher(student: Student, mode: Literal["eval", "train"] = "eval") -> Student:
+    """A frozen copy in the given mode; training/teacher.py moves it towards the student."""
     teacher = copy.deepcopy(student)
-    return teacher.eval().requires_grad_(False)
+    return teacher.train(mode == "train").requires_grad_(False)
 
 
 def load_encoder_weights(encoder: nn.Module, path: Path) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import logging
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,18 +17,25 @@ from torch import Tensor, nn
 
 from reliability.lookup import build_method
 from reliability.selection import SelectionMethod
-from training.checkpoint import Checkpoint, load_checkpoint, load_optimizer, load_tensors, optimizer_tensors
+from training.checkpoint import (
+    PROJECTION,
+    Checkpoint,
+    load_checkpoint,
+    load_optimizer,
+    load_tensors,
+    optimizer_tensors,
+)
 from training.checkpoint import load_student as load_finished_student
-from training.config import ModelConfig, TrainConfig
+from training.config import TrainConfig
 from training.data import HeldOut, TrainingData
 from training.environment import resolve_device, resolve_memory_format, resolve_precision
 from training.evaluate import Inference
 from training.loader import BatchLoader, DeviceMover, Stream, device_mover
 from training.lookup import build_host
 from training.losses import HardMining, supervised_loss
-from training.models import Student, build_student, make_teacher
+from training.models import Student, StudentOutput, build_student, make_teacher
 from training.schedule import build_optimizer
-from training.step import Host, StepContext, check_selection_is_served
+from training.step import Host, StepContext, StepLosses
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +88,20 @@ class Session:
         """The host of the next step: labels only in the first `host.supervised_share` of them."""
         return build_host("supervised") if self.finished < self.supervised_steps() else self.host
 
+    def epoch_steps(self) -> int:
+        """Steps of one pass over the unlabeled images, over the labeled ones for a host that uses no others."""
+        run, unlabeled = self.config.run, self.host.uses_unlabeled
+        images = len(self.data.unlabeled if unlabeled else self.data.labeled)
+        batch = (run.unlabeled_batch if unlabeled else run.labeled_batch) * int(self.accelerator.num_processes)
+        return math.ceil(images / batch)
+
+    def learn(self, losses: StepLosses) -> None:
+        """Let selection method and host take in what the step showed, the same in every process."""
+        for observation in losses.observed:
+            self.selection.absorb(self.accelerator.gather(self.selection.collect(observation)))
+        if losses.host_rows:
+            self.host.absorb(self.accelerator.gather(losses.host_rows))
+
     def mover(self) -> DeviceMover:
         """To this process's device."""
         return device_mover(self.accelerator.device, self.config.mean, self.config.std, self.memory_format)
@@ -100,11 +122,11 @@ class Session:
             progress=self.finished / self.config.run.steps,
         )
 
-    def _teach(self, image: Tensor) -> Tensor:
+    def _teach(self, image: Tensor) -> StudentOutput:
         assert self.teacher is not None
-        with self.accelerator.autocast():
-            logits: Tensor = self.teacher(image)
-        return logits
+        with self.accelerator.autocast(), torch.no_grad():
+            output: StudentOutput = self.teacher(image)
+        return output
 
     def step_seed(self) -> int:
         """Seed of dropout in the next step of this process."""
@@ -117,6 +139,7 @@ class Session:
             "student": dict(self.bare_student.state_dict()),
             "optimizer": optimizer_tensors(self.optimizer.optimizer),
             "selection": dict(self.selection.state_dict()),
+            "host": dict(self.host.state_dict()),
         }
         if self.teacher is not None:
             groups["teacher"] = dict(self.teacher.state_dict())
@@ -138,11 +161,11 @@ def build_recipe(config: TrainConfig) -> Recipe:
     """Host and selection method with their options.
 
     Raises:
-        ValueError: an unknown option, a value that is refused, or a method whose inputs training does not have.
+        ValueError: an unknown option, a value that is refused, or a host and a method that do not fit together.
     """
     host = build_host(config.host.name, **config.host.options)
     selection = build_method(config.selection.name, **config.selection.options)
-    check_selection_is_served(config.selection.name, selection)
+    host.check_selection(config.selection.name, selection)
     return Recipe(host, selection)
 
 
@@ -169,18 +192,27 @@ def build_session(
         mixed_precision=precision,
         cpu=device.type == "cpu",
         kwargs_handlers=[
-            DistributedDataParallelKwargs(broadcast_buffers=False),  # several forward passes per step
+            # Several forward passes per step; a projection head gets no gradient while labels alone are learned.
+            DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=host.projection_channels > 0),
             InitProcessGroupKwargs(timeout=LONGEST_EVALUATION),
         ],
     )
     torch.manual_seed(config.run.seed)
-    model = ModelConfig(backbone=config.model.backbone) if will_load_weights else config.model
-    bare_student = build_student(model, len(data.class_set)).to(memory_format=memory_format)
-    teacher = make_teacher(bare_student).to(accelerator.device) if host.ema_decay is not None else None
+    model = dataclasses.replace(config.model, pretrained="none") if will_load_weights else config.model
+    bare_student = build_student(model, len(data.class_set))
+    if host.projection_channels:
+        bare_student.add_projection(host.projection_channels)
+    bare_student = bare_student.to(memory_format=memory_format)
+    for stateful in (host, selection):
+        stateful.prepare(len(data.class_set), bare_student.num_features)
+    teacher = (
+        make_teacher(bare_student, host.teacher_mode).to(accelerator.device) if host.ema_decay is not None else None
+    )
     optimizer = build_optimizer(bare_student, config.optimizer)
     student, wrapped_optimizer = accelerator.prepare(bare_student, optimizer)
     return Session(
-        config=config, data=data, held_out=held_out, host=host, accelerator=accelerator, student=student.train(),
+        config=config, data=data, held_out=held_out, host=host.to(accelerator.device),
+        accelerator=accelerator, student=student.train(),
         bare_student=bare_student, teacher=teacher, optimizer=wrapped_optimizer,
         selection=selection.to(accelerator.device), memory_format=memory_format,
     )  # fmt: skip
@@ -227,6 +259,7 @@ def restore(session: Session, run_dir: Path) -> None:
         )
     load_tensors(session.bare_student, checkpoint.tensors["student"], run_dir)
     load_tensors(session.selection, checkpoint.tensors["selection"], run_dir)
+    load_tensors(session.host, checkpoint.tensors.get("host", {}), run_dir)  # runs from before hosts had state: none
     if session.teacher is not None:
         load_tensors(session.teacher, checkpoint.tensors["teacher"], run_dir)
     load_optimizer(session.optimizer.optimizer, checkpoint.tensors["optimizer"])
@@ -255,9 +288,10 @@ def start_from(session: Session, source: Path) -> None:
             f"--init-from {source}: its classes are {', '.join(before.class_set.names)}, the data's are "
             f"{', '.join(now.class_set.names)}. Weights of other classes cannot be reused; train without --init-from"
         )
-    load_tensors(session.bare_student, student.state_dict(), source)
-    if session.teacher is not None:
-        load_tensors(session.teacher, student.state_dict(), source)
+    for target in (session.bare_student, session.teacher):
+        if target is not None:
+            own_head = {name: value for name, value in target.state_dict().items() if name.startswith(PROJECTION)}
+            load_tensors(target, {**student.state_dict(), **own_head}, source)
 
 
 def inference_for(config: TrainConfig, device: torch.device, memory_format: torch.memory_format) -> Inference:

@@ -1,17 +1,22 @@
 """What a semi-supervised step gets and gives: batches, the selection call, mixing. The steps are in training/hosts."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import dataclass, field, fields, replace
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from datasets.labels import IGNORE_INDEX
-from reliability.selection import PixelSelection, SelectionInputs, SelectionMethod
+from reliability.boxes import box_class_mask
+from reliability.scores import confidence
+from reliability.selection import Observation, PixelSelection, SelectionInputs, SelectionMethod
+from training.losses import Targets
+from training.models import StudentOutput
+from training.teacher import decay_at
 
-SERVED_INPUTS = frozenset({"progress"})
-"""Optional inputs of selection methods that the loop can give; see SelectionMethod.needs."""
+SELECTION_RANGE = "selection"
+"""Name of the selection call in profiles."""
 
 SupervisedLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """logits, label, weight -> scalar; see losses.supervised_loss."""
@@ -57,6 +62,8 @@ class UnlabeledBatch:
         valid: (N, H, W) bool, False outside the image and on pixels that people called void.
         known_label: (N, H, W) int64, the label of pixels that people drew, IGNORE_INDEX elsewhere.
         partner: (N,) int64, whose pixels are pasted into each image; never the image itself.
+        boxes: (N, B, 5) float32 or None: what a detector found, as left, top, right, bottom (pixels of the crop, both
+            corners inside) and class id; rows beyond an image's boxes have class id -1.
     """
 
     weak_view: Tensor
@@ -64,6 +71,7 @@ class UnlabeledBatch:
     valid: Tensor
     known_label: Tensor
     partner: Tensor
+    boxes: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,7 @@ class StepContext:
     """What a step computes with.
 
     Attributes:
-        student: image -> logits, see models.Student.forward.
+        student: image -> StudentOutput, see models.Student.forward; in train mode.
         teacher: frozen average of the student, None unless the host asks for one.
         selection: which pseudo-labels count.
         supervised_loss: with or without hard mining, as configured.
@@ -87,17 +95,71 @@ class StepContext:
     """
 
     student: nn.Module
-    teacher: Callable[[Tensor], Tensor] | None
+    teacher: Callable[[Tensor], StudentOutput] | None
     selection: SelectionMethod
     supervised_loss: SupervisedLoss
     progress: float
 
-    def select(self, logits: Tensor, unlabeled: UnlabeledBatch) -> PixelSelection:
+    def select(self, output: StudentOutput, unlabeled: UnlabeledBatch) -> PixelSelection:
         """Pseudo-labels of the weak view with their weights; pixels that people drew keep their label at weight 1."""
-        with torch.no_grad():
-            probabilities = logits.detach().float().softmax(dim=1)  # half precision rounds confidence to 1
-            inputs = SelectionInputs(probabilities, unlabeled.valid, progress=self.progress)
-            return keep_known_labels(self.selection(inputs), unlabeled)
+        with torch.no_grad(), torch.profiler.record_function(SELECTION_RANGE):
+            probabilities = output.logits.detach().float().softmax(dim=1)  # half precision rounds confidence to 1
+            needs = self.selection.needs
+            inputs = SelectionInputs(
+                probabilities,
+                unlabeled.valid,
+                features=output.features.detach() if "features" in needs else None,
+                box_class_mask=_boxes_of(unlabeled, probabilities) if "boxes" in needs else None,
+                progress=self.progress,
+            )
+            selected = self.selection(inputs)
+            if self.selection.learns_from and "confidence" not in selected.scores:
+                scores = {**selected.scores, "confidence": confidence(probabilities)}
+                selected = replace(selected, scores=scores)
+            return keep_known_labels(selected, unlabeled)
+
+    @torch.no_grad()
+    def student_prediction(self, image: Tensor) -> StudentOutput:
+        """The student's own output in eval mode, without gradient: batch-norm statistics stay as they are.
+
+        Source: UniMatch V2, released code. A pass in train mode would move the statistics twice per step.
+        """
+        self.student.eval()
+        output: StudentOutput = self.student(image)
+        self.student.train()
+        return output
+
+    def observe_labeled(self, output: StudentOutput, labeled: LabeledBatch) -> tuple[Observation, ...]:
+        """People's pixels as the selection method may learn from them; empty for a method that does not."""
+        if "labeled" not in self.selection.learns_from:
+            return ()
+        seen = output.detach()
+        valid = (labeled.label != IGNORE_INDEX) & (labeled.weight == 1)
+        return (Observation(seen.logits, seen.features, labeled.label, valid, is_labeled=True),)
+
+    def observe_mixed(
+        self, output: StudentOutput, selection: PixelSelection, unlabeled: UnlabeledBatch, view: StrongView
+    ) -> tuple[Observation, ...]:
+        """A mixed branch with its pseudo-labels as the selection method may learn from it; empty if it does not.
+
+        Args:
+            output: of the mixed strong view.
+            selection: of the weak view.
+            unlabeled: the batch of both.
+            view: whose boxes were pasted.
+        """
+        learns_from = self.selection.learns_from
+        if "unlabeled" not in learns_from:
+            return ()
+
+        def pasted(plane: Tensor) -> Tensor:
+            return mixed(plane, view.box_mask, unlabeled.partner)
+
+        seen = output.detach()
+        label, valid = pasted(selection.pseudo_label), pasted(unlabeled.valid)
+        sureness = pasted(selection.scores["confidence"])
+        boxes = pasted(_boxes_of(unlabeled, seen.logits)) if "boxes" in learns_from else None
+        return (Observation(seen.logits, seen.features, label, valid, False, sureness, boxes),)
 
 
 @dataclass(frozen=True)
@@ -109,30 +171,63 @@ class StepLosses:
         parts: the terms of `total` before their factors, for the log.
         coverage: share of valid unlabeled pixels that are reliable; None without unlabeled images.
         mean_weight: mean weight of valid unlabeled pixels.
+        observed: what the selection method may learn from this step, see `StepContext.observe_labeled`.
+        host_rows: what the host itself wants to keep, see `Host.absorb`.
     """
 
     total: Tensor
     parts: dict[str, Tensor] = field(default_factory=dict)
     coverage: Tensor | None = None
     mean_weight: Tensor | None = None
+    observed: tuple[Observation, ...] = ()
+    host_rows: dict[str, Tensor] = field(default_factory=dict)
 
 
-class Host(Protocol):
-    """One semi-supervised recipe.
+class Host(nn.Module):
+    """Base of all semi-supervised recipes. State that outlives a step (banks, queues) lives in buffers.
 
     Attributes:
         uses_unlabeled: whether it needs unlabeled images at all.
-        strong_recipes: which strong views it wants, each "cutmix", "masked" or "plain" (training/views.py).
+        strong_recipes: which strong views it wants, each a name of training/views.py's recipes.
         ema_decay: of the teacher, or None when it has none.
+        teacher_mode: "eval" uses averaged batch-norm statistics; in "train" the teacher normalises over its own batch
+            and only parameters are averaged (U2PL, AEL).
+        projection_channels: of the projection head it wants on the student, 0 for none.
     """
 
-    uses_unlabeled: bool
-    strong_recipes: tuple[str, ...]
-    ema_decay: float | None
+    uses_unlabeled: bool = True
+    strong_recipes: tuple[str, ...] = ()
+    ema_decay: float | None = None
+    teacher_mode: Literal["eval", "train"] = "eval"
+    projection_channels: int = 0
+
+    def prepare(self, num_classes: int, num_features: int) -> None:
+        """Make room for state once the student is known; see `SelectionMethod.prepare`."""
+
+    def check_selection(self, name: str, selection: SelectionMethod) -> None:
+        """Refuse a selection method that makes no sense with this host.
+
+        Raises:
+            ValueError: says why, and what to choose.
+        """
+
+    def ema_decay_at(self, step: int, epoch_steps: int) -> float:
+        """The teacher's decay after step number `step` (0-based); an epoch is one pass over the unlabeled images."""
+        assert self.ema_decay is not None
+        return decay_at(step, self.ema_decay)
 
     def losses(self, context: StepContext, batch: StepBatch) -> StepLosses:
         """The losses of one step, in the order of the paper."""
-        ...
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def absorb(self, rows: dict[str, Tensor]) -> None:
+        """Take in `StepLosses.host_rows` of all processes, gathered along the first dimension."""
+
+
+def _boxes_of(unlabeled: UnlabeledBatch, probabilities: Tensor) -> Tensor:
+    assert unlabeled.boxes is not None  # check_boxes_are_served
+    return box_class_mask(unlabeled.boxes, probabilities.shape[1], (probabilities.shape[2], probabilities.shape[3]))
 
 
 def keep_known_labels(selection: PixelSelection, unlabeled: UnlabeledBatch) -> PixelSelection:
@@ -143,6 +238,7 @@ def keep_known_labels(selection: PixelSelection, unlabeled: UnlabeledBatch) -> P
         pseudo_label=torch.where(known, unlabeled.known_label, selection.pseudo_label),
         weight=torch.where(known, 1.0, selection.weight),
         reliable=selection.reliable | known,
+        divisor_weight=None if selection.divisor_weight is None else torch.where(known, 1.0, selection.divisor_weight),
     )
 
 
@@ -158,39 +254,19 @@ def mixed(plane: Tensor, box_mask: Tensor, partner: Tensor) -> Tensor:
     return torch.where(mask, plane[partner], plane)
 
 
-@dataclass(frozen=True)
-class Targets:
-    """What one branch is compared with; each (N, H, W)."""
-
-    pseudo_label: Tensor
-    weight: Tensor
-    valid: Tensor
+def targets_of(selection: PixelSelection, valid: Tensor) -> Targets:
+    """Targets of a view that is not mixed."""
+    divisor_weight = selection.weight if selection.divisor_weight is None else selection.divisor_weight
+    return Targets(selection.pseudo_label, selection.weight, valid, divisor_weight)
 
 
 def mixed_targets(selection: PixelSelection, valid: Tensor, view: StrongView, partner: Tensor) -> Targets:
-    """Targets of a mixed view: label, weight and valid pasted with the view's own box."""
-    return Targets(
-        mixed(selection.pseudo_label, view.box_mask, partner),
-        mixed(selection.weight, view.box_mask, partner),
-        mixed(valid, view.box_mask, partner),
-    )
+    """Targets of a mixed view: every plane pasted with the view's own box."""
+    whole = targets_of(selection, valid)
+    return Targets(*(mixed(getattr(whole, plane.name), view.box_mask, partner) for plane in fields(Targets)))
 
 
 def coverage_of(selection: PixelSelection, valid: Tensor) -> tuple[Tensor, Tensor]:
     """Share of valid pixels that are reliable, and their mean weight; 0 when no pixel is valid."""
     count = valid.sum().clamp(min=1)
     return (selection.reliable & valid).sum() / count, (selection.weight * valid).sum() / count
-
-
-def check_selection_is_served(name: str, method: SelectionMethod) -> None:
-    """Refuse a method that needs inputs which the training loop does not have.
-
-    Raises:
-        ValueError: says what is missing.
-    """
-    unserved = sorted(method.needs - SERVED_INPUTS)
-    if unserved:
-        raise ValueError(
-            f"selection.name: method {name!r} needs {', '.join(unserved)}, which training does not provide "
-            f"(it provides {', '.join(sorted(SERVED_INPUTS))}); choose another method"
-        )

@@ -13,14 +13,15 @@ def decay_at(step: int, ema_decay: float) -> float:
 
 
 @torch.no_grad()
-def update_teacher(teacher: nn.Module, student: nn.Module, step: int, ema_decay: float) -> None:
-    """Move parameters and floating buffers (batch-norm statistics) of the teacher; counters are copied.
+def update_teacher(teacher: nn.Module, student: nn.Module, decay: float) -> None:
+    """Move the teacher to `decay` times itself plus 1 - `decay` times the student.
 
-    Source: UniMatch V2, released code, averages parameters and buffers.
+    A teacher in eval mode normalises with averaged statistics, so floating buffers move too and counters are copied
+    (UniMatch V2, released code). One in train mode has its own from its own passes: only parameters move (U2PL).
     """
-    decay = decay_at(step, ema_decay)
     current = student.state_dict()
-    for name, average in teacher.state_dict().items():
+    averaged = dict(teacher.named_parameters()) if teacher.training else teacher.state_dict()
+    for name, average in averaged.items():
         if average.is_floating_point():
             average.lerp_(current[name], 1.0 - decay)
         else:

@@ -19,6 +19,9 @@ Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Plane = NDArray[np.float32]
 
+RECIPES = ("plain", "cutmix", "masked")
+"""Strong views a host may ask for: recolored; recolored with a box to paste; CSL's view with blocks to hide."""
+
 
 @dataclass(frozen=True)
 class Geometry:

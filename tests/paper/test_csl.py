@@ -18,6 +18,7 @@ from reliability.methods.csl import enlarge_cells, mask_trusted_pixels, reliable
 from reliability.scores import confidence, residual_variance
 from reliability.selection import RELIABLE_WEIGHT, PixelSelection, SelectionInputs
 from training.losses import consistency_loss
+from training.step import targets_of
 
 VECTORS = Path(__file__).parent / "vectors"
 ALL = [
@@ -140,7 +141,7 @@ def test_equal_pixels_are_all_reliable(name):
 def test_the_weighted_loss_equals_the_released_code(name):
     data, selection = load(name), select(name)
     logits = torch.from_numpy(data["student_logits"])
-    loss = consistency_loss(logits, selection.pseudo_label, selection.weight, valid_of(data), "valid")
+    loss = consistency_loss(logits, targets_of(selection, valid_of(data)), "valid")
     assert loss.item() == pytest.approx(data["loss_u_alpha8"].item(), rel=1e-5)
 
 

@@ -15,7 +15,7 @@ from reliability.lookup import build_method
 from reliability.methods.s4mc import S4MC
 from reliability.scores import refine
 from reliability.selection import SelectionInputs
-from training.losses import consistency_loss
+from training.losses import Targets, consistency_loss
 
 VECTORS = Path(__file__).parent / "vectors"
 CASES = ["s4mc_margin_n4_k1_c21", "s4mc_margin_n8_k2_c19", "s4mc_entropy_n4_k1_c21", "s4mc_confidence_n8_k1_c19"]
@@ -104,7 +104,8 @@ def test_the_loss_equals_the_released_code(name):
     method = released_method(data)
     label = torch.from_numpy(data["target_in"]).long()
     logits = torch.from_numpy(data["student_logits"])
-    loss = consistency_loss(logits, label, method(inputs).weight, inputs.valid, method.normaliser)
+    weight = method(inputs).weight
+    loss = consistency_loss(logits, Targets(label, weight, inputs.valid, weight), method.normaliser)
     assert loss.item() == pytest.approx(data["loss"].item(), rel=1e-5)
 
 

@@ -10,6 +10,7 @@ from datasets.labels import ClassSet
 from export.model_file import SCORE_DEFINITIONS, ModelMetadata
 from export.onnx_graph import ExportModule, build_export_module, build_onnx
 from reliability.lookup import build_method
+from training.models import StudentOutput
 
 CLASSES = ClassSet.from_names(("sky", "road", "car", "tree", "post"))
 MEAN = (0.4, 0.45, 0.5)
@@ -27,9 +28,10 @@ class TinyStudent(nn.Module):
         self.mix = nn.Conv2d(8, num_classes, 3, padding=1)
         nn.init.normal_(self.mix.weight, std=0.8)
 
-    def forward(self, image: Tensor) -> Tensor:
-        logits: Tensor = self.mix(self.down(image))
-        return nn.functional.interpolate(logits, scale_factor=STRIDE, mode="bilinear")
+    def forward(self, image: Tensor) -> StudentOutput:
+        features = self.down(image)
+        logits = nn.functional.interpolate(self.mix(features), scale_factor=STRIDE, mode="bilinear")
+        return StudentOutput(logits, features)
 
 
 def tiny_module(method: str = "csl", **options: Any) -> ExportModule:

@@ -15,6 +15,7 @@ from export.onnx_graph import build_export_module, build_onnx
 from reliability.lookup import build_method
 from reliability.selection import SelectionMethod
 from tests.unit.export_models import CLASSES, MEAN, STD, STRIDE, TinyStudent, tiny_metadata, tiny_module, tiny_onnx
+from training.models import StudentOutput
 
 SIZES = {
     "whole strides": (1, 64, 80),
@@ -82,7 +83,7 @@ def test_a_constant_picture_gives_finite_outputs(session):
 def test_normalization_takes_mean_and_std_as_fractions_of_255():
     class Echo(nn.Module):
         def forward(self, image):
-            return image
+            return StudentOutput(image, image)
 
     module = build_export_module(Echo(), build_method("csl"), MEAN, STD, 1)
     image = random_pictures((1, 4, 6))

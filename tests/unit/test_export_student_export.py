@@ -157,7 +157,7 @@ def test_the_file_gives_the_labels_of_the_student_that_training_evaluates(export
     image = np.random.default_rng(3).integers(0, 256, (1, 75, 101, 3), dtype=np.uint8)
     normalized = (torch.from_numpy(image) / 255 - torch.tensor(config.mean)) / torch.tensor(config.std)
     with torch.no_grad():
-        expected = torch.softmax(student(normalized.permute(0, 3, 1, 2)), dim=1).numpy()
+        expected = torch.softmax(student(normalized.permute(0, 3, 1, 2)).logits, dim=1).numpy()
     session = onnxruntime.InferenceSession(exported.read_bytes(), providers=["CPUExecutionProvider"])
     (found,) = session.run(["probabilities"], {"image": image})
     np.testing.assert_allclose(found, expected, atol=1e-5)

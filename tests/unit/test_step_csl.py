@@ -15,9 +15,9 @@ class RecordingStudent(TinyStudent):
         super().__init__()
         self.seen = []
 
-    def forward(self, image, perturb_last=0):
+    def forward(self, image, **options):
         self.seen.append(image.detach().clone())
-        return super().forward(image, perturb_last)
+        return super().forward(image, **options)
 
 
 def branch(logits, label, weight, valid):
@@ -38,19 +38,19 @@ def written_out(batch):
         weak = student(u.weak_view)
         selected = context.select(weak, u)
         loss_x = branch(
-            student(batch.labeled.image), batch.labeled.label, batch.labeled.weight, batch.labeled.weight > 0
+            student(batch.labeled.image).logits, batch.labeled.label, batch.labeled.weight, batch.labeled.weight > 0
         )
         planes = [view_s.image, selected.pseudo_label, selected.weight, u.valid]
         pasted = [plane.clone() for plane in planes]
         for n, y, x in view_s.box_mask.nonzero().tolist():
             for plane, source in zip(pasted, planes, strict=True):
                 plane[n, ..., y, x] = source[u.partner[n], ..., y, x]
-        loss_s = branch(student(pasted[0]), *pasted[1:])
+        loss_s = branch(student(pasted[0]).logits, *pasted[1:])
         masked = view_m.image.clone()
         for n, y, x in (selected.reliable & view_m.block_mask).nonzero().tolist():
             masked[n, :, y, x] = 0.0
-        loss_m = branch(student(masked), selected.pseudo_label, selected.weight, u.valid)
-        perturbed = student(u.weak_view, perturb_last=len(u.weak_view))[len(u.weak_view) :]
+        loss_m = branch(student(masked).logits, selected.pseudo_label, selected.weight, u.valid)
+        perturbed = student(u.weak_view, perturb_last=len(u.weak_view)).logits[len(u.weak_view) :]
         loss_fp = branch(perturbed, selected.pseudo_label, selected.weight, u.valid)
     return {"loss_x": loss_x, "loss_s": loss_s, "loss_m": loss_m, "loss_fp": loss_fp}
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from training.losses import HardMining, consistency_loss, supervised_loss
+from training.losses import HardMining, Targets, consistency_loss, supervised_loss
 
 VECTORS = Path(__file__).resolve().parents[1] / "paper" / "vectors"
 
@@ -54,7 +54,9 @@ def test_supervised_loss_of_two_pixels(label, weight, expected):
 def test_consistency_loss_of_two_pixels(normaliser, valid, expected):
     logits, label = two_pixels()
     weight = torch.tensor([[[1.0, 0.5]]])
-    loss = consistency_loss(logits, label, weight, torch.tensor(valid, dtype=torch.bool).view(1, 1, 2), normaliser)
+    loss = consistency_loss(
+        logits, Targets(label, weight, torch.tensor(valid, dtype=torch.bool).view(1, 1, 2), weight), normaliser
+    )
     assert loss.item() == pytest.approx(expected, rel=1e-6)
 
 
@@ -62,7 +64,7 @@ def test_consistency_loss_of_two_pixels(normaliser, valid, expected):
 def test_gradient_of_a_batch_with_nothing_in_it_is_zero(normaliser):
     logits = torch.randn(1, 3, 2, 2, requires_grad=True)
     nothing = torch.zeros(1, 2, 2)
-    consistency_loss(logits, nothing.long(), nothing, nothing.bool(), normaliser).backward()
+    consistency_loss(logits, Targets(nothing.long(), nothing, nothing.bool(), nothing), normaliser).backward()
     assert torch.equal(logits.grad, torch.zeros_like(logits))
 
 
@@ -74,7 +76,9 @@ def test_branch_loss_equals_the_released_code_of_csl(name):
         valid = torch.from_numpy(data["ignore"] != 255)
         weight = torch.where(valid, torch.from_numpy(data["weight_alpha8"]), 0.0)
         expected = float(data["loss_u_alpha8"])
-    assert consistency_loss(logits, label, weight, valid, "valid").item() == pytest.approx(expected, rel=1e-5)
+    assert consistency_loss(logits, Targets(label, weight, valid, weight), "valid").item() == pytest.approx(
+        expected, rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("case", range(4))

@@ -21,7 +21,7 @@ def test_decay_warms_up_to_its_limit(step, expected):
 
 
 def filled(value: float) -> nn.Module:
-    module = nn.BatchNorm1d(2)
+    module = nn.BatchNorm1d(2).eval()
     for tensor in module.state_dict().values():
         tensor.fill_(value)
     return module
@@ -29,18 +29,24 @@ def filled(value: float) -> nn.Module:
 
 def test_parameters_and_statistics_are_averaged():
     teacher = filled(0.0)
-    update_teacher(teacher, filled(1.0), step=9, ema_decay=0.75)
+    update_teacher(teacher, filled(1.0), decay=0.75)
     floats = [tensor for tensor in teacher.state_dict().values() if tensor.is_floating_point()]
     assert len(floats) == 4 and all(torch.allclose(tensor, torch.full_like(tensor, 0.25)) for tensor in floats)
 
 
 def test_counters_are_copied():
     teacher = filled(0.0)
-    update_teacher(teacher, filled(7.0), step=9, ema_decay=0.75)
+    update_teacher(teacher, filled(7.0), decay=0.75)
     assert teacher.num_batches_tracked.item() == 7
 
 
 def test_the_student_is_left_alone():
     student = filled(1.0)
-    update_teacher(filled(0.0), student, step=0, ema_decay=0.9)
+    update_teacher(filled(0.0), student, decay=0.0)
     assert all((tensor == 1).all() for tensor in student.state_dict().values())
+
+
+def test_a_teacher_in_train_mode_keeps_its_own_statistics():
+    teacher = filled(0.0).train()
+    update_teacher(teacher, filled(1.0), decay=0.75)
+    assert (teacher.weight == 0.25).all() and (teacher.running_mean == 0).all() and teacher.num_batches_tracked == 0

@@ -20,6 +20,7 @@ from training.config import (
     ViewConfig,
 )
 from training.losses import supervised_loss
+from training.models import StudentOutput
 from training.step import LabeledBatch, StepBatch, StepContext, StrongView, UnlabeledBatch
 
 CLASS_NAMES = ("red", "green", "blue")
@@ -71,17 +72,25 @@ def tiny_config(root: Path, host: str = "csl", steps: int = 4, **host_options: o
 
 
 class TinyStudent(nn.Module):
-    """One convolution with the signature of a student; perturbed copies drop the red channel instead of features."""
+    """One convolution with the signature of a student; perturbed copies drop the red channel instead of features.
+
+    Features are the logits themselves, the projection is the image; complementary views get 0 and 2 times their red.
+    """
 
     def __init__(self, num_classes: int = len(CLASS_NAMES), seed: int = 0) -> None:
         super().__init__()
         torch.manual_seed(seed)
         self.layer = nn.Conv2d(3, num_classes, 3, padding=1)
 
-    def forward(self, image: Tensor, perturb_last: int = 0) -> Tensor:
+    def forward(self, image: Tensor, perturb_last: int = 0, complement_last: int = 0) -> StudentOutput:
         copies = image[len(image) - perturb_last :] * torch.tensor([0.0, 1.0, 1.0]).view(3, 1, 1)
-        logits: Tensor = self.layer(torch.cat([image, copies]))
-        return logits
+        shown = torch.cat([image, copies])
+        if complement_last:
+            whole, first = len(image) - complement_last, complement_last // 2
+            red = torch.tensor([1.0] * whole + [0.0] * first + [2.0] * first)
+            shown = torch.cat([image[:, :1] * red.view(-1, 1, 1, 1), image[:, 1:]], dim=1)
+        logits = self.layer(shown)
+        return StudentOutput(logits, logits, shown)
 
 
 def tiny_context(student: nn.Module, selection: str = "csl", **options: object) -> StepContext:

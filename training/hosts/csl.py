@@ -9,17 +9,24 @@ import torch
 
 from reliability.methods.csl import mask_trusted_pixels
 from training.losses import consistency_loss
-from training.step import StepBatch, StepContext, StepLosses, coverage_of, mixed, mixed_targets
+from training.step import (
+    Host,
+    StepBatch,
+    StepContext,
+    StepLosses,
+    coverage_of,
+    mixed,
+    mixed_targets,
+    targets_of,
+)
 
 FACTOR_S, FACTOR_M, FACTOR_FP = 0.25, 0.25, 0.5  # released code: strong, masked and feature-perturbed branch
 
 
-class Csl:
+class Csl(Host):
     """L = (L_x + 0.25 L_s + 0.25 L_m + 0.5 L_fp) / 2."""
 
-    uses_unlabeled = True
     strong_recipes = ("cutmix", "masked")
-    ema_decay: float | None = None
 
     def losses(self, context: StepContext, batch: StepBatch) -> StepLosses:
         """One pass over labeled and weak crops, selection, one pass over both strong views."""
@@ -28,23 +35,24 @@ class Csl:
         view_s, view_m = u.strong_views
         num_x, num_u = len(x.image), len(u.weak_view)
 
-        logits = context.student(torch.cat([x.image, u.weak_view]), perturb_last=num_u)
-        logits_x, logits_w, logits_fp = logits.split([num_x, num_u, num_u])
-        selected = context.select(logits_w, u)
+        output = context.student(torch.cat([x.image, u.weak_view]), perturb_last=num_u)
+        out_x, out_w, out_fp = output.split([num_x, num_u, num_u])
+        selected = context.select(out_w, u)
 
         image_s = mixed(view_s.image, view_s.box_mask, u.partner)
         image_m = mask_trusted_pixels(view_m.image, selected.reliable, view_m.block_mask)
-        logits_s, logits_m = context.student(torch.cat([image_s, image_m])).chunk(2)
+        out_s, out_m = context.student(torch.cat([image_s, image_m])).split([num_u, num_u])
 
-        target = mixed_targets(selected, u.valid, view_s, u.partner)
-        label, weight, normaliser = selected.pseudo_label, selected.weight, context.selection.normaliser
-        loss_x = context.supervised_loss(logits_x, x.label, x.weight)
-        loss_s = consistency_loss(logits_s, target.pseudo_label, target.weight, target.valid, normaliser)
-        loss_m = consistency_loss(logits_m, label, weight, u.valid, normaliser)
-        loss_fp = consistency_loss(logits_fp, label, weight, u.valid, normaliser)
+        target, target_s = targets_of(selected, u.valid), mixed_targets(selected, u.valid, view_s, u.partner)
+        normaliser = context.selection.normaliser
+        loss_x = context.supervised_loss(out_x.logits, x.label, x.weight)
+        loss_s = consistency_loss(out_s.logits, target_s, normaliser)
+        loss_m = consistency_loss(out_m.logits, target, normaliser)
+        loss_fp = consistency_loss(out_fp.logits, target, normaliser)
         total = (loss_x + FACTOR_S * loss_s + FACTOR_M * loss_m + FACTOR_FP * loss_fp) / 2
         parts = {"loss_x": loss_x, "loss_s": loss_s, "loss_m": loss_m, "loss_fp": loss_fp}
-        return StepLosses(total, parts, *coverage_of(selected, u.valid))
+        observed = (*context.observe_labeled(out_x, x), *context.observe_mixed(out_s, selected, u, view_s))
+        return StepLosses(total, parts, *coverage_of(selected, u.valid), observed=observed)
 
 
 def build() -> Csl:

@@ -4,19 +4,28 @@ L = (L_x + L_s) / 2, the step of UniMatch with a single strong view.
 """
 
 import torch
-from torch import Tensor
 
 from training.losses import consistency_loss
-from training.step import StepBatch, StepContext, StepLosses, UnlabeledBatch, coverage_of, mixed, mixed_targets
+from training.models import StudentOutput
+from training.step import (
+    Host,
+    StepBatch,
+    StepContext,
+    StepLosses,
+    UnlabeledBatch,
+    coverage_of,
+    mixed,
+    mixed_targets,
+)
 
 
-class FixMatch:
+class FixMatch(Host):
     """Pseudo-labels from the student's own weak view, or from an averaged teacher."""
 
-    uses_unlabeled = True
     strong_recipes = ("cutmix",)
 
     def __init__(self, ema_decay: float | None) -> None:
+        super().__init__()
         self.ema_decay = ema_decay
 
     def losses(self, context: StepContext, batch: StepBatch) -> StepLosses:
@@ -25,31 +34,23 @@ class FixMatch:
         assert u is not None
         (strong,) = u.strong_views
 
-        selected = context.select(self._weak_logits(context, u), u)
+        selected = context.select(self._weak_output(context, u), u)
         target = mixed_targets(selected, u.valid, strong, u.partner)
         strong_image = mixed(strong.image, strong.box_mask, u.partner)
 
-        logits = context.student(torch.cat([x.image, strong_image]))
-        logits_x, logits_s = logits.split([len(x.image), len(strong_image)])
+        output = context.student(torch.cat([x.image, strong_image]))
+        out_x, out_s = output.split([len(x.image), len(strong_image)])
 
-        normaliser = context.selection.normaliser
-        loss_x = context.supervised_loss(logits_x, x.label, x.weight)
-        loss_s = consistency_loss(logits_s, target.pseudo_label, target.weight, target.valid, normaliser)
+        loss_x = context.supervised_loss(out_x.logits, x.label, x.weight)
+        loss_s = consistency_loss(out_s.logits, target, context.selection.normaliser)
         total = (loss_x + loss_s) / 2
-        return StepLosses(total, {"loss_x": loss_x, "loss_s": loss_s}, *coverage_of(selected, u.valid))
+        observed = (*context.observe_labeled(out_x, x), *context.observe_mixed(out_s, selected, u, strong))
+        parts = {"loss_x": loss_x, "loss_s": loss_s}
+        return StepLosses(total, parts, *coverage_of(selected, u.valid), observed=observed)
 
     @staticmethod
-    @torch.no_grad()
-    def _weak_logits(context: StepContext, u: UnlabeledBatch) -> Tensor:
-        """The teacher's prediction, or the student's in eval mode (UniMatch V2; the train-mode pass would move its
-        batch-norm statistics twice per step)."""
-        if context.teacher is not None:
-            logits: Tensor = context.teacher(u.weak_view)
-            return logits
-        context.student.eval()
-        logits = context.student(u.weak_view)
-        context.student.train()
-        return logits
+    def _weak_output(context: StepContext, u: UnlabeledBatch) -> StudentOutput:
+        return context.student_prediction(u.weak_view) if context.teacher is None else context.teacher(u.weak_view)
 
 
 def build(teacher: str = "none", ema_decay: float = 0.996) -> FixMatch:

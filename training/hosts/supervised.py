@@ -1,20 +1,19 @@
 """Labels only: the baseline that every semi-supervised run is compared with."""
 
-from training.step import StepBatch, StepContext, StepLosses
+from training.step import Host, StepBatch, StepContext, StepLosses
 
 
-class Supervised:
+class Supervised(Host):
     """L = L_x."""
 
     uses_unlabeled = False
-    strong_recipes: tuple[str, ...] = ()
-    ema_decay: float | None = None
 
     def losses(self, context: StepContext, batch: StepBatch) -> StepLosses:
         """One pass over the labeled crops."""
         x = batch.labeled
-        loss_x = context.supervised_loss(context.student(x.image), x.label, x.weight)
-        return StepLosses(loss_x, {"loss_x": loss_x})
+        output = context.student(x.image)
+        loss_x = context.supervised_loss(output.logits, x.label, x.weight)
+        return StepLosses(loss_x, {"loss_x": loss_x}, observed=context.observe_labeled(output, x))
 
 
 def build() -> Supervised:
