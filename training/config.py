@@ -253,6 +253,7 @@ class RunConfig(Section):
 
     Attributes:
         steps: optimizer steps.
+        epochs: if above 0, passes over the unlabeled images (labeled ones for host supervised) instead of `steps`.
         labeled_batch, unlabeled_batch: images per step and process; 2 or more, batch normalisation and mixing need it.
         seed: of the first weights, the order, the views and dropout.
         device: auto takes the first accelerator, else the CPU.
@@ -264,6 +265,7 @@ class RunConfig(Section):
 
     section: ClassVar[str] = "run"
     steps: int = knob(1000, minimum=1)
+    epochs: int = knob(0, minimum=0)
     labeled_batch: int = knob(8, minimum=2)
     unlabeled_batch: int = knob(8, minimum=2)
     seed: int = knob(0, minimum=0, maximum=2**31 - 1)

@@ -17,6 +17,7 @@ from training.config import TrainConfig
 from training.config_json import differing_keys, read_config, write_config
 from training.data import open_held_out, open_training_data
 from training.display import Display
+from training.duration import processes, with_steps
 from training.environment import describe_environment
 from training.evaluate import evaluate_student
 from training.records import ENVIRONMENT_NAME, SUMMARY_NAME, RunRecords, write_json, write_plots
@@ -70,6 +71,7 @@ def fit(config: TrainConfig, options: FitOptions, stop: StopFlag | None = None) 
     recipe = build_recipe(config)
     with stop or StopFlag() as flag, Display(enabled=not options.quiet and is_first_process()) as display:
         data = open_training_data(config.data)
+        config = with_steps(config, data, processes())
         held_out = open_held_out(config.data, config.evaluation.split)
         session = build_session(config, recipe, data, held_out, resuming or options.init_from is not None)
         if resuming:
@@ -98,7 +100,8 @@ def check_run_folder(config: TrainConfig, options: FitOptions) -> bool:
     if not options.resume:
         raise ValueError(f"{options.run_dir} already holds a run; continue it with --resume or choose another folder")
     stored = read_config(options.run_dir / CONFIG_NAME)
-    changed = [key for key in differing_keys(stored, config) if key != "classes"]
+    worked_out = {"classes", "run.steps"} if config.run.epochs else {"classes"}
+    changed = [key for key in differing_keys(stored, config) if key not in worked_out]
     if changed:
         raise ValueError(
             f"--resume: {', '.join(changed)} differ from {options.run_dir / CONFIG_NAME}. "

@@ -16,6 +16,7 @@ from training.config import (
     TrainConfig,
     ViewConfig,
 )
+from training.protocols import PROTOCOLS
 
 
 def debug() -> TrainConfig:
@@ -98,11 +99,12 @@ PRESETS: dict[str, Callable[[], TrainConfig]] = {
 
 
 def build_preset(name: str) -> TrainConfig:
-    """The configuration of a preset, with its name written in.
+    """The configuration of a preset or a published protocol, with its name written in.
 
     Raises:
         ValueError: unknown preset; lists the known ones.
     """
-    if name not in PRESETS:
-        raise ValueError(f"unknown preset {name!r}; choose one of {', '.join(PRESETS)}")
-    return replace(PRESETS[name](), preset=name)
+    known = {**PRESETS, **PROTOCOLS}
+    if name not in known:
+        raise ValueError(f"unknown preset {name!r}; choose one of {', '.join(known)}")
+    return replace(known[name](), preset=name)

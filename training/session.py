@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import logging
-import math
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -28,6 +27,7 @@ from training.checkpoint import (
 from training.checkpoint import load_student as load_finished_student
 from training.config import TrainConfig
 from training.data import HeldOut, TrainingData
+from training.duration import epoch_steps
 from training.environment import resolve_device, resolve_memory_format, resolve_precision
 from training.evaluate import Inference
 from training.loader import BatchLoader, DeviceMover, Stream, device_mover
@@ -90,10 +90,7 @@ class Session:
 
     def epoch_steps(self) -> int:
         """Steps of one pass over the unlabeled images, over the labeled ones for a host that uses no others."""
-        run, unlabeled = self.config.run, self.host.uses_unlabeled
-        images = len(self.data.unlabeled if unlabeled else self.data.labeled)
-        batch = (run.unlabeled_batch if unlabeled else run.labeled_batch) * int(self.accelerator.num_processes)
-        return math.ceil(images / batch)
+        return epoch_steps(self.config, self.data, self.host.uses_unlabeled, self.accelerator.num_processes)
 
     def learn(self, losses: StepLosses) -> None:
         """Let selection method and host take in what the step showed, the same in every process."""

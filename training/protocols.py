@@ -1,0 +1,247 @@
+"""The published training protocols as presets: one per data set, host and crop, each with its source.
+
+They need the data set as downloaded (--data-root), a labeled split (--labeled-split: the published list, or one from
+`python -m training split`), ImageNet or DINOv2 weights (downloaded, or model.pretrained=FILE), and GPUs. Batch sizes
+are the papers' totals, for one process. Start with `--dry-run`. None of them has been run to its end yet.
+
+What differs from the released code everywhere: biases and normalisation layers have no weight decay; a crop's scale is
+drawn per axis-preserving factor on the whole image; the last weights are evaluated, not the best epoch's on the
+validation set, so expect less than the published numbers.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from training.config import (
+    DataConfig,
+    EvaluationConfig,
+    HostConfig,
+    LossConfig,
+    ModelConfig,
+    OptimizerConfig,
+    RunConfig,
+    SelectionConfig,
+    TrainConfig,
+    ViewConfig,
+)
+
+_CITYSCAPES_OHEM = LossConfig(ohem=True, ohem_threshold=0.7, ohem_min_kept=200_000)
+
+
+def voc_unimatch_321() -> TrainConfig:
+    """Pascal VOC, classic lists (92 to 1464 labels), crop 321, 80 epochs. UniMatch, released configs/pascal.yaml."""
+    return TrainConfig(
+        data=DataConfig(format="voc", split="trainaug", labeled_split="366", cache_mb=16_000),
+        model=_resnet101(output_stride=16),
+        views=ViewConfig(crop_hw=(321, 321)),
+        host=HostConfig(name="unimatch"),
+        selection=SelectionConfig(name="fixed_threshold", options={"threshold": 0.95}),
+        optimizer=_sgd(lr=0.001, head_lr_factor=10.0),
+        run=_run(epochs=80),
+        evaluation=EvaluationConfig(split="val"),
+    )
+
+
+def voc_unimatch_513() -> TrainConfig:
+    """Pascal VOC, blended lists (1/16 to 1/2 of 10,582), crop 513. UniMatch, paper table 2."""
+    return replace(_with_split(voc_unimatch_321(), "1_16"), views=ViewConfig(crop_hw=(513, 513)))
+
+
+def voc_csl_321() -> TrainConfig:
+    """Pascal VOC, classic lists, crop 321, output stride 8, three branches. CSL, released configuration."""
+    return replace(
+        voc_unimatch_321(),
+        model=_resnet101(output_stride=8),
+        host=HostConfig(name="csl"),
+        selection=SelectionConfig(name="csl", options={"alpha": 8.0}),
+    )
+
+
+def voc_s4mc_513() -> TrainConfig:
+    """Pascal VOC, crop 513, EMA teacher 0.99, first epoch supervised. S4MC; the shipped default adds U2PL's contrast.
+
+    Deviation: FixMatch's step, with equal weight for both losses as in S4MC; its CutMix boxes are UniMatch's.
+    """
+    return replace(
+        voc_unimatch_513(),
+        model=_resnet101(output_stride=8),
+        host=HostConfig(name="fixmatch", options={"teacher": "ema", "ema_decay": 0.99}, supervised_share=1 / 80),
+        selection=SelectionConfig(name="s4mc", options={"drop_share": 0.4}),
+    )
+
+
+def voc_augseg_513() -> TrainConfig:
+    """Pascal VOC, crop 513, EMA teacher 0.999. AugSeg, released configuration."""
+    return replace(voc_unimatch_513(), host=HostConfig(name="augseg"))
+
+
+def voc_u2pl_513() -> TrainConfig:
+    """Pascal VOC, crop 513, EMA teacher 0.99, first epoch supervised. U2PL, released configuration."""
+    return replace(
+        voc_unimatch_513(),
+        model=_resnet101(output_stride=8),
+        host=HostConfig(name="u2pl", supervised_share=1 / 80),
+        selection=SelectionConfig(name="entropy_percentile", options={"drop_share": 0.2}),
+    )
+
+
+def voc_ael_513() -> TrainConfig:
+    """Pascal VOC, crop 513, EMA teacher 0.99, SGD 0.001. AEL; its threshold on Pascal VOC is 0.7."""
+    return replace(
+        voc_unimatch_513(),
+        model=_resnet101(output_stride=8),
+        host=HostConfig(name="ael"),
+        selection=SelectionConfig(name="class_balanced", options={"threshold": 0.7}),
+    )
+
+
+def voc_unimatch_v2_518() -> TrainConfig:
+    """Pascal VOC, crop 518, DINOv2 ViT-S with DPT, 60 epochs. UniMatch V2, released configs/pascal.yaml."""
+    return replace(
+        voc_unimatch_321(),
+        model=ModelConfig(backbone="dpt_dinov2_small", pretrained="imagenet"),
+        views=ViewConfig(crop_hw=(518, 518)),
+        host=HostConfig(name="unimatch_v2", options={"ema_decay": 0.996}),
+        optimizer=_adamw(),
+        run=_run(epochs=60),
+    )
+
+
+def cityscapes_unimatch_801() -> TrainConfig:
+    """Cityscapes, crop 801, 240 epochs, OHEM, sliding windows. UniMatch, released configs/cityscapes.yaml.
+
+    The released threshold is 0 there: every pseudo-label counts.
+    """
+    return TrainConfig(
+        data=DataConfig(format="cityscapes", split="train", labeled_split="1_16", cache_mb=48_000),
+        model=_resnet101(output_stride=16),
+        views=ViewConfig(crop_hw=(801, 801)),
+        host=HostConfig(name="unimatch"),
+        selection=SelectionConfig(name="fixed_threshold", options={"threshold": 0.0}),
+        loss=_CITYSCAPES_OHEM,
+        optimizer=_sgd(lr=0.005, head_lr_factor=1.0),
+        run=_run(epochs=240),
+        evaluation=EvaluationConfig(split="val", window="sliding"),
+    )
+
+
+def cityscapes_csl_801() -> TrainConfig:
+    """Cityscapes, crop 801, output stride 8. CSL, released configuration."""
+    return replace(
+        cityscapes_unimatch_801(),
+        model=_resnet101(output_stride=8),
+        host=HostConfig(name="csl"),
+        selection=SelectionConfig(name="csl", options={"alpha": 8.0}),
+    )
+
+
+def cityscapes_howlader_801() -> TrainConfig:
+    """Cityscapes, crop 801: UniMatch weighted by rank similarity, bank gated by a detector. Howlader et al.
+
+    Evaluated on whole images: features of sliding windows do not fit together, and this method compares features.
+    """
+    base = cityscapes_unimatch_801()
+    return replace(
+        base,
+        selection=SelectionConfig(name="rank_statistics", options={"threshold": 0.0, "trust": "detector"}),
+        evaluation=replace(base.evaluation, window="whole"),
+    )
+
+
+def cityscapes_u2pl_769() -> TrainConfig:
+    """Cityscapes, crop 769, output stride 8, OHEM (0.7, 100,000), SGD 0.01. U2PL, released configuration.
+
+    Without the auxiliary head on the encoder's third stage (factor 0.4 there).
+    """
+    base = cityscapes_unimatch_801()
+    return replace(
+        base,
+        model=_resnet101(output_stride=8),
+        views=ViewConfig(crop_hw=(769, 769)),
+        host=HostConfig(name="u2pl"),
+        selection=SelectionConfig(name="entropy_percentile", options={"drop_share": 0.2}),
+        loss=LossConfig(ohem=True, ohem_threshold=0.7, ohem_min_kept=100_000),
+        optimizer=_sgd(lr=0.01, head_lr_factor=10.0),
+        run=_run(epochs=200),
+    )
+
+
+def cityscapes_unimatch_v2_798() -> TrainConfig:
+    """Cityscapes, crop 798, DINOv2 ViT-S with DPT, 180 epochs. UniMatch V2, released configs/cityscapes.yaml."""
+    base = voc_unimatch_v2_518()
+    return replace(
+        cityscapes_unimatch_801(),
+        model=base.model,
+        views=ViewConfig(crop_hw=(798, 798)),
+        host=base.host,
+        selection=base.selection,
+        loss=LossConfig(),
+        optimizer=base.optimizer,
+        run=_run(epochs=180),
+    )
+
+
+def coco_unimatch_513() -> TrainConfig:
+    """COCO with 81 classes, 1/512 to 1/32 labeled, crop 513, 30 epochs. UniMatch, released configs/coco.yaml.
+
+    Deviation: ResNet-101 instead of Xception-65, for which no maintained weights fit our decoder.
+    """
+    return TrainConfig(
+        data=DataConfig(format="coco", split="train2017", labeled_split="1_512", cache_mb=16_000),
+        model=_resnet101(output_stride=16),
+        views=ViewConfig(crop_hw=(513, 513)),
+        host=HostConfig(name="unimatch"),
+        selection=SelectionConfig(name="fixed_threshold", options={"threshold": 0.95}),
+        loss=_CITYSCAPES_OHEM,
+        optimizer=_sgd(lr=0.004, head_lr_factor=10.0),
+        run=_run(epochs=30),
+        evaluation=EvaluationConfig(split="val2017"),
+    )
+
+
+def _resnet101(output_stride: int) -> ModelConfig:
+    return ModelConfig(
+        backbone="deeplabv3plus_resnet101", options={"output_stride": output_stride}, pretrained="imagenet"
+    )
+
+
+def _sgd(lr: float, head_lr_factor: float) -> OptimizerConfig:
+    """SGD with momentum 0.9, decay 1e-4, poly 0.9 per step and no clipping, as all of the papers."""
+    return OptimizerConfig(name="sgd", lr=lr, head_lr_factor=head_lr_factor, clip_norm=0.0)
+
+
+def _adamw() -> OptimizerConfig:
+    """AdamW 5e-6, decoder times 40, decay 0.01. UniMatch V2, released code."""
+    return OptimizerConfig(name="adamw", lr=5e-6, head_lr_factor=40.0, weight_decay=0.01, clip_norm=0.0)
+
+
+def _run(epochs: int) -> RunConfig:
+    """Eight labeled and eight unlabeled crops per step: the papers' 2 x 4 or 4 x 2."""
+    return RunConfig(
+        epochs=epochs, labeled_batch=8, unlabeled_batch=8, loader_threads=8, log_every=50, checkpoint_every=1000
+    )
+
+
+def _with_split(config: TrainConfig, labeled_split: str) -> TrainConfig:
+    return replace(config, data=replace(config.data, labeled_split=labeled_split))
+
+
+PROTOCOLS: dict[str, Callable[[], TrainConfig]] = {
+    protocol.__name__: protocol
+    for protocol in (
+        voc_unimatch_321,
+        voc_unimatch_513,
+        voc_csl_321,
+        voc_s4mc_513,
+        voc_augseg_513,
+        voc_u2pl_513,
+        voc_ael_513,
+        voc_unimatch_v2_518,
+        cityscapes_unimatch_801,
+        cityscapes_csl_801,
+        cityscapes_howlader_801,
+        cityscapes_u2pl_769,
+        cityscapes_unimatch_v2_798,
+        coco_unimatch_513,
+    )
+}
