@@ -1,23 +1,20 @@
 """The student: an encoder-decoder of segmentation_models_pytorch that takes any size and can perturb its features."""
 
 import copy
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from training.config import ModelConfig
 from training.lookup import backbone_module, refuse_unknown_options
+from training.weights import load_encoder_weights
 
 FEATURE_DROPOUT = 0.5  # share of dropped channels; UniMatch and CSL, released code
 PERTURBED_MAPS = (2, -1)  # the encoder's stride-4 and last map; UniMatch and CSL, released code
-_CLASSIFIER_KEYS = ("fc.", "head.", "classifier.", "norm_head.")
 
 
 class StudentOutput(NamedTuple):
@@ -173,50 +170,3 @@ def make_teacher(student: Student, mode: Literal["eval", "train"] = "eval") -> S
     """A frozen copy in the given mode; training/teacher.py moves it towards the student."""
     teacher = copy.deepcopy(student)
     return teacher.train(mode == "train").requires_grad_(False)
-
-
-def load_encoder_weights(encoder: nn.Module, path: Path) -> None:
-    """Copy weights from a local .safetensors or torch file into an encoder; a classifier in the file is left out.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: a tensor of the encoder is missing in the file or has another shape.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"model.pretrained: no file {path}; give 'none', 'imagenet' or an existing weight file")
-    found = _read_tensors(path)
-    wanted = encoder.state_dict()
-    renamed = {_bare(key): tensor for key, tensor in found.items() if not _bare(key).startswith(_CLASSIFIER_KEYS)}
-    state = {key: renamed[_bare(key)] for key in wanted if _bare(key) in renamed}
-    missing = [key for key in wanted if key not in state]
-    misfits = [key for key in state if state[key].shape != wanted[key].shape]
-    if missing or misfits:
-        raise ValueError(
-            f"{path} does not fit the encoder: {len(missing)} of {len(wanted)} tensors missing (first {missing[:3]}), "
-            f"{len(misfits)} of another shape (first {misfits[:3]}). Are they weights of another backbone?"
-        )
-    encoder.load_state_dict(state)
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, safetensors.SafetensorError) as error:
-        raise ValueError(
-            f"{path} holds no plain tensors and is not opened: pickled objects can run code. Save a state dict"
-        ) from error
-    for key in ("state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ValueError(f"{path} holds no state dict (names and tensors)")
-    return content
-
-
-def _bare(key: str) -> str:
-    """A tensor's name without the wrappers that libraries put before it."""
-    for prefix in ("module.", "encoder.", "model.", "backbone."):
-        key = key.removeprefix(prefix)
-    return key

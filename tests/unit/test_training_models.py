@@ -1,13 +1,12 @@
-"""Students: sizes, perturbed copies, weights from files."""
+"""Students: sizes, perturbed copies, teachers."""
 
 import pytest
-import safetensors.torch
 import torch
 from torch import nn
 
 from training.config import ModelConfig
 from training.lookup import backbone_names
-from training.models import build_student, load_encoder_weights, make_teacher, student_stride
+from training.models import build_student, make_teacher, student_stride
 
 
 @pytest.fixture(scope="module", params=backbone_names())
@@ -63,29 +62,6 @@ def test_a_teacher_starts_equal_and_frozen(student):
     )
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-def test_encoder_weights_load_from_a_local_file(tmp_path, suffix):
-    torch.manual_seed(1)
-    source = build_student(ModelConfig(), 3)
-    tensors = {f"module.{key}": tensor for key, tensor in source.network.encoder.state_dict().items()}
-    tensors["fc.weight"] = torch.zeros(1000, 512)  # an ImageNet classifier that nobody needs
-    path = tmp_path / f"weights{suffix}"
-    safetensors.torch.save_file(tensors, path) if suffix == ".safetensors" else torch.save(tensors, path)
-    torch.manual_seed(2)
-    loaded = build_student(ModelConfig(pretrained=str(path)), 3)
-    expected, found = source.network.encoder.state_dict(), loaded.network.encoder.state_dict()
-    assert all(torch.equal(expected[key], found[key]) for key in expected)
-
-
-def test_weights_of_another_encoder_are_refused(tmp_path):
-    path = tmp_path / "other.safetensors"
-    safetensors.torch.save_file({"conv1.weight": torch.zeros(3)}, path)
-    with pytest.raises(
-        ValueError, match=r"other\.safetensors does not fit the encoder: .* weights of another backbone"
-    ):
-        load_encoder_weights(build_student(ModelConfig(), 3).network.encoder, path)
-
-
 def test_weights_that_cannot_be_downloaded_say_what_to_do(monkeypatch):
     def offline(num_classes, pretrained):
         raise OSError("no connection")
@@ -93,15 +69,3 @@ def test_weights_that_cannot_be_downloaded_say_what_to_do(monkeypatch):
     monkeypatch.setattr("training.backbones.fpn_resnet10t.build", offline)
     with pytest.raises(ValueError, match=r"could not be downloaded \(no connection\)\. Check the"):
         build_student(ModelConfig(pretrained="imagenet"), 3)
-
-
-def test_a_missing_weight_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"model\.pretrained: no file .*nowhere\.pth"):
-        build_student(ModelConfig(pretrained=str(tmp_path / "nowhere.pth")), 3)
-
-
-def test_a_pickled_object_is_not_executed(tmp_path):
-    path = tmp_path / "evil.pth"
-    torch.save(build_student(ModelConfig(), 3), path)  # a pickled class instead of tensors
-    with pytest.raises(ValueError, match=r"evil\.pth"):
-        build_student(ModelConfig(pretrained=str(path)), 3)

@@ -1,18 +1,27 @@
-"""DeepLabV3+ on ResNet-50 at output stride 16: the usual baseline of semi-supervised papers.
+"""DeepLabV3+ on ResNet-50: the smaller of the two usual baselines of semi-supervised papers.
 
-Weights: torchvision `ResNet50_Weights.IMAGENET1K_V1`, BSD-3-Clause. Decoder: arXiv:1802.02611.
+Form and sources: _deeplabv3plus.py; paper: arXiv:1802.02611. Weights, trained on ImageNet-1k: with the deep stem timm
+`resnet50s.gluon_in1k`, Apache-2.0; with the plain stem torchvision `ResNet50_Weights.IMAGENET1K_V1`, BSD-3-Clause.
+The papers' own resnet50.pth (deep stem) fits model.pretrained; their repositories say where from and on which terms.
 """
 
-import segmentation_models_pytorch as smp
 from torch import nn
 
-STRIDE = 16
+from training.backbones._deeplabv3plus import STRIDE, build_deeplabv3plus
+
+__all__ = ["STRIDE", "build"]
 
 
-def build(num_classes: int, pretrained: bool) -> nn.Module:
-    """Encoder, decoder and head; logits at input size when height and width are multiples of STRIDE."""
-    weights = "imagenet" if pretrained else None
-    network: nn.Module = smp.DeepLabV3Plus(
-        "resnet50", encoder_weights=weights, encoder_output_stride=STRIDE, classes=num_classes
-    )
-    return network
+def build(num_classes: int, pretrained: bool, output_stride: int = 16, stem: str = "deep") -> nn.Module:
+    """Encoder, decoder and head; logits at input size when height and width are multiples of STRIDE.
+
+    Args:
+        num_classes: C.
+        pretrained: download ImageNet weights.
+        output_stride: 16 (UniMatch) or 8 (CSL, U2PL; four times the computation in the last stage).
+        stem: "deep" (the papers') or "plain" (torchvision's).
+
+    Raises:
+        ValueError: another output stride or stem.
+    """
+    return build_deeplabv3plus("resnet50", num_classes, pretrained, output_stride, stem)

@@ -1,0 +1,27 @@
+"""DeepLabV3+ on ResNet-101: what most semi-supervised papers report.
+
+Form and sources: _deeplabv3plus.py; paper: arXiv:1802.02611. Weights, trained on ImageNet-1k: with the deep stem timm
+`resnet101s.gluon_in1k`, Apache-2.0; with the plain stem torchvision `ResNet101_Weights.IMAGENET1K_V1`, BSD-3-Clause.
+The papers' own resnet101.pth (deep stem) fits model.pretrained; their repositories say where from and on which terms.
+"""
+
+from torch import nn
+
+from training.backbones._deeplabv3plus import STRIDE, build_deeplabv3plus
+
+__all__ = ["STRIDE", "build"]
+
+
+def build(num_classes: int, pretrained: bool, output_stride: int = 16, stem: str = "deep") -> nn.Module:
+    """Encoder, decoder and head; logits at input size when height and width are multiples of STRIDE.
+
+    Args:
+        num_classes: C.
+        pretrained: download ImageNet weights.
+        output_stride: 16 (UniMatch) or 8 (CSL, U2PL; four times the computation in the last stage).
+        stem: "deep" (the papers') or "plain" (torchvision's).
+
+    Raises:
+        ValueError: another output stride or stem.
+    """
+    return build_deeplabv3plus("resnet101", num_classes, pretrained, output_stride, stem)
