@@ -4,7 +4,6 @@ pycocotools 2.0.11 ends the whole process on a polygon with NaN or Infinity and 
 lengths that are too short, so neither may reach it.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,17 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from datasets.decoding import DEFAULT_LIMITS
+from datasets.coco_json import entries_of, image_size_hw
+from datasets.coco_shapes import decode_segmentation
 from datasets.labels import IGNORE_INDEX, ClassSet, LabelArray, default_colors
 from datasets.paths import safe_relative_path, sample_id_of
-from export.coco_shapes import decode_segmentation
 
 FORMAT = "pixelsieve-coco"
 ANNOTATIONS_NAME = "annotations.json"
 MANIFEST_NAME = "manifest.json"
-
-MAX_JSON_BYTES = 2**30
-"""COCO's own instances_train2017.json has 0.45 GB; parsed, a file needs several times its size in memory."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +73,9 @@ class CocoReader:
         Raises:
             ValueError: a list is missing, categories are no class set, or an id is missing or occurs twice.
         """
-        images = _entries(content, "images", path)
-        class_set, class_ids = _categories(_entries(content, "categories", path), path)
-        _unique_ids(images, "images", path)
-        annotations = _entries(content, "annotations", path)
-        _unique_ids(annotations, "annotations", path)
+        images = entries_of(content, "images", path)
+        class_set, class_ids = _categories(entries_of(content, "categories", path), path)
+        annotations = entries_of(content, "annotations", path)
         grouped: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in images}
         skipped = []
         for annotation in annotations:
@@ -113,7 +107,7 @@ class CocoReader:
                 yield SkippedItem(name, str(error))
 
     def _label(self, image: dict[str, Any]) -> LabelArray:
-        label = np.full(_size_hw(image), IGNORE_INDEX, np.uint8)
+        label = np.full(image_size_hw(image), IGNORE_INDEX, np.uint8)
         owner: dict[int, int] = {}
         for annotation in self.annotations[image["id"]]:
             self._paint(annotation, label, owner)
@@ -140,51 +134,7 @@ class CocoReader:
         owner.setdefault(class_id, annotation_id)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file, without NaN and Infinity, which JSON does not have.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: too large, not JSON, or not an object; names the file.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"no file {path}; give a COCO file, or a folder with {ANNOTATIONS_NAME}")
-    size = path.stat().st_size
-    if size > MAX_JSON_BYTES:
-        raise ValueError(f"{path} has {size:,} bytes, at most {MAX_JSON_BYTES:,} are read; split it by images")
-    try:
-        content = json.loads(path.read_bytes().decode("utf-8-sig"), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not a JSON file that can be read: {str(error)[:200]}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold a JSON object, found {type(content).__name__}")
-    return content
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"it contains {name}, which is not a number in JSON")
-
-
-def _entries(content: dict[str, Any], key: str, path: Path) -> tuple[dict[str, Any], ...]:
-    entries = content.get(key)
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise ValueError(f"{path}: a COCO file has a list of objects under '{key}'; is it another kind of JSON?")
-    return tuple(entries)
-
-
-def _unique_ids(entries: tuple[dict[str, Any], ...], key: str, path: Path) -> None:
-    seen = set()
-    for entry in entries:
-        entry_id = entry.get("id")
-        if type(entry_id) is not int:
-            raise ValueError(f"{path}: '{key}' needs a whole number 'id' in each entry, found {str(entry_id)[:40]!r}")
-        if entry_id in seen:
-            raise ValueError(f"{path}: the id {entry_id} occurs twice in '{key}'; what refers to it is ambiguous")
-        seen.add(entry_id)
-
-
 def _categories(entries: tuple[dict[str, Any], ...], path: Path) -> tuple[ClassSet, dict[int, int]]:
-    _unique_ids(entries, "categories", path)
     ordered = sorted(entries, key=lambda entry: int(entry["id"]))
     names = tuple(entry.get("name") for entry in ordered)
     if not all(isinstance(name, str) for name in names):
@@ -223,18 +173,3 @@ def _sha256(image: dict[str, Any]) -> str:
     if not isinstance(value, str) or (value and (len(value) != 64 or set(value) - set("0123456789abcdef"))):
         raise ValueError(f"image {image['id']}: 'sha256' must be 64 hex digits, found {str(value)[:80]!r}")
     return value
-
-
-def _size_hw(image: dict[str, Any]) -> tuple[int, int]:
-    height, width = image.get("height"), image.get("width")
-    if type(height) is not int or type(width) is not int or height < 1 or width < 1:
-        raise ValueError(
-            f"image {image['id']}: 'width' and 'height' must be whole numbers from 1, "
-            f"found {str(width)[:40]!r} and {str(height)[:40]!r}"
-        )
-    if max(height, width) > DEFAULT_LIMITS.max_side or height * width > DEFAULT_LIMITS.max_pixels:
-        raise ValueError(
-            f"image {image['id']}: {width} x {height} pixels are more than the limit of {DEFAULT_LIMITS.max_side} per "
-            f"side and {DEFAULT_LIMITS.max_pixels:,} in all"
-        )
-    return height, width

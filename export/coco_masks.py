@@ -26,10 +26,11 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as run_lengths
 
+from datasets.coco_json import read_json
 from datasets.files import publish, sha256_of
 from datasets.labels import IGNORE_INDEX, ClassSet, LabelArray
 from datasets.paths import safe_relative_path
-from export.coco_files import ANNOTATIONS_NAME, FORMAT, MANIFEST_NAME, CocoItem, CocoReader, SkippedItem, read_json
+from export.coco_files import ANNOTATIONS_NAME, FORMAT, MANIFEST_NAME, CocoItem, CocoReader, SkippedItem
 
 __all__ = [  # the one door to COCO for other packages
     "CocoItem",

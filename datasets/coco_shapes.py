@@ -1,5 +1,6 @@
 """One COCO segmentation as a mask: run lengths in both spellings, and polygons, checked before they are decoded."""
 
+from array import array
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ def decode_segmentation(segmentation: object, size_hw: tuple[int, int]) -> NDArr
     """The pixels of one annotation.
 
     Args:
-        segmentation: {"size": [h, w], "counts": text or list}, or a list of polygons [x0, y0, x1, y1, ...].
+        segmentation: {"size": [h, w], "counts": text or list}, or a list of polygons [x0, y0, x1, y1, ...], each a
+            list or an array of numbers.
         size_hw: of the image.
 
     Returns:
@@ -84,7 +86,7 @@ def _expand(text: str) -> list[int]:
 
 
 def _checked_polygon(polygon: object, size_hw: tuple[int, int]) -> list[float]:
-    if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+    if not isinstance(polygon, (list, array)) or len(polygon) < 6 or len(polygon) % 2:
         raise ValueError("a polygon must be a list of at least three points [x0, y0, x1, y1, ...]")
     if not all(type(number) in (int, float) and -_FAR < number < _FAR for number in polygon):
         raise ValueError("a polygon must hold finite numbers only")
