@@ -6,7 +6,9 @@ import torch
 from reliability.scores import (
     confidence,
     entropy,
+    flip_averaged,
     margin,
+    probability_of,
     refine,
     residual_variance,
     strongest_neighbors,
@@ -139,3 +141,13 @@ def test_pixels_that_are_not_valid_support_no_neighbor():
     probabilities = torch.tensor([[[[0.6, 0.9]], [[0.4, 0.1]]]])
     refined = refine(probabilities, valid=torch.tensor([[[True, False]]]))
     assert refined[0, 0, 0, 0].item() == pytest.approx(0.6)
+
+
+def test_the_mirrored_prediction_is_mirrored_back_before_averaging():
+    whole, mirrored = torch.tensor([[[[0.9, 0.2]], [[0.1, 0.8]]]]), torch.tensor([[[[0.4, 0.7]], [[0.6, 0.3]]]])
+    assert flip_averaged(whole, mirrored)[0, 0, 0].tolist() == pytest.approx([0.8, 0.3])
+
+
+def test_the_probability_of_a_label_is_taken_per_pixel():
+    probabilities = torch.tensor([[[[0.9, 0.2]], [[0.1, 0.8]]]])
+    assert probability_of(probabilities, torch.tensor([[[1, 1]]]))[0, 0].tolist() == pytest.approx([0.1, 0.8])
