@@ -96,6 +96,17 @@ def _check_range(key: str, value: Any, limits: dict[str, Any]) -> None:  # noqa:
         raise ValueError(f"{key}: must be {bounds}, got {value!r}")
 
 
+def check_order(key: str, limits: tuple[float, float]) -> None:
+    """Refuse a range whose first value exceeds the second.
+
+    Raises:
+        ValueError: names the dotted key.
+    """
+    low, high = limits
+    if low > high:
+        raise ValueError(f"{key}: the first value must not exceed the second, got {[low, high]}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataConfig(Section):
     """Which samples are trained on.
@@ -169,9 +180,7 @@ class ViewConfig(Section):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("scale_range", "blur_sigma", "cutmix_area", "cutmix_aspect"):
-            low, high = getattr(self, name)
-            if low > high:
-                raise ValueError(f"views.{name}: the first value must not exceed the second, got {[low, high]}")
+            check_order(f"views.{name}", getattr(self, name))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,6 +212,47 @@ class SelectionConfig(Section):
     section: ClassVar[str] = "selection"
     name: str = knob("csl", names=method_names)
     options: dict[str, Any] = knob({})
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorConfig(Section):
+    """The object detector whose boxes some selection methods need; it learns from the labeled masks of the same run.
+
+    Attributes:
+        architecture: of torchvision. Howlader et al. (arXiv:2407.12630) use fasterrcnn_resnet50_fpn; the default
+            is ours, several times faster on a CPU.
+        weights: "none", "coco" (downloaded by torchvision) or a local weight file of the same architecture.
+        classes: names of the classes that get boxes, separated by commas; empty: those whose labels look like things.
+        min_box_px: smaller boxes (shorter side, pixels of the image) are not learned.
+        min_size, max_size: images are resized to this shorter and at most this longer side; 0: the architecture's own.
+        scale_range: factor on the image in training, drawn uniformly (ours).
+        steps, batch: optimizer steps and images per step.
+        lr: of Adam, constant (released: 5e-5).
+        min_score: boxes with a lower score are not kept (released: 0.95). RetinaNet's scores are lower by nature.
+    """
+
+    section: ClassVar[str] = "detector"
+    architecture: Literal[
+        "fasterrcnn_mobilenet_v3_large_320_fpn", "fasterrcnn_resnet50_fpn", "retinanet_resnet50_fpn_v2"
+    ] = "fasterrcnn_mobilenet_v3_large_320_fpn"
+    weights: str = "none"
+    classes: str = ""
+    min_box_px: int = knob(8, minimum=1)
+    min_size: int = knob(0, minimum=0, maximum=8192)
+    max_size: int = knob(0, minimum=0, maximum=16384)
+    scale_range: tuple[float, float] = knob((0.75, 1.5), minimum=0.05, maximum=20)
+    steps: int = knob(2000, minimum=1)
+    batch: int = knob(4, minimum=1)
+    lr: float = knob(5e-5, minimum=1e-9, maximum=100)
+    min_score: float = knob(0.95, minimum=0, maximum=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if 0 < self.max_size < self.min_size:
+            raise ValueError(
+                f"detector.max_size: must not be below detector.min_size {self.min_size}, got {self.max_size}"
+            )
+        check_order("detector.scale_range", self.scale_range)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -310,6 +360,7 @@ class TrainConfig(Section):
     views: ViewConfig = field(default_factory=ViewConfig)
     host: HostConfig = field(default_factory=HostConfig)
     selection: SelectionConfig = field(default_factory=SelectionConfig)
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     run: RunConfig = field(default_factory=RunConfig)
