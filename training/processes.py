@@ -1,7 +1,37 @@
-"""What several processes of one run agree on: numbers that all of them must divide by."""
+"""What several processes of one run agree on: who they are, and numbers that all of them must divide by."""
+
+from datetime import timedelta
 
 import torch.distributed
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from torch import Tensor
+
+LONGEST_WAIT = timedelta(hours=4)
+"""How long the other processes wait while the first one evaluates."""
+
+
+def fresh_accelerator(device: torch.device, precision: str, some_unused: bool) -> Accelerator:
+    """An accelerator for one run; several processes meet here.
+
+    accelerate keeps the first run's device and precision for the whole program and refuses others. A program that
+    trains twice, in float32 and then in bf16, must therefore make it forget; the process group stays as it is.
+
+    Args:
+        device: where this run computes.
+        precision: no, bf16 or fp16.
+        some_unused: whether some parameters get no gradient in some steps; looking for them costs time.
+    """
+    AcceleratorState._reset_state(reset_partial_state=True)
+    return Accelerator(
+        mixed_precision=precision,
+        cpu=device.type == "cpu",
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=some_unused),
+            InitProcessGroupKwargs(timeout=LONGEST_WAIT),
+        ],
+    )
 
 
 def mean_over_processes(count: Tensor) -> Tensor:

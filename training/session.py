@@ -4,14 +4,12 @@ import dataclasses
 import functools
 import logging
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from torch import Tensor, nn
 
 from reliability.lookup import build_method
@@ -34,13 +32,11 @@ from training.loader import BatchLoader, DeviceMover, Stream, device_mover
 from training.lookup import build_host
 from training.losses import HardMining, supervised_loss
 from training.models import Student, StudentOutput, build_student, make_teacher
+from training.processes import fresh_accelerator
 from training.schedule import build_optimizer
 from training.step import Host, StepContext, StepLosses
 
 logger = logging.getLogger(__name__)
-
-LONGEST_EVALUATION = timedelta(hours=4)
-"""How long the other processes wait while the first one evaluates."""
 
 
 @dataclass
@@ -185,15 +181,8 @@ def build_session(
     device = resolve_device(config.run.device)
     precision = resolve_precision(config.run.precision, device)
     memory_format = resolve_memory_format(config.run.channels_last, device, precision)
-    accelerator = Accelerator(
-        mixed_precision=precision,
-        cpu=device.type == "cpu",
-        kwargs_handlers=[
-            # Several forward passes per step; a projection head gets no gradient while labels alone are learned.
-            DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=host.projection_channels > 0),
-            InitProcessGroupKwargs(timeout=LONGEST_EVALUATION),
-        ],
-    )
+    # A projection head gets no gradient while labels alone are learned.
+    accelerator = fresh_accelerator(device, precision, some_unused=host.projection_channels > 0)
     torch.manual_seed(config.run.seed)
     model = dataclasses.replace(config.model, pretrained="none") if will_load_weights else config.model
     bare_student = build_student(model, len(data.class_set))
