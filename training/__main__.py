@@ -2,6 +2,7 @@
 
     python -m training fit --preset debug --run-dir runs/debug
     python -m training fit --preset camvid_cpu --data-root path/to/camvid --labeled-split 1_8 --run-dir runs/first
+    python -m training fit --preset voc_unimatch_321 --data-root path/to/VOCdevkit --labeled-split 366 --dry-run
     python -m training fit --config runs/first/config.json --run-dir runs/again
     python -m training fit --run-dir runs/first --resume
     accelerate launch -m training fit --preset camvid_gpu --data-root path/to/camvid --run-dir runs/two_gpus
@@ -17,6 +18,7 @@ import dataclasses
 import json
 import logging
 import sys
+import tempfile
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -31,10 +33,12 @@ from training.checkpoint import CONFIG_NAME, load_student
 from training.config import TrainConfig
 from training.config_json import apply_changes, read_config
 from training.display import Display
+from training.dry_run import dry_run
 from training.environment import resolve_device, resolve_memory_format, resolve_precision
 from training.evaluate import evaluate_student
 from training.loop import DivergedError, FitOptions, fit, is_first_process
 from training.presets import PRESETS, build_preset
+from training.protocols import PROTOCOLS
 from training.records import SUMMARY_NAME, write_json
 from training.scenes import ensure_scenes
 from training.session import inference_for
@@ -71,10 +75,17 @@ def _failed(error: BaseException, code: int) -> int:
 
 def run_fit(options: argparse.Namespace) -> None:
     """`fit`: train a student into a run folder."""
+    if options.run_dir is None and not options.dry_run:
+        raise ValueError("say where the run is written: --run-dir DIR (or only look: --dry-run)")
     config = fit_config(options)
     if config.data.format == "scenes" and not config.data.root:
-        root = ensure_scenes(options.run_dir / "scenes", config.run.seed)
+        folder = options.run_dir or Path(tempfile.mkdtemp(prefix="pixelsieve-"))
+        root = ensure_scenes(folder / "scenes", config.run.seed)
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=str(root)))
+    if options.dry_run:
+        with Display() as display:
+            print(json.dumps(dry_run(config, display), indent=2))
+        return
     summary = fit(config, FitOptions(options.run_dir, options.resume, options.init_from, options.progress_file))
     if not is_first_process():
         return
@@ -176,9 +187,14 @@ def _parser() -> argparse.ArgumentParser:
 def _add_fit(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run_fit)
     start = parser.add_mutually_exclusive_group()
-    start.add_argument("--preset", choices=tuple(PRESETS), help="ready-made configuration to start from")
+    names = (*PRESETS, *PROTOCOLS)
+    start.add_argument("--preset", choices=names, metavar="NAME", help=f"ready-made: {', '.join(names)}")
     start.add_argument("--config", type=Path, metavar="FILE", help="config.json of a run to repeat")
-    parser.add_argument("--run-dir", type=Path, required=True, metavar="DIR", help="where the run is written")
+    parser.add_argument("--run-dir", type=Path, metavar="DIR", help="where the run is written; not with --dry-run")
+    parser.add_argument(
+        "--dry-run", action="store_true",
+        help="only check the data and print configuration, steps, parameters and an estimate of memory and time",
+    )  # fmt: skip
     parser.add_argument("--data-format", choices=dataset_names(), help="data.format: how the data is laid out")
     parser.add_argument("--data-root", type=Path, metavar="PATH", help="data.root: the data set's folder or file")
     parser.add_argument(

@@ -1,0 +1,103 @@
+"""Dry runs: what they count can be counted by hand, and what they check is broken on purpose."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from reliability.lookup import method_names
+from tests.unit.training_cases import tiny_config, write_blocks
+from training.__main__ import main
+from training.config import ModelConfig, SelectionConfig, TrainConfig
+from training.display import Display
+from training.dry_run import dry_run, estimate_step
+from training.lookup import host_names
+from training.models import build_student
+from training.protocols import PROTOCOLS
+
+
+@pytest.fixture
+def config(tmp_path) -> TrainConfig:
+    return tiny_config(write_blocks(tmp_path / "data", labeled=3, unlabeled=5), host="supervised")
+
+
+def with_host(config: TrainConfig, host: str, selection: str = "fixed_threshold") -> TrainConfig:
+    changed = replace(config, host=replace(config.host, name=host))
+    return replace(changed, selection=SelectionConfig(name=selection))
+
+
+def test_parameters_are_those_of_the_student(config):
+    expected = sum(parameter.numel() for parameter in build_student(ModelConfig(), 3).parameters())
+    assert estimate_step(config, 3).parameters == expected
+
+
+def test_a_doubled_batch_doubles_operations_and_activations(config):
+    single = estimate_step(config, 3)
+    double = estimate_step(replace(config, run=replace(config.run, labeled_batch=4)), 3)
+    assert double.operations == 2 * single.operations
+    assert double.activation_bytes == pytest.approx(2 * single.activation_bytes, rel=0.02)
+
+
+def test_a_teacher_and_adams_averages_are_counted_as_state(config):
+    weights = 4 * sum(parameter.numel() for parameter in build_student(ModelConfig(), 3).parameters())
+    sgd = replace(config, optimizer=replace(config.optimizer, name="sgd"))
+    taught = replace(with_host(sgd, "fixmatch"), host=replace(sgd.host, name="fixmatch", options={"teacher": "ema"}))
+    assert [estimate_step(each, 3).state_bytes // weights for each in (sgd, config, taught)] == [3, 4, 4]
+
+
+@pytest.mark.parametrize("selection", method_names())
+@pytest.mark.parametrize("host", [name for name in host_names() if name != "supervised"])
+def test_every_combination_that_is_allowed_can_be_estimated(config, host, selection):
+    asked = with_host(config, host, selection)
+    assert estimate_step(asked, 3).operations > estimate_step(with_host(config, "supervised"), 3).operations
+
+
+def test_activations_are_what_torch_keeps_for_the_backward_pass(config):
+    student, kept = build_student(ModelConfig(), 3).train(), {}
+
+    def remember(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(remember, lambda tensor: tensor):
+        logits = student(torch.randn(2, 3, 32, 32)).logits
+    pointers = {parameter.untyped_storage().data_ptr() for parameter in student.parameters()}
+    real = sum(size for pointer, size in kept.items() if pointer not in pointers)
+    assert logits.requires_grad and real < estimate_step(config, 3).activation_bytes < 1.5 * real  # and the loss
+
+
+def test_a_dry_run_writes_nothing_and_prints_json(config, tmp_path, capsys):
+    before = sorted(tmp_path.rglob("*"))
+    code = main(["fit", "--preset", "debug", "--data-format", "folder", "--data-root", config.data.root, "--dry-run"])
+    said = json.loads(capsys.readouterr().out)
+    assert code == 0 and sorted(tmp_path.rglob("*")) == before
+    assert (said["data"]["labeled_images"], said["data"]["unlabeled_images"], said["estimate"]["steps"]) == (3, 5, 30)
+
+
+def test_labels_only_steps_shorten_the_estimate(config):
+    asked = with_host(config, "csl", "csl")
+    first_half = replace(asked, host=replace(asked.host, supervised_share=1.0), run=replace(asked.run, steps=36_000))
+    with Display(enabled=False) as display:
+        estimate = dry_run(first_half, display)["estimate"]
+    assert estimate["hours"] < 0.9 * 10 * estimate["seconds_per_step"]
+
+
+def test_every_damaged_file_is_listed(config, tmp_path, capsys):
+    for name in ("p0.png", "p1.png"):
+        (tmp_path / "data" / "images" / "train" / name).write_bytes(b"not a picture")
+    arguments = ["fit", "--preset", "debug", "--data-format", "folder", "--data-root", config.data.root, "--dry-run"]
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert "2 images of" in said and "p0" in said and "p1" in said
+
+
+def test_without_a_run_folder_there_is_only_a_dry_run(capsys):
+    assert main(["fit", "--preset", "debug"]) == 2
+    assert "--run-dir DIR (or only look: --dry-run)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_every_published_protocol_can_be_built(name):
+    config = PROTOCOLS[name]()
+    assert config.run.epochs > 0 and config.data.labeled_split
