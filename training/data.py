@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from datasets.sample import Sample, SegmentationDataset
 from datasets.splits import find_split, read_split
 from datasets.views import with_split
 from training.config import DataConfig
+from training.detector_boxes import BoxArray
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +122,7 @@ class TrainingData:
         labeled: items of `pool` with at least one pixel that people gave a class.
         unlabeled: items of `pool` with at least one pixel that nobody decided.
         sha256: over every image's file and every label, weight and provenance, in the order of the ids.
+        boxes: what a detector found on each unlabeled image, by sample id; None for methods that need no boxes.
     """
 
     class_set: ClassSet
@@ -127,6 +130,7 @@ class TrainingData:
     labeled: tuple[int, ...]
     unlabeled: tuple[int, ...]
     sha256: str
+    boxes: Mapping[str, BoxArray] | None = None
 
 
 def open_training_data(config: DataConfig) -> TrainingData:

@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datasets.labels import IGNORE_INDEX
+from reliability.boxes import NO_BOX
 from training.config import RunConfig, ViewConfig
 from training.data import SamplePool, TrainingData, TrainingSample
+from training.detector_boxes import BoxArray
+from training.draws import draw_view
 from training.step import LabeledBatch, StepBatch, StrongView, UnlabeledBatch
-from training.views import Image, Mask, cutmix_box, draw_geometry, draw_partner, masked_view, strong_view
+from training.views import Image, Mask, block_mask, box_mask, draw_geometry, render_strong
 
 BATCHES_AHEAD = 2  # one being copied, one being made
 
@@ -26,8 +29,8 @@ class Stream(IntEnum):
 
     LABELED = 0
     UNLABELED = 1
-    MIXING = 2
     STEP = 3
+    DETECTOR = 4
 
 
 @functools.lru_cache(maxsize=8)
@@ -71,6 +74,7 @@ class UnlabeledCrop:
     strong: tuple[tuple[Image, Mask, Mask], ...]
     valid: Mask
     known_label: NDArray[np.uint8]
+    boxes: BoxArray | None = None
 
 
 def labeled_crop(rng: np.random.Generator, sample: TrainingSample, views: ViewConfig) -> LabeledCrop:
@@ -85,9 +89,13 @@ def labeled_crop(rng: np.random.Generator, sample: TrainingSample, views: ViewCo
 
 
 def unlabeled_crop(
-    rng: np.random.Generator, sample: TrainingSample, views: ViewConfig, recipes: tuple[str, ...]
+    rng: np.random.Generator,
+    sample: TrainingSample,
+    views: ViewConfig,
+    recipes: tuple[str, ...],
+    boxes: BoxArray | None = None,
 ) -> UnlabeledCrop:
-    """Weak view and the strong views made from it; people's labels come along under the same geometry."""
+    """Weak view and the strong views made from it; people's labels and boxes come along under the same geometry."""
     geometry = draw_geometry(rng, sample.image.shape[:2], views)
     known = np.ones(sample.image.shape[:2], bool) if sample.known is None else sample.known
     void = known & (sample.label == IGNORE_INDEX)
@@ -96,18 +104,27 @@ def unlabeled_crop(
     inside = geometry.inside(known.shape)
     strong = tuple(_strong(rng, weak, inside, views, recipe) for recipe in recipes)
     valid = inside & ~geometry.of_mask(void)
-    return UnlabeledCrop(weak, strong, valid, geometry.of_label(known_label))
+    moved = None if boxes is None else geometry.of_boxes(boxes)
+    return UnlabeledCrop(weak, strong, valid, geometry.of_label(known_label), moved)
 
 
 def _strong(
     rng: np.random.Generator, weak: Image, inside: Mask, views: ViewConfig, recipe: str
 ) -> tuple[Image, Mask, Mask]:
-    nowhere = np.zeros(weak.shape[:2], bool)
-    if recipe == "masked":
-        image, blocks = masked_view(rng, weak, inside, views)
-        return image, nowhere, blocks
-    image = strong_view(rng, weak, inside, views)
-    return image, cutmix_box(rng, views) if recipe == "cutmix" else nowhere, nowhere
+    draw = draw_view(rng, views, recipe)
+    return render_strong(draw, weak, inside), box_mask(draw, views), block_mask(draw, views)
+
+
+def partners(count: int) -> NDArray[np.int64]:
+    """Whose pixels each of `count` >= 2 images gets: neighbors swap, the last three of an odd batch go in a circle.
+
+    Batches come in random order, so a neighbor is a random other image. A drawn permutation would do as well on one
+    process, but neighbors stay the same when an even batch is split over processes: each pair lies in one of them.
+    """
+    partner = np.arange(count) ^ 1
+    if count % 2:
+        partner[-3:] = np.roll(np.arange(count)[-3:], 1)
+    return partner
 
 
 class BatchLoader:
@@ -131,6 +148,7 @@ class BatchLoader:
         share: tuple[int, int] = (0, 1),
     ) -> None:
         self._pool: SamplePool = data.pool
+        self._boxes = data.boxes
         self._labeled = Sampler(data.labeled, run.seed, Stream.LABELED)
         self._unlabeled = Sampler(data.unlabeled, run.seed, Stream.UNLABELED)
         self._recipes, self._views, self._run = recipes, views, run
@@ -155,11 +173,7 @@ class BatchLoader:
         )
 
     def _unlabeled_batch(self, step: int, recipes: tuple[str, ...]) -> UnlabeledBatch:
-        crops = [
-            unlabeled_crop(self._unlabeled.rng(draw), self._pool.read(self._unlabeled.item(draw)), self._views, recipes)
-            for draw in self._draws(step, self._run.unlabeled_batch)
-        ]
-        mixing = np.random.default_rng([self._run.seed, Stream.MIXING, step, self._rank])
+        crops = [self._unlabeled_crop(draw, recipes) for draw in self._draws(step, self._run.unlabeled_batch)]
         return UnlabeledBatch(
             weak_view=_images([crop.weak for crop in crops]),
             strong_views=tuple(
@@ -172,8 +186,14 @@ class BatchLoader:
             ),
             valid=torch.from_numpy(np.stack([crop.valid for crop in crops])),
             known_label=torch.from_numpy(np.stack([crop.known_label for crop in crops])),
-            partner=torch.from_numpy(draw_partner(mixing, len(crops))),
+            partner=torch.from_numpy(partners(len(crops))),
+            boxes=_padded([crop.boxes for crop in crops if crop.boxes is not None]),
         )
+
+    def _unlabeled_crop(self, draw: int, recipes: tuple[str, ...]) -> UnlabeledCrop:
+        sample = self._pool.read(self._unlabeled.item(draw))
+        boxes = None if self._boxes is None else self._boxes[sample.sample_id]
+        return unlabeled_crop(self._unlabeled.rng(draw), sample, self._views, recipes, boxes)
 
     def _draws(self, step: int, batch: int) -> range:
         first = (step * self._world + self._rank) * batch
@@ -196,6 +216,17 @@ class BatchLoader:
             finally:
                 for future in waiting:
                     future.cancel()
+
+
+def _padded(boxes: list[BoxArray]) -> Tensor | None:
+    """(N, B, 5) with rows of class NO_BOX for crops that have fewer boxes than the fullest one; None without crops."""
+    if not boxes:
+        return None
+    rows = np.zeros((len(boxes), max(map(len, boxes)), 5), np.float32)
+    rows[..., 4] = NO_BOX
+    for row, of_crop in zip(rows, boxes, strict=True):
+        row[: len(of_crop)] = of_crop
+    return torch.from_numpy(rows)
 
 
 def _images(crops: list[Image]) -> Tensor:
