@@ -8,20 +8,16 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from datasets.labels import IGNORE_INDEX, LabelArray
-from reliability.methods.csl import trusted_block_mask
+from reliability.methods.csl import enlarge_cells
 from training.config import ViewConfig
-from training.detector_boxes import BoxArray
+from training.draws import HUE, Jitter, StrongDraw, blocks_of, draw_box, draw_masked, draw_strong
 
 Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Plane = NDArray[np.float32]
-
-RECIPES = ("plain", "cutmix", "masked")
-"""Strong views a host may ask for: recolored; recolored with a box to paste; CSL's view with blocks to hide."""
 
 
 @dataclass(frozen=True)
@@ -57,20 +53,6 @@ class Geometry:
         """(h, w) bool, nearest; outside the source is False."""
         return np.asarray(self._warp(mask.astype(np.uint8), cv2.INTER_NEAREST, 0), np.uint8).astype(bool)
 
-    def of_boxes(self, boxes: BoxArray) -> BoxArray:
-        """(B', 5), cut to the crop; boxes without a pixel in it are left out.
-
-        A pixel of the crop is inside if its centre is, as in `of_mask`: drawing the moved box gives the moved drawing.
-        """
-        height, width = self.size_hw
-        offset, step = self.matrix[[0, 1], 2], self.matrix[[0, 1], [0, 1]]
-        one, other = (boxes[:, :2] - 0.5 - offset) / step, (boxes[:, 2:4] + 0.5 - offset) / step  # outer edges, (B, 2)
-        first = np.maximum(np.ceil(np.minimum(one, other)), 0)
-        last = np.minimum(np.ceil(np.maximum(one, other)) - 1, (width - 1, height - 1))
-        visible = (first <= last).all(axis=1)
-        moved = np.column_stack([first, last, boxes[:, 4]])
-        return np.asarray(moved[visible], np.float32)
-
     def _warp(self, plane: Image | Plane, interpolation: int, border: int | None) -> NDArray[Any]:
         """Resample; beyond the border lies `border`, or for None the nearest pixel."""
         height, width = self.size_hw
@@ -102,47 +84,45 @@ def draw_geometry(rng: np.random.Generator, source_hw: tuple[int, int], views: V
 
 
 def strong_view(rng: np.random.Generator, weak: Image, valid: Mask, views: ViewConfig) -> Image:
-    """Colour jitter, gray, blur; padding stays black. Source: UniMatch, released code."""
-    image = _jittered(rng, weak, views.jitter_probability, views.jitter)
-    if rng.random() < views.gray_probability:
-        image = np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
-    return _black_outside(_blurred(rng, image, views), valid)
+    """Colour jitter, gray, blur; padding stays black; see `draws.draw_strong`."""
+    return render_strong(draw_strong(rng, views), weak, valid)
 
 
 def masked_view(rng: np.random.Generator, weak: Image, valid: Mask, views: ViewConfig) -> tuple[Image, Mask]:
-    """One of two with equal chance: mild jitter and blur with a block mask, or the strong recipe without one.
-
-    Returns:
-        The view and its (h, w) block mask, True where a trusted pixel is hidden.
-
-    Source: CSL, released code.
-    """
-    if rng.random() < 0.5:
-        return strong_view(rng, weak, valid, views), np.zeros(weak.shape[:2], bool)
-    image = _blurred(rng, _jittered(rng, weak, views.jitter_probability, views.mild_jitter), views)
-    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    blocks = trusted_block_mask(views.crop_hw, views.block_px, views.block_cover, generator)
-    return _black_outside(image, valid), np.asarray(blocks.numpy(), bool)
+    """The view of `draws.draw_masked` and its (h, w) block mask, True where a trusted pixel is hidden."""
+    draw = draw_masked(rng, views)
+    return render_strong(draw, weak, valid), block_mask(draw, views)
 
 
 def cutmix_box(rng: np.random.Generator, views: ViewConfig) -> Mask:
-    """(h, w) bool, True inside one box, or nowhere with chance 1 - `views.cutmix_probability`.
+    """(h, w) bool, True inside one box, or nowhere; see `draws.draw_box`."""
+    return box_mask(StrongDraw(box=draw_box(rng, views)), views)
 
-    Area share and height/width are drawn uniformly as in UniMatch's released code. A box that is longer than the crop
-    is cut to it, and its place is drawn among those that fit, where the released code draws again until one fits.
-    """
-    height, width = views.crop_hw
-    box_mask = np.zeros((height, width), bool)
-    if rng.random() >= views.cutmix_probability:
-        return box_mask
-    area = rng.uniform(*views.cutmix_area) * height * width
-    aspect = rng.uniform(*views.cutmix_aspect)
-    box_height = int(np.clip(round(np.sqrt(area * aspect)), 1, height))
-    box_width = int(np.clip(round(np.sqrt(area / aspect)), 1, width))
-    top = int(rng.integers(0, height - box_height + 1))
-    left = int(rng.integers(0, width - box_width + 1))
-    box_mask[top : top + box_height, left : left + box_width] = True
-    return box_mask
+
+def render_strong(draw: StrongDraw, weak: Image, valid: Mask) -> Image:
+    """The colors of one strong view; padding stays black."""
+    image = weak if draw.jitter is None else _jittered(draw.jitter, weak)
+    if draw.is_gray:
+        image = np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
+    if draw.blur_sigma is not None:
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), draw.blur_sigma), np.uint8)
+    return _black_outside(image, valid)
+
+
+def box_mask(draw: StrongDraw, views: ViewConfig) -> Mask:
+    """(h, w) bool, True inside the draw's box."""
+    mask = np.zeros(views.crop_hw, bool)
+    if draw.box is not None:
+        top, left, height, width = draw.box
+        mask[top : top + height, left : left + width] = True
+    return mask
+
+
+def block_mask(draw: StrongDraw, views: ViewConfig) -> Mask:
+    """(h, w) bool, True where the draw hides trusted pixels."""
+    if draw.block_seed is None:
+        return np.zeros(views.crop_hw, bool)
+    return np.asarray(enlarge_cells(blocks_of(draw.block_seed, views), views.crop_hw).numpy(), bool)
 
 
 def draw_partner(rng: np.random.Generator, count: int) -> NDArray[np.int64]:
@@ -159,26 +139,12 @@ def _black_outside(image: Image, valid: Mask) -> Image:
     return np.where(valid[..., None], image, np.uint8(0))
 
 
-def _blurred(rng: np.random.Generator, image: Image, views: ViewConfig) -> Image:
-    if rng.random() >= views.blur_probability:
-        return image
-    return np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(*views.blur_sigma)), np.uint8)
-
-
-def _jittered(
-    rng: np.random.Generator, image: Image, probability: float, strength: tuple[float, float, float, float]
-) -> Image:
-    """Brightness, contrast, saturation and hue in random order, as torchvision's ColorJitter defines them."""
-    if rng.random() >= probability:
-        return image
-    brightness, contrast, saturation, hue = strength
-    factors = [rng.uniform(1 - limit, 1 + limit) for limit in (brightness, contrast, saturation)]
-    turn = rng.uniform(-hue, hue)
-    for operation in rng.permutation(4):
-        if operation == 3:
-            image = _hue_turned(image, turn)
+def _jittered(jitter: Jitter, image: Image) -> Image:
+    for operation in jitter.order:
+        if operation == HUE:
+            image = _hue_turned(image, jitter.turn)
         else:
-            image = _scaled(image, factors[operation], ("brightness", "contrast", "saturation")[operation])
+            image = _scaled(image, jitter.factors[operation], ("brightness", "contrast", "saturation")[operation])
     return image
 
 

@@ -209,10 +209,16 @@ def trusted_block_mask(
 
     Source: CSL, released `block_mask`: block 32, cover ratio 0.7.
     """
+    return enlarge_cells(block_cells(size_hw, block, cover_ratio, generator), size_hw)
+
+
+def block_cells(
+    size_hw: tuple[int, int], block: int, cover_ratio: float, generator: torch.Generator | None = None
+) -> Tensor:
+    """The cells of `trusted_block_mask` before they are enlarged: one bool per block, cheap to send to a device."""
     cells_hw = [max(round(side / block), 1) for side in size_hw]
     device = None if generator is None else generator.device
-    cells = torch.rand(cells_hw, generator=generator, device=device) < cover_ratio
-    return enlarge_cells(cells, size_hw)
+    return torch.rand(cells_hw, generator=generator, device=device) < cover_ratio
 
 
 def enlarge_cells(cells: Tensor, size_hw: tuple[int, int]) -> Tensor:

@@ -8,7 +8,7 @@ from reliability.selection import PixelSelection
 from tests.unit.training_cases import tiny_batch
 from training.lookup import build_host, host_names
 from training.step import StrongView, keep_known_labels, mixed, mixed_targets
-from training.views import RECIPES
+from training.draws import RECIPES
 
 
 def selection_of(batch):
