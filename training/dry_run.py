@@ -5,6 +5,7 @@ of two real crops, forward and backward, on the device that would be used, times
 estimate, and without loading, augmentation and selection.
 """
 
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
