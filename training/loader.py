@@ -16,7 +16,6 @@ from datasets.labels import IGNORE_INDEX
 from reliability.boxes import NO_BOX
 from training.config import RunConfig, ViewConfig
 from training.data import SamplePool, TrainingData, TrainingSample
-from training.draws import draw_view
 from training.detector_boxes import BoxArray
 from training.draws import draw_view
 from training.step import LabeledBatch, StepBatch, StrongView, UnlabeledBatch
@@ -114,6 +113,18 @@ def _strong(
 ) -> tuple[Image, Mask, Mask]:
     draw = draw_view(rng, views, recipe)
     return render_strong(draw, weak, inside), box_mask(draw, views), block_mask(draw, views)
+
+
+def partners(count: int) -> NDArray[np.int64]:
+    """Whose pixels each of `count` >= 2 images gets: neighbors swap, the last three of an odd batch go in a circle.
+
+    Batches come in random order, so a neighbor is a random other image. A drawn permutation would do as well on one
+    process, but neighbors stay the same when an even batch is split over processes: each pair lies in one of them.
+    """
+    partner = np.arange(count) ^ 1
+    if count % 2:
+        partner[-3:] = np.roll(np.arange(count)[-3:], 1)
+    return partner
 
 
 class BatchLoader:

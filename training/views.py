@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from datasets.labels import IGNORE_INDEX, LabelArray
 from reliability.methods.csl import enlarge_cells
 from training.config import ViewConfig
+from training.detector_boxes import BoxArray
 from training.draws import HUE, Jitter, StrongDraw, blocks_of, draw_box, draw_masked, draw_strong
 
 Image = NDArray[np.uint8]
@@ -52,6 +53,20 @@ class Geometry:
     def of_mask(self, mask: Mask) -> Mask:
         """(h, w) bool, nearest; outside the source is False."""
         return np.asarray(self._warp(mask.astype(np.uint8), cv2.INTER_NEAREST, 0), np.uint8).astype(bool)
+
+    def of_boxes(self, boxes: BoxArray) -> BoxArray:
+        """(B', 5), cut to the crop; boxes without a pixel in it are left out.
+
+        A pixel of the crop is inside if its centre is, as in `of_mask`: drawing the moved box gives the moved drawing.
+        """
+        height, width = self.size_hw
+        offset, step = self.matrix[[0, 1], 2], self.matrix[[0, 1], [0, 1]]
+        one, other = (boxes[:, :2] - 0.5 - offset) / step, (boxes[:, 2:4] + 0.5 - offset) / step  # outer edges, (B, 2)
+        first = np.maximum(np.ceil(np.minimum(one, other)), 0)
+        last = np.minimum(np.ceil(np.maximum(one, other)) - 1, (width - 1, height - 1))
+        visible = (first <= last).all(axis=1)
+        moved = np.column_stack([first, last, boxes[:, 4]])
+        return np.asarray(moved[visible], np.float32)
 
     def _warp(self, plane: Image | Plane, interpolation: int, border: int | None) -> NDArray[Any]:
         """Resample; beyond the border lies `border`, or for None the nearest pixel."""
@@ -123,14 +138,6 @@ def block_mask(draw: StrongDraw, views: ViewConfig) -> Mask:
     if draw.block_seed is None:
         return np.zeros(views.crop_hw, bool)
     return np.asarray(enlarge_cells(blocks_of(draw.block_seed, views), views.crop_hw).numpy(), bool)
-
-
-def draw_partner(rng: np.random.Generator, count: int) -> NDArray[np.int64]:
-    """Whose pixels each image gets: a random cycle through the batch, so never its own."""
-    order = rng.permutation(count)
-    partner = np.empty(count, np.int64)
-    partner[order] = np.roll(order, 1)
-    return partner
 
 
 def _black_outside(image: Image, valid: Mask) -> Image:
