@@ -9,7 +9,7 @@ from datasets.sample import Sample
 from tests.unit.training_cases import color_blocks, write_blocks
 from training.config import DataConfig, RunConfig, ViewConfig
 from training.data import open_training_data, training_sample
-from training.loader import BatchLoader, Sampler, Stream, device_mover, labeled_crop, unlabeled_crop
+from training.loader import BatchLoader, Sampler, Stream, device_mover, labeled_crop, partners, unlabeled_crop
 
 VIEWS = ViewConfig(crop_hw=(32, 40))
 RUN = RunConfig(labeled_batch=2, unlabeled_batch=2)
@@ -64,6 +64,21 @@ def test_processes_share_one_order_without_overlap(data):
         loader = BatchLoader(data, None, VIEWS, RUN, share=(rank, 2))
         drawn += [loader._labeled.item(draw) for draw in loader._draws(0, 2)]
     assert sorted(drawn) == sorted(data.labeled)
+
+
+@pytest.mark.parametrize(("count", "expected"), [(2, [1, 0]), (4, [1, 0, 3, 2]), (3, [2, 0, 1]), (5, [1, 0, 4, 2, 3])])
+def test_neighbors_are_mixed_with_each_other(count, expected):
+    assert partners(count).tolist() == expected
+
+
+def test_two_processes_draw_what_one_with_twice_the_batch_draws(data):
+    whole = BatchLoader(data, RECIPES, VIEWS, RunConfig(labeled_batch=4, unlabeled_batch=4)).batch(3)
+    halves = [BatchLoader(data, RECIPES, VIEWS, RUN, share=(rank, 2)).batch(3) for rank in range(2)]
+    partner = torch.cat([halves[0].unlabeled.partner, halves[1].unlabeled.partner + 2])
+    assert torch.equal(partner, whole.unlabeled.partner)
+    planes = [torch.cat([one, two]) for one, two in zip(*map(tensors, halves), strict=True)]
+    expected = tensors(whole)
+    assert all(torch.equal(planes[i], expected[i]) for i in range(len(planes)) if expected[i].ndim > 1)
 
 
 def test_hosts_without_unlabeled_images_get_none(data):

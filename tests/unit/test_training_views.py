@@ -7,7 +7,7 @@ import pytest
 from datasets.labels import IGNORE_INDEX
 from tests.unit.training_cases import color_blocks
 from training.config import ViewConfig
-from training.views import Geometry, cutmix_box, draw_geometry, draw_partner, masked_view, strong_view
+from training.views import Geometry, cutmix_box, draw_geometry, masked_view, strong_view
 
 PLAIN = ViewConfig(crop_hw=(32, 40), scale_range=(1.0, 1.0), flip_probability=0.0)
 
@@ -84,13 +84,6 @@ def test_boxes_appear_with_their_probability():
     views = ViewConfig(crop_hw=(60, 90), cutmix_probability=0.5)
     share = np.mean([cutmix_box(np.random.default_rng(seed), views).any() for seed in range(400)])
     assert share == pytest.approx(0.5, abs=0.08)
-
-
-@pytest.mark.parametrize("count", [2, 3, 4, 7])
-def test_a_partner_is_always_another_image(count):
-    for seed in range(50):
-        partner = draw_partner(np.random.default_rng(seed), count)
-        assert sorted(partner) == list(range(count)) and (partner != np.arange(count)).all()
 
 
 @pytest.mark.parametrize("make", [strong_view, lambda *args: masked_view(*args)[0]], ids=["strong", "masked"])
