@@ -1,9 +1,11 @@
 """Parts of a data set, without copying it."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from datasets.images import read_image
+from datasets.paths import sample_id_of
 from datasets.sample import Sample, SegmentationDataset
 from datasets.splits import LabeledSplit
 
@@ -51,10 +53,17 @@ class SubsetView:
 def select(dataset: SegmentationDataset, sample_ids: Sequence[str], hides_labels: bool = False) -> SubsetView:
     """The named samples, in the given order.
 
+    Args:
+        dataset: where samples come from.
+        sample_ids: ids, or ends of image paths without their ending ("JPEGImages/2007_000032", as published lists have
+            them), of at least one folder and the file.
+        hides_labels: True yields the images alone.
+
     Raises:
-        ValueError: an id that the data set does not have.
+        ValueError: an id or path that the data set does not have.
     """
     index_of = {sample_id: index for index, sample_id in enumerate(dataset.sample_ids)}
+    index_of = _index_of_paths(dataset, sample_ids, index_of) | index_of
     unknown = [sample_id for sample_id in sample_ids if sample_id not in index_of]
     if unknown:
         raise ValueError(
@@ -69,7 +78,8 @@ def with_split(dataset: SegmentationDataset, split: LabeledSplit) -> tuple[Subse
     """The labeled samples, and the others with their labels hidden. Samples in neither list are left out.
 
     Raises:
-        ValueError: an id that the data set does not have, or a labeled id without a label.
+        ValueError: an id or path that the data set does not have, a sample that is listed both by id and by path, or a
+            labeled one without a label.
     """
     labeled = select(dataset, split.labeled)
     without = [sample_id for index, sample_id in enumerate(labeled.sample_ids) if not labeled.is_labeled(index)]
@@ -78,4 +88,28 @@ def with_split(dataset: SegmentationDataset, split: LabeledSplit) -> tuple[Subse
             f"{len(without)} samples of the labeled list have no mask, for example {', '.join(without[:_SHOWN])}. "
             "Add their masks, or move them to the unlabeled list."
         )
-    return labeled, select(dataset, split.unlabeled, hides_labels=True)
+    unlabeled = select(dataset, split.unlabeled, hides_labels=True)
+    counts = Counter(labeled.sample_ids + unlabeled.sample_ids)
+    repeated = [sample_id for sample_id, count in counts.items() if count > 1]
+    if repeated:
+        raise ValueError(
+            f"{len(repeated)} samples are listed twice, once by id and once by path, for example "
+            f"{', '.join(repeated[:_SHOWN])}. List each of them once."
+        )
+    return labeled, unlabeled
+
+
+def _index_of_paths(
+    dataset: SegmentationDataset, sample_ids: Sequence[str], index_of: Mapping[str, int]
+) -> dict[str, int]:
+    """Ends of image paths -> index, as long as the names that are no ids. Two images with one end are both left out."""
+    lengths = {name.count("/") + 1 for name in sample_ids if name not in index_of} - {1}
+    found: dict[str, int] = {}
+    repeated: set[str] = set()
+    for index in range(len(dataset)) if lengths else ():
+        parts = dataset.image_path(index).parts
+        for length in lengths:
+            end = sample_id_of("/".join(parts[-length:]))
+            if found.setdefault(end, index) != index:
+                repeated.add(end)
+    return {end: index for end, index in found.items() if end not in repeated}

@@ -179,8 +179,8 @@ def _labeled_ids(dataset: SegmentationDataset, source: ImportSource) -> tuple[st
     if source.labeled_split is None:
         return tuple(name for name in dataset.sample_ids if name in with_label)
     split = read_split(find_split(source.root, source.labeled_split))
-    views.with_split(dataset, split)  # Refuses ids that are not there and labeled ids without a mask.
-    return split.labeled
+    labeled, _ = views.with_split(dataset, split)  # Refuses ids that are not there and labeled ids without a mask.
+    return labeled.sample_ids
 
 
 def _gold_split(source: ImportSource) -> SegmentationDataset | None:

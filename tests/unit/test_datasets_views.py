@@ -62,3 +62,18 @@ def test_unknown_id_is_named(dataset):
 def test_labeled_id_without_mask_is_named(parts):
     with pytest.raises(ValueError, match="1 samples of the labeled list have no mask, for example train_0000"):
         with_split(parts[1], LabeledSplit(("train_0000",), ()))
+
+
+def test_image_paths_name_samples_too(dataset):
+    labeled, unlabeled = with_split(dataset, LabeledSplit(("demo/images/train/train_0002",), ("train/train_0000",)))
+    assert (labeled.sample_ids, unlabeled.sample_ids) == (("train_0002",), ("train_0000",))
+
+
+def test_path_of_no_image_is_named(dataset):
+    with pytest.raises(ValueError, match="1 samples are not in the data set of 3, for example val/train_0000"):
+        with_split(dataset, LabeledSplit(("train_0001",), ("val/train_0000",)))
+
+
+def test_sample_listed_by_id_and_by_path_is_refused(dataset):
+    with pytest.raises(ValueError, match="1 samples are listed twice, once by id and once by path.* train_0002"):
+        with_split(dataset, LabeledSplit(("train_0002",), ("train/train_0002",)))
