@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import io as scipy_io
 
 from datasets.files import sha256_of
 from datasets.formats import camvid, scenes, voc
@@ -38,6 +39,15 @@ def write_voc(root: Path) -> None:
     (root / "ImageSets/Segmentation/train.txt").write_text("2007_000001\n2007_000002\n")
 
 
+def write_sbd(root: Path) -> None:
+    base = root / "benchmark_RELEASE/dataset"
+    for name in ("2008_000001", "2008_000002"):
+        save_pair(base / f"img/{name}.jpg", base / f"cls/{name}.png")
+        (base / f"cls/{name}.png").unlink()
+        scipy_io.savemat(base / f"cls/{name}.mat", {"GTcls": {"Segmentation": IDS}})
+    (base / "train.txt").write_text("2008_000001\n2008_000002\n")
+
+
 def write_manifest_example(root: Path) -> None:
     save_folders(root, ClassSet.from_names(["a", "b"]))
     entries = [
@@ -51,6 +61,7 @@ EXAMPLES = {
     "camvid": lambda root: save_folders(root, camvid.CLASSES),
     "folder": lambda root: save_folders(root, ClassSet.from_names(["a", "b"])),
     "manifest": write_manifest_example,
+    "sbd": write_sbd,
     "scenes": lambda root: save_folders(root, scenes.CLASSES),
     "voc": write_voc,
 }
@@ -145,8 +156,8 @@ def test_unknown_split_is_refused(name, tmp_path, split):
 
 
 def test_unknown_format_lists_the_known_ones(tmp_path):
-    with pytest.raises(ValueError, match="unknown data set format 'cityscapes'; choose one of camvid, folder"):
-        build_dataset("cityscapes", tmp_path, "train")
+    with pytest.raises(ValueError, match="unknown data set format 'kitti'; choose one of camvid, .*, voc"):
+        build_dataset("kitti", tmp_path, "train")
 
 
 @pytest.mark.parametrize("classes", [camvid.CLASSES, scenes.CLASSES, voc.CLASSES], ids=["camvid", "scenes", "voc"])
