@@ -5,8 +5,11 @@ from dataclasses import replace
 import torch
 from torch.nn.functional import cross_entropy
 
-from tests.unit.training_cases import TinyStudent, tiny_batch, tiny_context
-from training.step import StepBatch, StepContext, StrongView
+from tests.unit.training_cases import CLASS_NAMES, TinyStudent, tiny_batch, tiny_context
+from training.lookup import build_host
+from training.step import Host, StepBatch, StepContext, StrongView
+
+TINY_OPTIONS = {"u2pl": {"projection_channels": 3}}  # the projection of the tiny student is its image
 
 
 class RecordingStudent(TinyStudent):
@@ -21,6 +24,19 @@ class RecordingStudent(TinyStudent):
         self.options.append(options)
         self.modes.append(self.training)
         return super().forward(image, **options)
+
+
+def tiny_host(name, **options) -> Host:
+    """A host whose state is made for the tiny student."""
+    host = build_host(name, **TINY_OPTIONS.get(name, {}), **options)
+    host.prepare(num_classes=len(CLASS_NAMES), num_features=len(CLASS_NAMES))
+    return host
+
+
+def context_for(host, student, selection="csl", **options) -> StepContext:
+    """A step with an untrained teacher where the host asks for one."""
+    teacher = None if host.ema_decay is None else TinyStudent(seed=1)
+    return context_of(student, teacher, selection, **options)
 
 
 def boxed_batch(count: int = 2) -> StepBatch:

@@ -6,11 +6,12 @@ import torch
 
 from datasets.labels import Provenance
 from datasets.sample import Sample
-from tests.unit.training_cases import TinyStudent, color_blocks, provenance_halves, tiny_context
+from tests.unit.step_cases import context_for, tiny_host
+from tests.unit.training_cases import TinyStudent, color_blocks, provenance_halves
 from training.config import RunConfig, ViewConfig
 from training.data import TrainingData, training_sample
 from training.loader import BatchLoader, device_mover
-from training.lookup import build_host, host_names
+from training.lookup import host_names
 
 
 class ListPool:
@@ -30,13 +31,13 @@ def loss_and_gradient(label, host_name):
     weight = np.full(label.shape, 0.5, np.float32)
     samples = [training_sample(Sample(f"s{n}", image, label, provenance, weight)) for n in range(2)]
     data = TrainingData(None, ListPool(samples), (0, 1), (0, 1), "")
-    host = build_host(host_name)
+    host = tiny_host(host_name)
     views = ViewConfig(crop_hw=(48, 64), scale_range=(0.9, 1.1))
     recipes = host.strong_recipes if host.uses_unlabeled else None
     batch = BatchLoader(data, recipes, views, RunConfig(labeled_batch=2, unlabeled_batch=2)).batch(3)
     move = device_mover(torch.device("cpu"), (0.5,) * 3, (0.25,) * 3, torch.contiguous_format)
     student = TinyStudent()
-    loss = host.losses(tiny_context(student), move(batch)).total
+    loss = host.losses(context_for(host, student), move(batch)).total
     loss.backward()
     return loss.detach(), student.layer.weight.grad
 

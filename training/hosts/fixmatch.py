@@ -5,6 +5,7 @@ L = (L_x + L_s) / 2, the step of UniMatch with a single strong view.
 
 import torch
 
+from training.hosts._options import choice_option, decay_option
 from training.losses import consistency_loss
 from training.models import StudentOutput
 from training.step import (
@@ -63,8 +64,6 @@ def build(teacher: str = "none", ema_decay: float = 0.996) -> FixMatch:
     Raises:
         ValueError: another teacher, or a decay outside [0, 1).
     """
-    if teacher not in ("none", "ema"):
-        raise ValueError(f"host.options.teacher: choose none or ema, got {teacher!r}")
-    if isinstance(ema_decay, bool) or not isinstance(ema_decay, int | float) or not 0 <= ema_decay < 1:
-        raise ValueError(f"host.options.ema_decay: must be a number from 0 up to, not including, 1, got {ema_decay!r}")
-    return FixMatch(ema_decay if teacher == "ema" else None)
+    choice_option("teacher", teacher, ("none", "ema"))
+    decay = decay_option("ema_decay", ema_decay)
+    return FixMatch(decay if teacher == "ema" else None)
