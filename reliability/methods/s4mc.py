@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from reliability.checks import checked_choice, checked_number, usable_inputs
-from reliability.percentile import lower_quantile
+from reliability.percentile_selection import PercentileOver, PercentileSelection
 from reliability.scores import confidence, entropy, margin, refine
-from reliability.selection import PixelSelection, SelectionInputs, SelectionMethod
+from reliability.selection import PixelSelection, SelectionInputs
 
 _SCORES = {"margin": margin, "confidence": confidence, "entropy": entropy}
 
@@ -36,7 +36,7 @@ class S4MCOptions:
 
     score: Literal["margin", "confidence", "entropy"] = "margin"
     drop_share: float = 0.4
-    percentile_over: Literal["image", "batch"] = "image"
+    percentile_over: PercentileOver = "image"
     neighborhood: Literal[4, 8] = 4
     strongest: int = 1
     beta: float = math.exp(-0.5)
@@ -44,15 +44,13 @@ class S4MCOptions:
 
     def __post_init__(self) -> None:
         checked_choice("score", self.score, tuple(_SCORES))
-        checked_number("drop_share", self.drop_share, 0.0, 1.0)
-        checked_choice("percentile_over", self.percentile_over, ("image", "batch"))
         checked_choice("neighborhood", self.neighborhood, (4, 8))
         checked_choice("strongest", self.strongest, tuple(range(1, self.neighborhood + 1)))
         checked_number("beta", self.beta, 0.0, 1.0)
         checked_choice("ignored_neighbors", self.ignored_neighbors, (False, True))
 
 
-class S4MC(SelectionMethod):
+class S4MC(PercentileSelection):
     """Keeps the pixels whose refined score passes a percentile of the unrefined score; weight 0 or 1.
 
     The refined score is compared with a percentile of the unrefined one, so refinement moves pixels across the
@@ -60,36 +58,14 @@ class S4MC(SelectionMethod):
 
     Attributes:
         class_prior: (C,) buffer or None, see `count_class_prior` and `scores.refine`.
-        frozen_threshold: scalar buffer or None, in units of the score; replaces the percentile.
     """
 
-    normaliser = "kept"
     class_prior: Tensor | None
-    frozen_threshold: Tensor | None
 
     def __init__(self, options: S4MCOptions, class_prior: Tensor | None) -> None:
-        super().__init__()
+        super().__init__(options.drop_share, options.percentile_over, low_is_sure=options.score == "entropy")
         self.options = options
-        self.needs = frozenset({"progress"})
         self.register_buffer("class_prior", class_prior)
-        self.register_buffer("frozen_threshold", None)
-
-    def freeze_threshold(self, value: float) -> None:
-        """Use one threshold for every image from now on, for export and for the review of single images.
-
-        Args:
-            value: in units of the score, for example the mean of `thresholds` over held-out images.
-        """
-        device = None if self.class_prior is None else self.class_prior.device
-        self.frozen_threshold = torch.tensor(checked_number("threshold", value, 0.0), device=device)
-        self.needs = frozenset()
-
-    @torch.no_grad()
-    def thresholds(self, inputs: SelectionInputs) -> Tensor:
-        """(N,) threshold of each image in units of the score at `inputs.progress`."""
-        probabilities, usable = usable_inputs(inputs)
-        threshold = self._threshold(self._sureness(probabilities), usable, inputs.progress)
-        return (-threshold if self.options.score == "entropy" else threshold).expand(usable.shape[0])
 
     @torch.no_grad()
     def forward(self, inputs: SelectionInputs) -> PixelSelection:
@@ -104,33 +80,15 @@ class S4MC(SelectionMethod):
             strongest=self.options.strongest,
             beta=self.options.beta,
         )
-        before, after = self._sureness(probabilities), self._sureness(refined)
-        threshold = self._threshold(before, usable, inputs.progress)
+        before, after = self.sureness(probabilities), self.sureness(refined)
+        threshold = self.sureness_threshold(before, usable, inputs.progress)
         reliable = usable & (after > threshold.view(-1, 1, 1))
-        sign = -1.0 if self.options.score == "entropy" else 1.0
-        maps = {self.options.score: sign * before, f"refined_{self.options.score}": sign * after}
+        maps = {self.options.score: self.sign * before, f"refined_{self.options.score}": self.sign * after}
         scores = {name: torch.where(usable, score, 0.0) for name, score in maps.items()}
         return PixelSelection(probabilities.argmax(dim=1), reliable.float(), reliable, scores)
 
-    def _sureness(self, probabilities: Tensor) -> Tensor:
-        """The chosen score, turned so that larger is surer (a percentile turns with it)."""
-        score = _SCORES[self.options.score](probabilities)
-        return -score if self.options.score == "entropy" else score
-
-    def _threshold(self, sureness: Tensor, usable: Tensor, progress: float) -> Tensor:
-        """(N,) or (1,) largest sureness that is dropped."""
-        if self.frozen_threshold is not None:
-            threshold = self.frozen_threshold.view(1)
-            return -threshold if self.options.score == "entropy" else threshold
-        if torch.compiler.is_exporting():
-            raise ValueError(
-                "s4mc cannot be exported while its threshold depends on training progress; "
-                "build it with threshold=..., for example the mean of S4MC.thresholds over held-out images"
-            )
-        share = self.options.drop_share * (1.0 - checked_number("progress", progress, 0.0, 1.0))
-        if self.options.percentile_over == "batch":
-            return lower_quantile(sureness.reshape(1, -1), usable.reshape(1, -1), share)
-        return lower_quantile(sureness.flatten(1), usable.flatten(1), share)
+    def sureness(self, probabilities: Tensor) -> Tensor:
+        return self.sign * _SCORES[self.options.score](probabilities)
 
     def _check_prior(self, num_classes: int) -> None:
         if self.class_prior is not None and self.class_prior.shape[0] != num_classes:
@@ -146,7 +104,7 @@ def build(
     joint: Literal["prior", "product"] | None = None,
     score: Literal["margin", "confidence", "entropy"] = "margin",
     drop_share: float = 0.4,
-    percentile_over: Literal["image", "batch"] = "image",
+    percentile_over: PercentileOver = "image",
     neighborhood: Literal[4, 8] = 4,
     strongest: int = 1,
     beta: float = math.exp(-0.5),
