@@ -2,6 +2,7 @@
 
     python -m export onnx --run-dir runs/first --out student.onnx
     python -m export onnx --run-dir runs/first --out student.onnx --method fixed_threshold --set threshold=0.9
+    python -m export onnx --run-dir runs/first --out student.onnx --flip-average
     python -m export check student.onnx --run-dir runs/first
     python -m export coco --data-format camvid --data-root path/to/camvid --split train --out coco
     python -m export verify-coco coco
@@ -71,7 +72,7 @@ def run_onnx(options: argparse.Namespace) -> None:
         progress.write(Progress(done, len(STEPS), message))
         print(f"[{done}/{len(STEPS)}] {message}", file=sys.stderr)
 
-    choice = ExportChoice(options.method, parse_options(options.set), options.check)
+    choice = ExportChoice(options.method, parse_options(options.set), options.check, options.flip_average)
     exported = export_run(options.run_dir, options.out, choice, report_step)
     if exported.report is None:
         print("not compared with PyTorch (--no-check)", file=sys.stderr)
@@ -185,6 +186,10 @@ def _add_onnx(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--check", action=argparse.BooleanOptionalAction, default=True,
         help="compare with PyTorch and refuse to write a file that differs (default: yes)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--flip-average", action="store_true",
+        help="predict each picture and its mirror image and average: twice the time, a better score (default: no)",
     )  # fmt: skip
     parser.add_argument(
         "--method", choices=method_names(), default=DEFAULT_METHOD,

@@ -52,6 +52,11 @@ SCORE_DEFINITIONS = {
     "probabilities": "softmax of the student's logits at temperature 1, (N, C, H, W)",
 }
 
+FLIP_AVERAGED_DEFINITIONS = {
+    PROBABILITIES_NAME: "mean of the softmax of the picture and of its mirror image, flipped back, (N, C, H, W)",
+}
+"""What is different in a file that was exported with `flip_average`."""
+
 
 @dataclass(frozen=True)
 class ModelMetadata:
@@ -68,6 +73,7 @@ class ModelMetadata:
         data_sha256: digest of the training data, 64 hex digits.
         scores: name of an output -> its definition.
         created: ISO 8601 time in UTC.
+        flip_average: whether probabilities are averaged over the picture and its mirror image.
     """
 
     class_set: ClassSet
@@ -80,6 +86,7 @@ class ModelMetadata:
     data_sha256: str
     scores: dict[str, str]
     created: str
+    flip_average: bool = False
 
     def to_properties(self) -> dict[str, str]:
         """The file's metadata: strings, JSON where structured."""
@@ -95,6 +102,7 @@ class ModelMetadata:
             "data_sha256": self.data_sha256,
             "scores": _to_json(self.scores),
             "created": self.created,
+            "flip_average": _to_json(self.flip_average),
         }
 
 
@@ -274,6 +282,7 @@ def parse_metadata(properties: Mapping[str, str], source: str) -> ModelMetadata:
         data_sha256=reader.digest("data_sha256"),
         scores={str(name): str(text) for name, text in reader.mapping("scores").items()},
         created=reader.text("created"),
+        flip_average=reader.flag("flip_average"),
     )
 
 
@@ -319,6 +328,13 @@ class _Properties:
         ):
             raise self.wrong(key, f"expected three numbers{' above 0' if above == 0 else ''}, got {str(value)[:80]}")
         return float(value[0]), float(value[1]), float(value[2])
+
+    def flag(self, key: str) -> bool:
+        """False where the key is absent: files from before it existed had no such thing."""
+        value = self.json(key) if key in self.properties else False
+        if not isinstance(value, bool):
+            raise self.wrong(key, f"expected true or false, got {str(value)[:40]}")
+        return value
 
     def stride(self) -> int:
         text = self.text("stride")

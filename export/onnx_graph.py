@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from export.model_file import HEAD_OUTPUTS, INPUT_NAME, MIN_OPSET, OUTPUT_TYPES, PROBABILITIES_NAME, ModelMetadata
-from reliability.scores import confidence, margin, residual_variance
+from reliability.scores import confidence, flip_averaged, margin, residual_variance
 from reliability.selection import SelectionInputs, SelectionMethod
 
 logger = logging.getLogger(__name__)
@@ -24,6 +24,9 @@ _HEAD_INPUT = "head_input"
 class Trunk(nn.Module):
     """Picture to probabilities: normalization, padding to the stride, student, crop, softmax.
 
+    With `flip_average` the mean of the picture's probabilities and its mirror image's, flipped back: the student runs
+    twice, and the score that ranks errors best among the plain ones is then the file's `confidence`.
+
     Padding is 0 after normalization (the mean color) on the right and below, which is what the students were trained
     and evaluated with. It is cut off before the softmax, so it never reaches the statistics of a selection method.
     """
@@ -31,17 +34,23 @@ class Trunk(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, student: nn.Module, mean: Tensor, std: Tensor, stride: int) -> None:
+    def __init__(self, student: nn.Module, mean: Tensor, std: Tensor, stride: int, flip_average: bool = False) -> None:
         super().__init__()
         self.student = student
+        self.flip_average = flip_average
         self.stride = stride
         self.register_buffer("mean", mean.view(1, 3, 1, 1))
         self.register_buffer("std", std.view(1, 3, 1, 1))
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, H, W, 3) uint8 -> (N, C, H, W) float32."""
-        height, width = image.shape[1], image.shape[2]
         normalized = (image.permute(0, 3, 1, 2).float() / 255 - self.mean) / self.std  # (N, 3, H, W)
+        if not self.flip_average:
+            return self._probabilities(normalized)
+        return flip_averaged(self._probabilities(normalized), self._probabilities(normalized.flip(3)))
+
+    def _probabilities(self, normalized: Tensor) -> Tensor:
+        height, width = normalized.shape[2], normalized.shape[3]
         below = (height + self.stride - 1) // self.stride * self.stride - height
         right = (width + self.stride - 1) // self.stride * self.stride - width
         padded = nn.functional.pad(normalized, (0, right, 0, below))
@@ -95,6 +104,7 @@ def build_export_module(
     mean: tuple[float, float, float],
     std: tuple[float, float, float],
     stride: int,
+    flip_average: bool = False,
 ) -> ExportModule:
     """Student and selection method as one module, on the CPU in float32 and evaluation mode.
 
@@ -105,6 +115,7 @@ def build_export_module(
         mean: per RGB channel, as a fraction of 255.
         std: per RGB channel, as a fraction of 255.
         stride: pixels.
+        flip_average: average over the picture and its mirror image, for twice the time.
 
     Raises:
         ValueError: the method needs something that a picture alone does not give.
@@ -115,7 +126,7 @@ def build_export_module(
             f"selection method {type(method).__name__} needs {' and '.join(missing)}, which an exported student does "
             "not have; choose a method that works on probabilities, for example csl"
         )
-    trunk = Trunk(copy.deepcopy(student), torch.tensor(mean), torch.tensor(std), stride)
+    trunk = Trunk(copy.deepcopy(student), torch.tensor(mean), torch.tensor(std), stride, flip_average)
     return ExportModule(trunk, Head(copy.deepcopy(method))).cpu().float().eval()
 
 

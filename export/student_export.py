@@ -10,13 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from datasets.files import publish
-from export.model_file import MAX_MODEL_BYTES, SCORE_DEFINITIONS, ModelMetadata, check_model, read_model
+from export.model_file import (
+    FLIP_AVERAGED_DEFINITIONS,
+    MAX_MODEL_BYTES,
+    SCORE_DEFINITIONS,
+    ModelMetadata,
+    check_model,
+    read_model,
+)
 from export.onnx_check import CheckReport, check_against_torch
 from export.onnx_graph import ExportModule, build_export_module, build_onnx
 from reliability.lookup import build_method, method_options
-from training.checkpoint import load_checkpoint, load_student
+from reliability.selection import SelectionMethod
+from training.checkpoint import load_checkpoint, load_student, load_tensors
+from training.config import TrainConfig
 from training.config_json import config_to_json
-from training.models import student_stride
+from training.models import Student, student_stride
 
 DEFAULT_METHOD = "csl"
 
@@ -60,11 +69,13 @@ class ExportChoice:
         options: its options; absent ones come from the run's training configuration if it used the same method, then
             from EXPORT_OPTIONS, then from the method's own defaults.
         check: compare with torch before writing.
+        flip_average: average probabilities over the picture and its mirror image, for twice the time.
     """
 
     method: str = DEFAULT_METHOD
     options: dict[str, Any] | None = None
     check: bool = True
+    flip_average: bool = False
 
 
 def export_run(
@@ -93,19 +104,21 @@ def export_run(
     student, config = load_student(run_dir)
     trained_with = config.selection.options if config.selection.name == choice.method else {}
     options = resolve_options(choice.method, trained_with, choice.options or {})
-    method = build_method(choice.method, **options)
-    module = build_export_module(student, method, config.mean, config.std, student_stride(student))
+    method = trained_method(choice.method, options, student, run_dir, config)
+    stride = student_stride(student)
+    module = build_export_module(student, method, config.mean, config.std, stride, choice.flip_average)
     metadata = ModelMetadata(
         class_set=config.class_set,
         mean=config.mean,
         std=config.std,
-        stride=student_stride(student),
+        stride=stride,
         method=choice.method,
         method_options=options,
         recipe=config_to_json(config),
         data_sha256=str(load_checkpoint(run_dir, groups=()).values["data_sha256"]),
-        scores=SCORE_DEFINITIONS,
+        scores={**SCORE_DEFINITIONS, **(FLIP_AVERAGED_DEFINITIONS if choice.flip_average else {})},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        flip_average=choice.flip_average,
     )
     return export_student(module, metadata, out, choice.check, report_step)
 
@@ -122,13 +135,36 @@ def check_run(path: Path, run_dir: Path) -> CheckReport:
     student, config = load_student(run_dir)
     if model.metadata.class_set != config.class_set:
         raise ValueError(f"{path} and {run_dir} have different classes, so the file does not come from this run")
-    method = build_method(model.metadata.method, **model.metadata.method_options)
-    module = build_export_module(student, method, config.mean, config.std, student_stride(student))
+    metadata = model.metadata
+    method = trained_method(metadata.method, metadata.method_options, student, run_dir, config)
+    stride = student_stride(student)
+    module = build_export_module(student, method, config.mean, config.std, stride, metadata.flip_average)
     report = check_against_torch(module, path.read_bytes(), student_stride(student))
     problem = report.problem()
     if problem:
         raise OutputsDifferError(f"{path} is not the student of {run_dir}: {problem}", report)
     return report
+
+
+def trained_method(
+    name: str, options: dict[str, Any], student: Student, run_dir: Path, config: TrainConfig
+) -> SelectionMethod:
+    """A selection method with what it learned in a run, so that the file selects what training selected.
+
+    Raises:
+        ValueError: the method learns while a student trains, and this run trained with another one.
+    """
+    method = build_method(name, **options)
+    method.prepare(len(config.class_set), student.num_features)
+    if not method.learns_from:
+        return method
+    if config.selection.name != name:
+        raise ValueError(
+            f"selection method '{name}' learns while a student trains, but {run_dir} trained with "
+            f"'{config.selection.name}'; export that one, or one that learns nothing such as {DEFAULT_METHOD}"
+        )
+    load_tensors(method, load_checkpoint(run_dir, ("selection",)).tensors["selection"], run_dir)
+    return method
 
 
 def resolve_options(method: str, trained_with: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

@@ -161,3 +161,12 @@ def test_a_method_that_needs_features_is_refused_by_name():
 def test_a_method_with_a_threshold_that_moves_with_training_is_refused_with_the_reason():
     with pytest.raises(ValueError, match=r"S4MC cannot be expressed in ONNX: .*threshold"):
         build_onnx(tiny_module("s4mc"), tiny_metadata("s4mc"))
+
+
+@pytest.mark.parametrize("size_hw", [(24, 40), (13, 9)], ids=["multiple-of-the-stride", "padded"])
+def test_a_flip_averaged_file_gives_a_mirrored_picture_the_mirrored_probabilities(size_hw):
+    module = build_export_module(TinyStudent().eval(), build_method("csl"), MEAN, STD, STRIDE, flip_average=True)
+    image = torch.from_numpy(random_pictures((1, *size_hw)))
+    found, mirrored = module(image)["probabilities"], module(image.flip(2))["probabilities"]
+    torch.testing.assert_close(mirrored, found.flip(3))
+    assert not torch.allclose(tiny_module()(image)["probabilities"], found, atol=1e-3)

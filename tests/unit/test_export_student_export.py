@@ -1,5 +1,6 @@
 """A student file is published only when it says what torch says; otherwise nothing is written."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -15,12 +16,12 @@ from export import student_export
 from export.model_file import check_model, read_model
 from export.onnx_check import check_against_torch
 from export.onnx_graph import build_export_module, build_onnx
-from export.student_export import OutputsDifferError, export_run, export_student, resolve_options
+from export.student_export import ExportChoice, OutputsDifferError, export_run, export_student, resolve_options
 from reliability.lookup import build_method
 from reliability.selection import PixelSelection, SelectionMethod
 from tests.unit.export_models import MEAN, STD, STRIDE, TinyStudent, tiny_metadata, tiny_module, tiny_onnx
 from training.checkpoint import Checkpoint, save_checkpoint
-from training.config import ModelConfig, TrainConfig
+from training.config import ModelConfig, SelectionConfig, TrainConfig
 from training.config_json import write_config
 from training.models import build_student
 
@@ -215,3 +216,30 @@ def test_a_folder_as_output_is_refused(tmp_path, run_dir):
 def test_progress_ends_complete(exported):
     content = json.loads(exported.with_name("progress.json").read_text())
     assert content["done"] == content["total"] == 4
+
+
+def test_a_flip_averaged_student_says_so_and_is_checked_like_any(run_dir, tmp_path, capsys):
+    path = tmp_path / "flipped.onnx"
+    assert command.main(["onnx", "--run-dir", str(run_dir), "--out", str(path), "--flip-average"]) == 0
+    metadata = read_model(path).metadata
+    assert metadata.flip_average and "mirror image" in metadata.scores["probabilities"]
+    assert command.main(["check", str(path), "--run-dir", str(run_dir)]) == 0
+
+
+def test_a_method_that_learned_in_training_is_exported_with_what_it_learned(run_dir, tmp_path):
+    student, config = student_export.load_student(run_dir)
+    config = dataclasses.replace(config, selection=SelectionConfig(name="class_balanced"))
+    method = build_method("class_balanced")
+    method.prepare(len(config.class_set), student.num_features)
+    for value in method.state_dict().values():
+        value.fill_(0.625)
+    write_config(tmp_path / "config.json", config)
+    groups = {"student": student.state_dict(), "selection": method.state_dict()}
+    save_checkpoint(tmp_path, Checkpoint(7, groups, {"data_sha256": "cd" * 32}))
+    found = student_export.trained_method("class_balanced", {}, student, tmp_path, config)
+    assert all((value == 0.625).all() for value in found.state_dict().values()) and found.state_dict()
+
+
+def test_a_method_that_learned_nothing_in_this_run_is_refused(run_dir, tmp_path):
+    with pytest.raises(ValueError, match="'class_balanced' learns while a student trains, but .* trained with 'csl'"):
+        export_run(run_dir, tmp_path / "student.onnx", ExportChoice(method="class_balanced"))

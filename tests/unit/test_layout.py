@@ -10,6 +10,7 @@ from datasets.lookup import dataset_names
 from reliability.lookup import method_names
 from training.lookup import backbone_names, host_names
 from training.presets import PRESETS
+from training.protocols import PROTOCOLS
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("app", "training", "export", "datasets", "reliability")
@@ -50,7 +51,10 @@ def test_no_installed_distribution_is_called_datasets():
         metadata.distribution("datasets")
 
 
-@pytest.mark.parametrize("name", [*method_names(), *dataset_names(), *host_names(), *backbone_names(), *PRESETS])
+TYPED = (*method_names(), *dataset_names(), *host_names(), *backbone_names(), *PRESETS, *PROTOCOLS)
+
+
+@pytest.mark.parametrize("name", TYPED)
 def test_the_readme_names_everything_a_user_can_type(name: str):
     assert f"`{name}`" in README
 
