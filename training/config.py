@@ -137,12 +137,16 @@ class ModelConfig(Section):
         backbone: name of a file in training/backbones.
         options: keyword arguments of that file's `build`, for example output_stride.
         pretrained: "none", "imagenet" (downloaded by the library that hosts the weights), or a local weight file.
+        batch_norm: "train" normalizes over the batch: of all processes on GPUs, of each process's own images on CPUs
+            (torch synchronizes on GPUs only). "frozen" normalizes by the statistics that came with the weights, which
+            then never move: for fine-tuning, and for batches too small to measure statistics in.
     """
 
     section: ClassVar[str] = "model"
     backbone: str = knob("fpn_resnet10t", names=backbone_names)
     options: dict[str, Any] = knob({})
     pretrained: str = "none"
+    batch_norm: Literal["train", "frozen"] = "train"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -272,6 +272,7 @@ def train_step(session: Session, batch: StepBatch) -> tuple[StepLosses, Tensor]:
     gradient_norm = session.accelerator.clip_grad_norm_(session.student.parameters(), limit)
     session.optimizer.step()
     session.learn(losses)
+    session.agree_on_statistics()
     if session.teacher is not None:
         decay = session.host.ema_decay_at(session.finished, session.epoch_steps())
         update_teacher(session.teacher, session.bare_student, decay)

@@ -30,6 +30,9 @@ def supervised_loss(logits: Tensor, label: Tensor, weight: Tensor, hard_mining: 
     A pixel counts when it has a class and its weight is above 0. The divisor is the number of pixels, not the sum of
     weights: a weakly trusted pseudo-label adds less loss and is not scaled up again. Without a pixel the loss is 0.
 
+    With several processes the divisor is the mean over them, so that the mean of their losses is that of the whole
+    batch. Only hard mining looks at each process's own pixels for its k-th smallest probability, as released code does.
+
     Args:
         logits: (N, C, H, W).
         label: (N, H, W) int64 with IGNORE_INDEX.
@@ -41,7 +44,7 @@ def supervised_loss(logits: Tensor, label: Tensor, weight: Tensor, hard_mining: 
     loss = functional.cross_entropy(logits.float(), target, ignore_index=IGNORE_INDEX, reduction="none")  # (N, H, W)
     if hard_mining is not None:
         counts = counts & hard_pixels(loss.detach(), counts, hard_mining)
-    return (loss * weight * counts).sum() / mean_over_processes(counts.sum()).clamp(min=1)
+    return (loss * weight * counts).sum() / mean_over_processes(counts.sum(), at_least=1)
 
 
 def hard_pixels(loss: Tensor, counts: Tensor, rule: HardMining) -> Tensor:
@@ -85,8 +88,8 @@ def consistency_loss(logits: Tensor, target: Targets, normaliser: Normaliser) ->
     - "kept": kept^2 / (N*H*W) with kept the number of pixels of weight > 0, that is the mean over kept pixels times
       N*H*W / kept (U2PL, S4MC);
     - "weight": the sum of the divisor weights (AEL: of the selected pixels; Howlader et al.: of all valid ones).
-    Divisors are at least 1: released code divides 0 by 0 on a batch with nothing in it. With several processes they
-    are means over the processes, so that the mean of all processes' losses is the loss of the whole batch.
+    Divisors of a batch are at least 1: released code divides 0 by 0 when there is nothing in it. With several processes
+    they are means over the processes, so that the mean of all processes' losses is the loss of the whole batch.
 
     Args:
         logits: (N, C, H, W).
@@ -102,10 +105,10 @@ def consistency_loss(logits: Tensor, target: Targets, normaliser: Normaliser) ->
 def divisor(target: Targets, normaliser: Normaliser) -> Tensor:
     """What the summed loss of one branch is divided by, a 0-dim tensor; see `consistency_loss`."""
     if normaliser == "valid":
-        return mean_over_processes(target.valid.sum()).clamp(min=1)
+        return mean_over_processes(target.valid.sum(), at_least=1)
     if normaliser == "kept":
-        kept = mean_over_processes((target.valid & (target.weight > 0)).sum())
-        return kept.clamp(min=1).square() / target.valid.numel()
+        kept = mean_over_processes((target.valid & (target.weight > 0)).sum(), at_least=1)
+        return kept.square() / target.valid.numel()
     if normaliser == "weight":
-        return mean_over_processes((target.divisor_weight * target.valid).sum()).clamp(min=1)
+        return mean_over_processes((target.divisor_weight * target.valid).sum(), at_least=1)
     return torch.full((), target.valid.numel(), device=target.valid.device)

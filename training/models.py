@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.batch_norm import batch_norm_layers
 from training.config import ModelConfig
 from training.lookup import backbone_module, refuse_unknown_options
 from training.weights import load_encoder_weights
@@ -49,12 +50,14 @@ class Student(nn.Module):
         stride: the network's input sides must be multiples of it; inputs of the student need not.
         num_features: D, channels of the decoder's last map.
         projection: head on that map, or None; a host that compares features asks for it (U2PL).
+        freezes_statistics: batch-norm layers normalize by their stored statistics even in train mode.
     """
 
-    def __init__(self, network: nn.Module, stride: int) -> None:
+    def __init__(self, network: nn.Module, stride: int, freezes_statistics: bool = False) -> None:
         super().__init__()
         self.network: Any = network
         self.stride = stride
+        self.freezes_statistics = freezes_statistics
         self.num_features = _input_channels(network.get_submodule("segmentation_head"))
         self.projection: nn.Module | None = None
 
@@ -66,6 +69,14 @@ class Student(nn.Module):
             nn.ReLU(inplace=True),
             nn.Conv2d(channels, channels, 3, padding=1),
         )
+
+    def train(self, mode: bool = True) -> "Student":
+        """Train or eval mode; frozen batch-norm layers stay in eval mode, their scale and shift still learn."""
+        super().train(mode)
+        if self.freezes_statistics:
+            for layer in batch_norm_layers(self):
+                layer.eval()
+        return self
 
     def forward(self, image: Tensor, perturb_last: int = 0, complement_last: int = 0) -> StudentOutput:
         """Outputs of each image, followed by those of feature-perturbed copies of the last images.
@@ -156,7 +167,7 @@ def build_student(config: ModelConfig, num_classes: int) -> Student:
         ) from error
     if config.pretrained not in ("none", "imagenet"):
         load_encoder_weights(network.encoder, Path(config.pretrained))
-    return Student(network, module.STRIDE)
+    return Student(network, module.STRIDE, freezes_statistics=config.batch_norm == "frozen")
 
 
 def student_stride(student: nn.Module) -> int:

@@ -34,7 +34,7 @@ def fresh_accelerator(device: torch.device, precision: str, some_unused: bool) -
     )
 
 
-def mean_over_processes(count: Tensor) -> Tensor:
+def mean_over_processes(count: Tensor, at_least: float = 0.0) -> Tensor:
     """The mean of a number over all processes, float32 and without gradient; with one process the number itself.
 
     Gradients are averaged over processes. A loss that divides its sum by this mean is therefore, averaged, the loss of
@@ -43,10 +43,12 @@ def mean_over_processes(count: Tensor) -> Tensor:
 
     Args:
         count: 0-dim, of any type.
+        at_least: smallest sum over all processes; 1 keeps a joint batch without any pixel from dividing 0 by 0.
     """
     value = count.detach().float()
+    processes = 1
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         value = value.clone()
         torch.distributed.all_reduce(value)
-        value = value / torch.distributed.get_world_size()
-    return value
+        processes = torch.distributed.get_world_size()
+    return value.clamp(min=at_least) / processes

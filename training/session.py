@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from reliability.lookup import build_method
 from reliability.selection import SelectionMethod
+from training.batch_norm import average_statistics, share_batch_statistics
 from training.checkpoint import (
     PROJECTION,
     Checkpoint,
@@ -94,6 +95,15 @@ class Session:
             self.selection.absorb(self.accelerator.gather(self.selection.collect(observation)))
         if losses.host_rows:
             self.host.absorb(self.accelerator.gather(losses.host_rows))
+
+    def agree_on_statistics(self) -> None:
+        """Give batch-norm layers the same running statistics in every process where the layers do not do so."""
+        accelerator = self.accelerator
+        if accelerator.num_processes == 1 or accelerator.device.type != "cpu":
+            return
+        for module in (self.bare_student, self.teacher):
+            if module is not None and module.training and not module.freezes_statistics:
+                average_statistics(module)
 
     def mover(self) -> DeviceMover:
         """To this process's device."""
@@ -188,6 +198,8 @@ def build_session(
     bare_student = build_student(model, len(data.class_set))
     if host.projection_channels:
         bare_student.add_projection(host.projection_channels)
+    if config.model.batch_norm == "train":
+        share_batch_statistics(bare_student, accelerator)
     bare_student = bare_student.to(memory_format=memory_format)
     for stateful in (host, selection):
         stateful.prepare(len(data.class_set), bare_student.num_features)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from training.batch_norm import batch_norm_layers
 from training.config import ModelConfig
 from training.lookup import backbone_names
 from training.models import build_student, make_teacher, student_stride
@@ -69,3 +70,18 @@ def test_weights_that_cannot_be_downloaded_say_what_to_do(monkeypatch):
     monkeypatch.setattr("training.backbones.fpn_resnet10t.build", offline)
     with pytest.raises(ValueError, match=r"could not be downloaded \(no connection\)\. Check the"):
         build_student(ModelConfig(pretrained="imagenet"), 3)
+
+
+def test_frozen_batch_norm_never_moves_its_statistics():
+    student = build_student(ModelConfig(batch_norm="frozen"), num_classes=3).train()
+    before = {name: value.clone() for name, value in student.state_dict().items() if "running" in name}
+    student(torch.randn(2, 3, 32, 32))
+    after = student.state_dict()
+    assert before and all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_frozen_batch_norm_still_learns_scale_and_shift():
+    student = build_student(ModelConfig(batch_norm="frozen"), num_classes=3).train()
+    student(torch.randn(2, 3, 32, 32)).logits.square().sum().backward()
+    stem = batch_norm_layers(student)[0]
+    assert stem.weight.grad.any() and stem.bias.grad.any()
