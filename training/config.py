@@ -340,12 +340,17 @@ class EvaluationConfig(Section):
             else none.
         every_steps: evaluate during training too; 0 only at the end.
         window: whole images, or windows of the crop's size (stride 2/3), probabilities summed.
+        flip: predict mirrored images as well, for the score flip_confidence; takes twice as long.
+        pseudo_images: so many unlabeled training images whose labels data.labeled_split hides also measure the
+            pseudo-labels at every evaluation (precision, coverage, mIoU); their labels are never learned from.
     """
 
     section: ClassVar[str] = "evaluation"
     split: str = "auto"
     every_steps: int = knob(0, minimum=0)
     window: Literal["whole", "sliding"] = "whole"
+    flip: bool = False
+    pseudo_images: int = knob(0, minimum=0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,28 +1,21 @@
 """How good a student is: mIoU and IoU per class over all pixels of a set, and how well its scores tell its errors.
 
-Intersections and unions are summed over the whole set before dividing. A class that occurs neither in the labels nor in
-the predictions has no IoU and is left out of the mean; `absent_classes` names it.
+Intersections and unions are summed over the whole set before dividing (training/evaluation_counts.py). A class that
+occurs neither in the labels nor in the predictions has no IoU and is left out of the mean; `absent_classes` names it.
 """
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchmetrics.classification import MulticlassConfusionMatrix
 
 from datasets.labels import IGNORE_INDEX
-from datasets.sample import SegmentationDataset
-from reliability import scores
-from reliability.metrics import ReliabilityMeter, SelectionMeter
+from datasets.sample import Sample, SegmentationDataset
 from reliability.selection import SelectionInputs, SelectionMethod
-
-SCORE_NAMES = ("confidence", "margin", "entropy", "residual_variance", "weight")
-"""Scores that are measured, each turned so that it lies in [0, 1] and larger means surer: entropy as 1 - H / log C,
-residual_variance as 1 - it; `weight` is that of the configured selection method."""
+from training.evaluation_counts import EvaluationCounts
 
 
 @dataclass(frozen=True)
@@ -33,6 +26,8 @@ class Inference:
         device, memory_format: of the student.
         mean, std: of RGB in [0, 1].
         window_hw: sliding windows of this size, or None for whole images.
+        flip: predict the mirrored image as well, for the score `flip_confidence`; the predicted class stays that of the
+            image as it is.
     """
 
     device: torch.device
@@ -40,6 +35,7 @@ class Inference:
     std: tuple[float, float, float]
     window_hw: tuple[int, int] | None = None
     memory_format: torch.memory_format = torch.contiguous_format
+    flip: bool = False
 
     @torch.inference_mode()
     def prediction(self, student: nn.Module, image_u8: np.ndarray[Any, np.dtype[np.uint8]]) -> "Prediction":
@@ -47,10 +43,14 @@ class Inference:
         image = torch.from_numpy(image_u8).to(self.device).permute(2, 0, 1)[None].float() / 255
         mean, std = (torch.tensor(values, device=self.device).view(1, 3, 1, 1) for values in (self.mean, self.std))
         image = ((image - mean) / std).contiguous(memory_format=self.memory_format)
+        probabilities, features = self._of_view(student, image)
+        return Prediction(probabilities, features, self._of_view(student, image.flip(-1))[0] if self.flip else None)
+
+    def _of_view(self, student: nn.Module, image: Tensor) -> tuple[Tensor, Tensor | None]:
         if self.window_hw is not None:
-            return Prediction(windowed_probabilities(student, image, self.window_hw), None)
+            return windowed_probabilities(student, image, self.window_hw), None
         output = student(image)
-        return Prediction(torch.softmax(output.logits.float(), dim=1), output.features)
+        return torch.softmax(output.logits.float(), dim=1), output.features
 
 
 class Prediction(NamedTuple):
@@ -59,10 +59,28 @@ class Prediction(NamedTuple):
     Attributes:
         probabilities: (1, C, H, W) float32.
         features: (1, D, h, w), None from sliding windows, whose features do not fit together.
+        mirrored: (1, C, H, W) probabilities of the mirrored image, not mirrored back; None unless asked for.
     """
 
     probabilities: Tensor
     features: Tensor | None
+    mirrored: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class EvaluationExtras:
+    """What else an evaluation may be given.
+
+    Attributes:
+        progress: of the run in [0, 1], for selection methods whose rule changes while training; 1 is its end.
+        block_of: sample id -> the block that the image is counted in too; None counts the set as a whole only.
+    """
+
+    progress: float = 1.0
+    block_of: Callable[[str], str] | None = None
+
+
+NO_EXTRAS = EvaluationExtras()
 
 
 def window_starts(side: int, window: int) -> list[int]:
@@ -91,19 +109,13 @@ def windowed_probabilities(student: nn.Module, image: Tensor, window_hw: tuple[i
     return total / count
 
 
-def iou_from_confusion(confusion: Tensor) -> Tensor:
-    """(C,) float64 IoU per class from a (C, C) confusion matrix; NaN for a class that never occurs."""
-    counts = confusion.double()
-    hits = counts.diag()
-    return hits / (counts.sum(0) + counts.sum(1) - hits)
-
-
 def evaluate_student(
     student: nn.Module,
     dataset: SegmentationDataset,
     inference: Inference,
     selection: SelectionMethod,
     on_image: Callable[[int, int], None] = lambda done, total: None,
+    extras: EvaluationExtras = NO_EXTRAS,
 ) -> dict[str, Any]:
     """Measure on every labeled image of a data set, in this process alone.
 
@@ -113,11 +125,13 @@ def evaluate_student(
         inference: how probabilities are made.
         selection: whose reliable pixels are measured.
         on_image: called with the number of finished and of all images.
+        extras: progress and blocks.
 
     Returns:
         miou, iou_per_class and pixel_accuracy as fractions over valid pixels; `reliability`: per score the values of
-        ReliabilityMeter; `selection`: precision and coverage of the reliable pixels. None where a number does not
-        exist.
+        ReliabilityMeter; `selection`: precision and coverage of the reliable pixels; `blocks`, when asked for: names,
+        confusion (B, C, C) and per score the right and wrong pixels (B, bins, 2) in the bins of SCORE_EDGES. None
+        where a number does not exist.
 
     Raises:
         ValueError: no image of the data set has a label.
@@ -125,79 +139,43 @@ def evaluate_student(
     labeled = [index for index in range(len(dataset)) if dataset.is_labeled(index)]
     if not labeled:
         raise ValueError("none of the images to evaluate on has a label; choose another split")
-    names = dataset.class_set.names
-    counts = _Counts(len(names), inference.device)
+    counts = empty_counts(dataset, labeled, inference, extras)
     was_training = student.training
     student.eval()
     try:
         for done, index in enumerate(labeled, start=1):
-            sample = dataset[index]
-            assert sample.label is not None
-            label = torch.from_numpy(sample.label).to(inference.device).long()[None]
-            counts.add(inference.prediction(student, sample.image), label, selection)
+            count_image(counts, student, dataset[index], inference, selection, extras)
             on_image(done, len(labeled))
     finally:
         student.train(was_training)
-    return {
-        "images": len(labeled),
-        **_summary_of(counts.confusion.compute().cpu(), names),
-        "reliability": {name: _finite(meter.compute()) for name, meter in counts.meters.items()},
-        "selection": _finite(counts.selected.quality()._asdict()),
-    }
+    return counts.summary()
 
 
-class _Counts:
-    """Everything that is summed over the pixels of a set."""
-
-    def __init__(self, num_classes: int, device: torch.device) -> None:
-        self.confusion = MulticlassConfusionMatrix(
-            num_classes, ignore_index=IGNORE_INDEX, sync_on_compute=False, validate_args=False
-        ).to(device)
-        self.meters = {name: ReliabilityMeter(device) for name in SCORE_NAMES}
-        self.selected = SelectionMeter(device)
-
-    @torch.inference_mode()
-    def add(self, prediction: Prediction, label: Tensor, selection: SelectionMethod) -> None:
-        """Count one image; label (1, H, W) int64."""
-        valid = label != IGNORE_INDEX
-        probabilities = prediction.probabilities
-        selected = selection(SelectionInputs(probabilities, valid, features=prediction.features))
-        predicted = probabilities.argmax(1)
-        error = predicted != label
-        self.confusion.update(predicted, label)
-        for name, score in _oriented_scores(probabilities, selected.weight).items():
-            self.meters[name].update(score, error, valid)
-        self.selected.update(selected.reliable, error, valid)
+def empty_counts(
+    dataset: SegmentationDataset, labeled: Sequence[int], inference: Inference, extras: EvaluationExtras
+) -> EvaluationCounts:
+    """Counts of nothing yet; the same blocks in every process, whichever of the images it will add."""
+    names: tuple[str, ...] = ()
+    if extras.block_of is not None:
+        names = tuple(dict.fromkeys(extras.block_of(dataset.sample_ids[index]) for index in labeled))
+    return EvaluationCounts(dataset.class_set.names, inference.device, names, inference.flip)
 
 
-def _oriented_scores(probabilities: Tensor, weight: Tensor) -> dict[str, Tensor]:
-    """See SCORE_NAMES; clamped because a softmax sums to 1 only up to rounding."""
-    values = (
-        scores.confidence(probabilities),
-        scores.margin(probabilities),
-        1 - scores.entropy(probabilities) / math.log(probabilities.shape[1]),
-        1 - scores.residual_variance(probabilities),
-        weight,
+@torch.inference_mode()
+def count_image(
+    counts: EvaluationCounts,
+    student: nn.Module,
+    sample: Sample,
+    inference: Inference,
+    selection: SelectionMethod,
+    extras: EvaluationExtras,
+) -> None:
+    """Predict one labeled image and add it to the counts."""
+    assert sample.label is not None
+    label = torch.from_numpy(sample.label).to(inference.device).long()[None]
+    prediction = inference.prediction(student, sample.image)
+    inputs = SelectionInputs(
+        prediction.probabilities, label != IGNORE_INDEX, features=prediction.features, progress=extras.progress
     )
-    return {name: value.clamp(0, 1) for name, value in zip(SCORE_NAMES, values, strict=True)}
-
-
-def _finite(numbers: dict[str, float]) -> dict[str, float | None]:
-    """Numbers that do not exist (no error, nothing selected) as None: JSON has no NaN."""
-    return {name: value if math.isfinite(value) else None for name, value in numbers.items()}
-
-
-def _summary_of(confusion: Tensor, names: tuple[str, ...]) -> dict[str, Any]:
-    iou = iou_from_confusion(confusion)
-    present = ~iou.isnan()
-    total = confusion.sum().clamp(min=1)
-    return {
-        "miou": float(iou[present].mean()) if present.any() else None,
-        "iou_per_class": {name: float(value) if ok else None for name, value, ok in _rows(names, iou, present)},
-        "absent_classes": [name for name, _, ok in _rows(names, iou, present) if not ok],
-        "pixel_accuracy": float(confusion.diag().sum() / total),
-    }
-
-
-def _rows(names: tuple[str, ...], iou: Tensor, present: Tensor) -> Iterator[tuple[str, float, bool]]:
-    return zip(names, iou.tolist(), present.tolist(), strict=True)
+    block = "" if extras.block_of is None else extras.block_of(sample.sample_id)
+    counts.add(prediction.probabilities, prediction.mirrored, label, selection(inputs), block)

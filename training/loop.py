@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from datasets.progress import Progress, ProgressFile
+from datasets.sample import SegmentationDataset
 from training.checkpoint import CONFIG_NAME, has_checkpoint, save_checkpoint
 from training.config import TrainConfig
 from training.config_json import differing_keys, read_config, write_config
@@ -19,13 +20,14 @@ from training.data import open_held_out, open_training_data
 from training.display import Display
 from training.duration import processes, with_steps
 from training.environment import describe_environment
-from training.evaluate import evaluate_student
+from training.evaluate import EvaluationExtras, evaluate_student
 from training.records import ENVIRONMENT_NAME, SUMMARY_NAME, RunRecords, write_json, write_plots
 from training.schedule import lr_factor, set_lr
 from training.session import Session, build_recipe, build_session, restore, start_from
 from training.signals import StopFlag, StopRequestedError
 from training.step import StepBatch, StepLosses
 from training.teacher import update_teacher
+from training.withheld import open_withheld
 
 logger = logging.getLogger(__name__)
 
@@ -73,12 +75,13 @@ def fit(config: TrainConfig, options: FitOptions, stop: StopFlag | None = None) 
         data = open_training_data(config.data)
         config = with_steps(config, data, processes())
         held_out = open_held_out(config.data, config.evaluation.split)
+        withheld = open_withheld(config.data, config.evaluation.pseudo_images)
         session = build_session(config, recipe, data, held_out, resuming or options.init_from is not None)
         if resuming:
             restore(session, options.run_dir)
         elif options.init_from is not None:
             start_from(session, options.init_from)
-        run = Run(session, options, display, flag)
+        run = Run(session, options, display, flag, withheld)
         run.open_folder()
         try:
             run.train()
@@ -118,8 +121,16 @@ def is_first_process() -> bool:
 class Run:
     """The loop around a session. Only the first process writes; all of them compute."""
 
-    def __init__(self, session: Session, options: FitOptions, display: Display, stop: StopFlag) -> None:
+    def __init__(
+        self,
+        session: Session,
+        options: FitOptions,
+        display: Display,
+        stop: StopFlag,
+        withheld: SegmentationDataset | None = None,
+    ) -> None:
         self._session, self._options, self._display, self._stop = session, options, display, stop
+        self._withheld = withheld
         self._is_main = session.accelerator.is_main_process
         self._progress = ProgressFile(options.progress_file if self._is_main else None)
         self._records: RunRecords | None = None
@@ -238,20 +249,30 @@ class Run:
         self._session.accelerator.wait_for_everyone()
 
     def _evaluate(self) -> dict[str, Any]:
-        """Metrics of the current weights on the held-out images; empty without such images or in other processes."""
+        """Metrics of the current weights on held-out images and of pseudo-labels; empty where nothing is measured."""
         session = self._session
-        if session.held_out is None:
+        if session.held_out is None and self._withheld is None:
             return {}
         result: dict[str, Any] = {}
         if self._is_main:
-            result = evaluate_student(
-                session.bare_student, session.held_out.dataset, session.inference(), session.selection, self._on_image
-            )
+            if session.held_out is not None:
+                dataset, inference = session.held_out.dataset, session.inference()
+                result = evaluate_student(session.bare_student, dataset, inference, session.selection, self._on_image)
+            if self._withheld is not None:
+                result["pseudo"] = self._pseudo_label_quality(self._withheld)
             assert self._records is not None
             self._records.add("evaluation", session.finished, _numbers(result))
         session.accelerator.wait_for_everyone()
         session.student.train()
         return result
+
+    def _pseudo_label_quality(self, withheld: SegmentationDataset) -> dict[str, Any]:
+        """Precision, coverage and mIoU of what would teach now: the teacher's labels, or the student's without one."""
+        session = self._session
+        author = session.bare_student if session.teacher is None else session.teacher
+        now = EvaluationExtras(progress=session.finished / session.config.run.steps)
+        result = evaluate_student(author, withheld, session.inference(), session.selection, self._on_image, now)
+        return {**result["selection"], "miou": result["miou"], "images": result["images"]}
 
     def _on_image(self, done: int, total: int) -> None:
         self._display.show("evaluating", done, total, {})

@@ -77,6 +77,8 @@ def write_plots(run_dir: Path) -> None:
     _plot(run_dir, "loss", "loss (mean since the last point)", train, losses)
     _plot(run_dir, "pseudo_labels", "share of valid unlabeled pixels", train, ["coverage", "mean_weight"])
     _plot(run_dir, "miou", "mIoU on held-out images", evaluation, ["miou"])
+    quality = ["pseudo/precision", "pseudo/coverage"]
+    _plot(run_dir, "pseudo_label_quality", "share of pixels with withheld labels", evaluation, quality)
 
 
 def _plot(run_dir: Path, name: str, y_label: str, events: list[dict[str, Any]], keys: Iterable[str]) -> None:

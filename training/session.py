@@ -295,4 +295,4 @@ def start_from(session: Session, source: Path) -> None:
 def inference_for(config: TrainConfig, device: torch.device, memory_format: torch.memory_format) -> Inference:
     """How images are predicted under a configuration."""
     window_hw = config.views.crop_hw if config.evaluation.window == "sliding" else None
-    return Inference(device, config.mean, config.std, window_hw, memory_format)
+    return Inference(device, config.mean, config.std, window_hw, memory_format, config.evaluation.flip)

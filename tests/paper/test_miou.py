@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from training.evaluate import iou_from_confusion
+from training.evaluation_counts import iou_from_confusion
 
 
 def confusion_of(prediction: np.ndarray, label: np.ndarray, num_classes: int) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Evaluation over a set, by hand-countable pictures."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,10 @@ from torch import nn
 from datasets.labels import ClassSet
 from datasets.sample import Sample
 from reliability.lookup import build_method
-from training.evaluate import Inference, evaluate_student, iou_from_confusion, window_starts, windowed_probabilities
+from reliability.metrics import auroc
+from reliability.selection import SelectionInputs, SelectionMethod
+from training.evaluate import EvaluationExtras, Inference, evaluate_student, window_starts, windowed_probabilities
+from training.evaluation_counts import SCORE_EDGES, EvaluationCounts, iou_from_confusion
 from training.models import StudentOutput
 
 CLASSES = ClassSet.from_names(("a", "b", "c"))
@@ -34,6 +39,10 @@ class Pictures:
             for n, (predicted, label) in enumerate(pairs)
         ]  # fmt: skip
 
+    @property
+    def sample_ids(self):
+        return tuple(sample.sample_id for sample in self.samples)
+
     def __len__(self):
         return len(self.samples)
 
@@ -44,8 +53,10 @@ class Pictures:
         return self.samples[index]
 
 
-def evaluated(pairs):
-    return evaluate_student(ColorStudent(), Pictures(pairs), INFERENCE, build_method("fixed_threshold", threshold=0.5))
+def evaluated(pairs, inference=INFERENCE, **extras):
+    method = build_method("fixed_threshold", threshold=0.5)
+    extra = EvaluationExtras(**extras)
+    return evaluate_student(ColorStudent(), Pictures(pairs), inference, method, extras=extra)
 
 
 def test_counts_are_summed_over_the_set_before_dividing():
@@ -125,3 +136,102 @@ def test_windows_of_a_pointwise_student_give_the_whole_images_probabilities():
 def test_iou_of_a_confusion_matrix():
     iou = iou_from_confusion(torch.tensor([[3, 1, 0], [2, 4, 0], [0, 0, 0]]))
     assert iou[:2].tolist() == pytest.approx([3 / 6, 4 / 7]) and iou[2].isnan()
+
+
+class LeftRightStudent(nn.Module):
+    """Sure of class 0 in the left half of what it sees, unsure (0.6 : 0.4 : 0) in the right half."""
+
+    def forward(self, image):
+        probabilities = torch.tensor([1 - 2e-6, 1e-6, 1e-6]).view(1, 3, 1, 1).expand(1, 3, *image.shape[-2:]).clone()
+        probabilities[..., image.shape[-1] // 2 :] = torch.tensor([0.6, 0.4 - 1e-6, 1e-6]).view(1, 3, 1, 1)
+        return StudentOutput(probabilities.log(), image)
+
+
+def test_the_flip_score_averages_both_views_of_a_pixel():
+    dataset, inference = Pictures([([[0, 0]], [[0, 1]])]), dataclasses.replace(INFERENCE, flip=True)
+    result = evaluate_student(LeftRightStudent(), dataset, inference, build_method("fixed_threshold"))
+    # Both pixels get (1 + 0.6) / 2: a tie, which ranks the error no better than chance. Alone, confidence finds it.
+    assert result["reliability"]["flip_confidence"]["auroc"] == 0.5
+    assert result["reliability"]["confidence"]["auroc"] == 1.0
+
+
+def test_without_flip_no_second_pass_is_scored():
+    assert "flip_confidence" not in evaluated([([[0]], [[0]])])["reliability"]
+
+
+def test_flip_changes_no_prediction():
+    pairs = [([[0, 1, 2, 2]], [[0, 1, 1, 2]])]
+    flipped = evaluated(pairs, dataclasses.replace(INFERENCE, flip=True))
+    assert flipped["iou_per_class"] == evaluated(pairs)["iou_per_class"]
+
+
+BLOCK_PAIRS = [([[0, 1]], [[0, 1]]), ([[0, 2]], [[0, 1]]), ([[1, 1]], [[1, 255]])]
+
+
+def test_each_image_is_counted_in_its_block():
+    blocks = evaluated(BLOCK_PAIRS, block_of={"s0": "first", "s1": "second", "s2": "first"}.__getitem__)["blocks"]
+    assert blocks["names"] == ["first", "second"]
+    assert blocks["confusion"] == [[[1, 0, 0], [0, 2, 0], [0, 0, 0]], [[1, 0, 0], [0, 0, 1], [0, 0, 0]]]
+
+
+def test_the_scores_of_a_block_hold_its_right_and_wrong_pixels():
+    blocks = evaluated(BLOCK_PAIRS, block_of=lambda name: name)["blocks"]
+    counts = np.array(blocks["scores"]["confidence"])  # (B, bins, right and wrong)
+    assert counts.shape == (3, len(SCORE_EDGES) + 1, 2) and counts.sum(axis=1).tolist() == [[2, 0], [1, 1], [1, 0]]
+
+
+def test_without_blocks_none_are_reported():
+    assert "blocks" not in evaluated(BLOCK_PAIRS)
+
+
+def test_the_bins_of_blocks_rank_nearly_as_well_as_exact_scores():
+    generator = torch.Generator().manual_seed(0)
+    score = torch.sigmoid(3 * torch.randn(20000, generator=generator) + 3)
+    error = torch.rand(20000, generator=generator) > score
+    bins = torch.bucketize(score, torch.tensor(SCORE_EDGES), right=True)
+    assert auroc(bins.float(), error) == pytest.approx(auroc(score, error), abs=1e-3)
+
+
+def test_the_edges_of_bins_ascend_to_exactly_one():
+    assert list(SCORE_EDGES) == sorted(set(SCORE_EDGES)) and SCORE_EDGES[-1] == 1.0
+
+
+def counts_of(pairs, blocks=("x",), block="x"):
+    counts = EvaluationCounts(CLASSES.names, torch.device("cpu"), blocks)
+    for sample in Pictures(pairs).samples:
+        label = torch.from_numpy(sample.label).long()[None]
+        probabilities = INFERENCE.prediction(ColorStudent(), sample.image).probabilities
+        selection = build_method("fixed_threshold")(SelectionInputs(probabilities, label != 255))
+        counts.add(probabilities, None, label, selection, block)
+    return counts
+
+
+def test_merged_parts_equal_the_whole():
+    merged = counts_of(BLOCK_PAIRS[:1])
+    merged.merge(counts_of(BLOCK_PAIRS[1:]))
+    assert merged.summary() == counts_of(BLOCK_PAIRS).summary()
+
+
+def test_adding_the_tensors_of_a_part_merges_it_too():
+    summed, other = counts_of(BLOCK_PAIRS[:1]), counts_of(BLOCK_PAIRS[1:]).tensors()
+    for name, tensor in summed.tensors().items():
+        tensor += other[name]
+    assert summed.summary() == counts_of(BLOCK_PAIRS).summary()
+
+
+def test_parts_with_other_blocks_are_not_added():
+    with pytest.raises(ValueError, match="different blocks"):
+        counts_of(BLOCK_PAIRS).merge(counts_of(BLOCK_PAIRS, ("y",), "y"))
+
+
+def test_the_selection_is_told_how_far_the_run_is():
+    seen = []
+
+    class Spy(SelectionMethod):
+        def forward(self, inputs):
+            seen.append(inputs.progress)
+            return build_method("fixed_threshold")(inputs)
+
+    extras = EvaluationExtras(progress=0.25)
+    evaluate_student(ColorStudent(), Pictures([([[0]], [[0]])]), INFERENCE, Spy(), extras=extras)
+    assert seen == [0.25]
