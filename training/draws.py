@@ -12,9 +12,11 @@ from torch import Tensor
 
 from reliability.methods.csl import block_cells
 from training.config import ViewConfig
+from training.intensity import IntensityStep, draw_intensity
 
-RECIPES = ("plain", "cutmix", "masked")
-"""Strong views a host may ask for: recolored; recolored with a box to paste; CSL's view with blocks to hide."""
+RECIPES = ("plain", "cutmix", "masked", "random_intensity")
+"""Strong views a host may ask for: recolored; recolored with a box to paste; CSL's view with blocks to hide; AugSeg's
+random intensity."""
 
 HUE = 3
 """Position of the hue among the operations of `Jitter.order`; the first three are brightness, contrast, saturation."""
@@ -45,6 +47,7 @@ class StrongDraw:
         blur_sigma: of a Gaussian blur, pixels; None for none.
         box: top, left, height and width of the pasted box, pixels; None pastes nothing.
         block_seed: of the block mask, see `blocks_of`; None hides nothing.
+        intensity: AugSeg's changes, instead of jitter, gray and blur.
     """
 
     jitter: Jitter | None = None
@@ -52,12 +55,15 @@ class StrongDraw:
     blur_sigma: float | None = None
     box: tuple[int, int, int, int] | None = None
     block_seed: int | None = None
+    intensity: tuple[IntensityStep, ...] = ()
 
 
 def draw_view(rng: np.random.Generator, views: ViewConfig, recipe: str) -> StrongDraw:
     """What one of RECIPES does to one view."""
     if recipe == "masked":
         return draw_masked(rng, views)
+    if recipe == "random_intensity":
+        return StrongDraw(intensity=draw_intensity(rng))
     draw = draw_strong(rng, views)
     return replace(draw, box=draw_box(rng, views)) if recipe == "cutmix" else draw
 

@@ -148,17 +148,34 @@ class StepContext:
             unlabeled: the batch of both.
             view: whose boxes were pasted.
         """
+
+        def paste(plane: Tensor) -> Tensor:
+            return mixed(plane, view.box_mask, unlabeled.partner)
+
+        return self.observe_pasted(output, selection, unlabeled, paste)
+
+    def observe_pasted(
+        self,
+        output: StudentOutput,
+        selection: PixelSelection,
+        unlabeled: UnlabeledBatch,
+        paste: Callable[[Tensor], Tensor],
+    ) -> tuple[Observation, ...]:
+        """The same for a host that mixes in its own way.
+
+        Args:
+            output: of the mixed images.
+            selection: of the images before.
+            unlabeled: the batch of those.
+            paste: mixes a plane (N, H, W) or (N, C, H, W) as the images were; foreign pixels must come out False.
+        """
         learns_from = self.selection.learns_from
         if "unlabeled" not in learns_from:
             return ()
-
-        def pasted(plane: Tensor) -> Tensor:
-            return mixed(plane, view.box_mask, unlabeled.partner)
-
         seen = output.detach()
-        label, valid = pasted(selection.pseudo_label), pasted(unlabeled.valid)
-        sureness = pasted(selection.scores["confidence"])
-        boxes = pasted(_boxes_of(unlabeled, seen.logits)) if "boxes" in learns_from else None
+        label, valid = paste(selection.pseudo_label), paste(unlabeled.valid)
+        sureness = paste(selection.scores["confidence"])
+        boxes = paste(_boxes_of(unlabeled, seen.logits)) if "boxes" in learns_from else None
         return (Observation(seen.logits, seen.features, label, valid, False, sureness, boxes),)
 
 

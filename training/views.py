@@ -15,6 +15,7 @@ from reliability.methods.csl import enlarge_cells
 from training.config import ViewConfig
 from training.detector_boxes import BoxArray
 from training.draws import HUE, Jitter, StrongDraw, blocks_of, draw_box, draw_masked, draw_strong
+from training.intensity import apply_intensity
 
 Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -121,6 +122,7 @@ def render_strong(draw: StrongDraw, weak: Image, valid: Mask) -> Image:
         image = np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
     if draw.blur_sigma is not None:
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), draw.blur_sigma), np.uint8)
+    image = apply_intensity(draw.intensity, image)
     return _black_outside(image, valid)
 
 
