@@ -162,7 +162,7 @@ def build_student(config: ModelConfig, num_classes: int) -> Student:
         network = module.build(num_classes=num_classes, pretrained=config.pretrained == "imagenet", **config.options)
     except OSError as error:  # no network, no cached copy
         raise ValueError(
-            f"model.pretrained: the ImageNet weights of {config.backbone} could not be downloaded ({error}). "
+            f"model.pretrained: the weights of {config.backbone} could not be downloaded ({error}). "
             "Check the connection, give a local weight file, or use none"
         ) from error
     if config.pretrained not in ("none", "imagenet"):
