@@ -81,6 +81,7 @@ class SamplePool:
     def __init__(self, datasets: tuple[SegmentationDataset, ...], cache_mb: int) -> None:
         self._items = [(dataset, index) for dataset in datasets for index in range(len(dataset))]
         self._cache: dict[int, TrainingSample] = {}
+        self._sizes_hw: dict[int, tuple[int, int]] = {}
         self._free_bytes = cache_mb * 2**20
         self._lock = threading.Lock()
 
@@ -96,6 +97,13 @@ class SamplePool:
         """The image's file."""
         dataset, index = self._items[item]
         return dataset.image_path(index)
+
+    def size_hw(self, item: int) -> tuple[int, int]:
+        """Height and width of the image, decoded only when it never was before."""
+        if item not in self._sizes_hw:
+            height, width = self.read(item).label.shape
+            self._sizes_hw[item] = height, width
+        return self._sizes_hw[item]
 
     def read(self, item: int) -> TrainingSample:
         """Decode a sample or take it from memory. Callers must not write into its arrays."""

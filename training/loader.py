@@ -1,10 +1,12 @@
 """Endless seeded batches. All randomness is a function of seed and step: a resumed run draws what it would have."""
 
 import functools
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Generic, TypeVar
 
 import cv2
 import numpy as np
@@ -17,9 +19,13 @@ from reliability.boxes import NO_BOX
 from training.config import RunConfig, ViewConfig
 from training.data import SamplePool, TrainingData, TrainingSample
 from training.detector_boxes import BoxArray
+from training.drawn import on_tensors
 from training.draws import draw_view
 from training.step import LabeledBatch, StepBatch, StrongView, UnlabeledBatch
 from training.views import Image, Mask, block_mask, box_mask, draw_geometry, render_strong
+
+Prepared = TypeVar("Prepared")
+"""What a loader hands over: finished pictures, or the numbers to make them from."""
 
 BATCHES_AHEAD = 2  # one being copied, one being made
 
@@ -127,8 +133,8 @@ def partners(count: int) -> NDArray[np.int64]:
     return partner
 
 
-class BatchLoader:
-    """Makes the batch of any step; iterating prepares the next ones in threads.
+class Loader(ABC, Generic[Prepared]):
+    """Draws the items of any step; iterating prepares the next batches in threads.
 
     Args:
         data: the samples.
@@ -151,12 +157,55 @@ class BatchLoader:
         self._boxes = data.boxes
         self._labeled = Sampler(data.labeled, run.seed, Stream.LABELED)
         self._unlabeled = Sampler(data.unlabeled, run.seed, Stream.UNLABELED)
-        self._recipes, self._views, self._run = recipes, views, run
+        self._recipes, self._views, self._run = recipes or (), views, run
+        self._uses_unlabeled = recipes is not None
         self._unlabeled_from = unlabeled_from
         self._rank, self._world = share
 
+    @abstractmethod
+    def batch(self, step: int) -> Prepared:
+        """The batch of step number `step`, on the CPU."""
+
+    def _has_unlabeled(self, step: int) -> bool:
+        return self._uses_unlabeled and step >= self._unlabeled_from
+
+    def _prepared(self, step: int, pinned: bool) -> Prepared:
+        batch = self.batch(step)
+        return on_tensors(batch, Tensor.pin_memory) if pinned else batch
+
+    def _draws(self, step: int, batch: int) -> range:
+        first = (step * self._world + self._rank) * batch
+        return range(first, first + batch)
+
+    def batches(self, first: int, end: int, pinned: bool = False) -> Iterator[Prepared]:
+        """Batches of steps `first` to `end` - 1 in order, prepared ahead by `run.loader_threads` threads.
+
+        Args:
+            first, end: steps.
+            pinned: put the tensors where a GPU fetches them by itself, so that the copy holds nobody up.
+        """
+        cv2.setNumThreads(1)  # parallel over batches, not inside one small picture
+        with ThreadPoolExecutor(self._run.loader_threads, thread_name_prefix="loader") as threads:
+            ahead = max(BATCHES_AHEAD, self._run.loader_threads)
+            waiting: list[Future[Prepared]] = [
+                threads.submit(self._prepared, step, pinned) for step in range(first, min(first + ahead, end))
+            ]
+            try:
+                for step in range(first, end):
+                    batch = waiting.pop(0).result()
+                    if step + ahead < end:
+                        waiting.append(threads.submit(self._prepared, step + ahead, pinned))
+                    yield batch
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+
+class BatchLoader(Loader[StepBatch]):
+    """Renders crops and views with OpenCV as uint8 images; `DeviceMover` brings them to the device."""
+
     def batch(self, step: int) -> StepBatch:
-        """The batch of step number `step` as uint8 images on the CPU; see `to_device`."""
+        """The batch of step number `step` as uint8 images on the CPU."""
         labeled = [
             labeled_crop(self._labeled.rng(draw), self._pool.read(self._labeled.item(draw)), self._views)
             for draw in self._draws(step, self._run.labeled_batch)
@@ -167,13 +216,11 @@ class BatchLoader:
                 torch.from_numpy(np.stack([crop.label for crop in labeled])),
                 torch.from_numpy(np.stack([crop.weight for crop in labeled])),
             ),
-            None
-            if self._recipes is None or step < self._unlabeled_from
-            else self._unlabeled_batch(step - self._unlabeled_from, self._recipes),
+            self._unlabeled_batch(step - self._unlabeled_from) if self._has_unlabeled(step) else None,
         )
 
-    def _unlabeled_batch(self, step: int, recipes: tuple[str, ...]) -> UnlabeledBatch:
-        crops = [self._unlabeled_crop(draw, recipes) for draw in self._draws(step, self._run.unlabeled_batch)]
+    def _unlabeled_batch(self, step: int) -> UnlabeledBatch:
+        crops = [self._unlabeled_crop(draw) for draw in self._draws(step, self._run.unlabeled_batch)]
         return UnlabeledBatch(
             weak_view=_images([crop.weak for crop in crops]),
             strong_views=tuple(
@@ -182,43 +229,21 @@ class BatchLoader:
                     torch.from_numpy(np.stack([crop.strong[view][1] for crop in crops])),
                     torch.from_numpy(np.stack([crop.strong[view][2] for crop in crops])),
                 )
-                for view in range(len(recipes))
+                for view in range(len(self._recipes))
             ),
             valid=torch.from_numpy(np.stack([crop.valid for crop in crops])),
             known_label=torch.from_numpy(np.stack([crop.known_label for crop in crops])),
             partner=torch.from_numpy(partners(len(crops))),
-            boxes=_padded([crop.boxes for crop in crops if crop.boxes is not None]),
+            boxes=padded_boxes([crop.boxes for crop in crops if crop.boxes is not None]),
         )
 
-    def _unlabeled_crop(self, draw: int, recipes: tuple[str, ...]) -> UnlabeledCrop:
+    def _unlabeled_crop(self, draw: int) -> UnlabeledCrop:
         sample = self._pool.read(self._unlabeled.item(draw))
         boxes = None if self._boxes is None else self._boxes[sample.sample_id]
-        return unlabeled_crop(self._unlabeled.rng(draw), sample, self._views, recipes, boxes)
-
-    def _draws(self, step: int, batch: int) -> range:
-        first = (step * self._world + self._rank) * batch
-        return range(first, first + batch)
-
-    def batches(self, first: int, end: int) -> Iterator[StepBatch]:
-        """Batches of steps `first` to `end` - 1 in order, prepared ahead by `run.loader_threads` threads."""
-        cv2.setNumThreads(1)  # parallel over batches, not inside one small picture
-        with ThreadPoolExecutor(self._run.loader_threads, thread_name_prefix="loader") as threads:
-            ahead = max(BATCHES_AHEAD, self._run.loader_threads)
-            waiting: list[Future[StepBatch]] = [
-                threads.submit(self.batch, step) for step in range(first, min(first + ahead, end))
-            ]
-            try:
-                for step in range(first, end):
-                    batch = waiting.pop(0).result()
-                    if step + ahead < end:
-                        waiting.append(threads.submit(self.batch, step + ahead))
-                    yield batch
-            finally:
-                for future in waiting:
-                    future.cancel()
+        return unlabeled_crop(self._unlabeled.rng(draw), sample, self._views, self._recipes, boxes)
 
 
-def _padded(boxes: list[BoxArray]) -> Tensor | None:
+def padded_boxes(boxes: list[BoxArray]) -> Tensor | None:
     """(N, B, 5) with rows of class NO_BOX for crops that have fewer boxes than the fullest one; None without crops."""
     if not boxes:
         return None
@@ -270,8 +295,6 @@ class DeviceMover:
         )
 
     def _move(self, plane: Tensor) -> Tensor:
-        if self.device.type == "cuda":
-            plane = plane.pin_memory()
         return plane.to(self.device, non_blocking=True)
 
     def _image(self, image_u8: Tensor) -> Tensor:
