@@ -93,6 +93,11 @@ class SamplePool:
         dataset, index = self._items[item]
         return dataset.is_labeled(index)
 
+    def sample_id(self, item: int) -> str:
+        """The sample's id, without decoding it."""
+        dataset, index = self._items[item]
+        return dataset.sample_ids[index]
+
     def image_path(self, item: int) -> Path:
         """The image's file."""
         dataset, index = self._items[item]
