@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor
 
 from datasets.progress import Progress, ProgressFile
@@ -21,6 +22,7 @@ from training.display import Display
 from training.duration import processes, with_steps
 from training.environment import describe_environment
 from training.evaluate import EvaluationExtras, evaluate_student
+from training.processes import StopVote
 from training.records import ENVIRONMENT_NAME, SUMMARY_NAME, RunRecords, write_json, write_plots
 from training.schedule import lr_factor, set_lr
 from training.session import Session, build_recipe, build_session, restore, start_from
@@ -103,14 +105,22 @@ def check_run_folder(config: TrainConfig, options: FitOptions) -> bool:
     if not options.resume:
         raise ValueError(f"{options.run_dir} already holds a run; continue it with --resume or choose another folder")
     stored = read_config(options.run_dir / CONFIG_NAME)
-    worked_out = {"classes", "run.steps"} if config.run.epochs else {"classes"}
-    changed = [key for key in differing_keys(stored, config) if key not in worked_out]
+    may_differ = {"classes", *SHARED_OUT_KEYS, *(("run.steps",) if config.run.epochs else ())}
+    changed = [key for key in differing_keys(stored, config) if key not in may_differ]
     if changed:
         raise ValueError(
             f"--resume: {', '.join(changed)} differ from {options.run_dir / CONFIG_NAME}. "
             "Leave the flags out, or start a new run with --init-from"
         )
     return True
+
+
+SHARED_OUT_KEYS = (
+    "data.root", "data.cache_mb", "run.labeled_batch", "run.unlabeled_batch", "run.device", "run.loader_threads",
+    "run.log_every", "run.checkpoint_every",
+)  # fmt: skip
+"""Where a run computes and how it is shared out: these may change when it is resumed. Its data is compared by hash and
+its batches as totals over the processes, in `restore`."""
 
 
 def is_first_process() -> bool:
@@ -135,6 +145,7 @@ class Run:
         self._progress = ProgressFile(options.progress_file if self._is_main else None)
         self._records: RunRecords | None = None
         self._meter = StepMeter()
+        self._vote = StopVote()
         self._shown: dict[str, float] = {}
 
     def open_folder(self) -> None:
@@ -170,21 +181,22 @@ class Run:
             losses, gradient_norm = train_step(session, move(batch))
             self._meter.add(losses, gradient_norm)
             is_last = session.finished == run.steps
-            save_now = is_last or session.finished % run.checkpoint_every == 0
+            every = session.config.evaluation.every_steps
+            evaluate_now = every > 0 and session.finished % every == 0 and not is_last
+            save_now = is_last or evaluate_now or session.finished % run.checkpoint_every == 0
             log_now = is_last or session.finished % run.log_every == 0
             if save_now or log_now or session.accelerator.device.type == "cpu":
                 self._require_finite()
             if log_now:
                 self._log()
             self._show()
-            stopping = self._is_stop_requested()
+            stopping = self._vote.any(self._stop.is_set)
             if save_now or stopping:
                 self._require_finite()
                 self._save()
             if stopping and not is_last:
                 raise StopRequestedError(f"stopped after step {session.finished}/{run.steps}; continue with --resume")
-            every = session.config.evaluation.every_steps
-            if every and session.finished % every == 0 and not is_last:
+            if evaluate_now:
                 self._evaluate()
 
     def finish(self) -> dict[str, Any]:
@@ -207,15 +219,6 @@ class Run:
         session.accelerator.wait_for_everyone()
         return summary
 
-    def _is_stop_requested(self) -> bool:
-        """The same answer in every process: one that waits for another's gradients would wait forever."""
-        accelerator = self._session.accelerator
-        if accelerator.num_processes == 1:
-            return self._stop.is_set
-        if self._stop.is_set:
-            accelerator.set_trigger()
-        return bool(accelerator.check_trigger())
-
     def _require_finite(self) -> None:
         accelerator = self._session.accelerator
         sick = self._meter.sick_steps(accelerator.device)
@@ -232,7 +235,7 @@ class Run:
         )
 
     def _log(self) -> None:
-        values = self._meter.take()
+        values = self._meter.take(self._session.accelerator)
         values["lr"] = self._session.optimizer.param_groups[0]["lr"]
         self._shown = {name: value for name, value in values.items() if name in ("loss", "coverage")}
         if self._records is not None:
@@ -326,9 +329,10 @@ class StepMeter:
         """How many steps had a loss or gradient that is not finite, as a 0-dim int64 tensor."""
         return torch.zeros((), dtype=torch.int64, device=device) if self._sick is None else self._sick
 
-    def take(self) -> dict[str, float]:
-        """Means since the last call, `seconds_per_step` among them."""
-        means = {name: float(total) / self._count for name, total in self._sums.items()}
+    def take(self, accelerator: Accelerator) -> dict[str, float]:
+        """Means since the last call over steps and processes, and this process's `seconds_per_step`."""
+        sums = accelerator.reduce(torch.stack(list(self._sums.values())), reduction="mean") / self._count
+        means = dict(zip(self._sums, sums.tolist(), strict=True))
         now = time.monotonic()
         means["seconds_per_step"] = (now - self._started) / self._count
         self._sums, self._count, self._started = {}, 0, now

@@ -1,6 +1,7 @@
-"""What several processes of one run agree on: who they are, and numbers that all of them must divide by."""
+"""What several processes of one run agree on: who they are, when to stop, and what all of them divide by."""
 
 from datetime import timedelta
+from typing import Any
 
 import torch.distributed
 from accelerate import Accelerator
@@ -32,6 +33,25 @@ def fresh_accelerator(device: torch.device, precision: str, some_unused: bool) -
             InitProcessGroupKwargs(timeout=LONGEST_WAIT),
         ],
     )
+
+
+class StopVote:
+    """Tells every process whether any of them was asked to stop: one that stops alone leaves the others waiting.
+
+    It goes from CPU to CPU beside the gradients, so that a GPU need not finish its step before the next one is queued.
+    """
+
+    def __init__(self) -> None:
+        several = torch.distributed.is_available() and torch.distributed.is_initialized()
+        self._group: Any = torch.distributed.new_group(timeout=LONGEST_WAIT, backend="gloo") if several else None
+
+    def any(self, wish: bool) -> bool:
+        """Whether at least one process wishes to stop; all processes must ask equally often."""
+        if self._group is None:
+            return wish
+        wishes = torch.tensor(float(wish))
+        torch.distributed.all_reduce(wishes, group=self._group)
+        return bool(wishes > 0)
 
 
 def mean_over_processes(count: Tensor, at_least: float = 0.0) -> Tensor:

@@ -85,6 +85,14 @@ class Session:
         """The host of the next step: labels only in the first `host.supervised_share` of them."""
         return build_host("supervised") if self.finished < self.supervised_steps() else self.host
 
+    def images_per_step(self) -> dict[str, int]:
+        """How many images of each kind all processes together draw for one step."""
+        run, processes = self.config.run, int(self.accelerator.num_processes)
+        images = {"labeled": run.labeled_batch * processes}
+        if self.host.uses_unlabeled:
+            images["unlabeled"] = run.unlabeled_batch * processes
+        return images
+
     def epoch_steps(self) -> int:
         """Steps of one pass over the unlabeled images, over the labeled ones for a host that uses no others."""
         return epoch_steps(self.config, self.data, self.host.uses_unlabeled, self.accelerator.num_processes)
@@ -146,7 +154,7 @@ class Session:
         }
         if self.teacher is not None:
             groups["teacher"] = dict(self.teacher.state_dict())
-        values: dict[str, Any] = {"data_sha256": self.data.sha256}
+        values: dict[str, Any] = {"data_sha256": self.data.sha256, "images_per_step": self.images_per_step()}
         if self.accelerator.scaler is not None:
             values["scaler"] = self.accelerator.scaler.state_dict()
         return Checkpoint(self.finished, groups, values)
@@ -247,9 +255,11 @@ def restore(session: Session, run_dir: Path) -> None:
     """Continue from the checkpoint of `run_dir`.
 
     Raises:
-        ValueError: the checkpoint is damaged or was made with other data or another model.
+        ValueError: the checkpoint is damaged or was made with other data, another model or another number of images
+            per step.
     """
     checkpoint = load_checkpoint(run_dir)
+    check_images_per_step(session, checkpoint.values.get("images_per_step"), run_dir)
     if checkpoint.values.get("data_sha256") != session.data.sha256:
         raise ValueError(
             f"{run_dir}: the training data changed since its checkpoint, so --resume would not continue the same run. "
@@ -265,6 +275,32 @@ def restore(session: Session, run_dir: Path) -> None:
         session.accelerator.scaler.load_state_dict(checkpoint.values["scaler"])
     session.finished = checkpoint.step
     logger.info("resuming after step %d", session.finished)
+
+
+def check_images_per_step(session: Session, before: dict[str, int] | None, run_dir: Path) -> None:
+    """Refuse to go on with larger or smaller steps; how they are shared out over processes does not matter.
+
+    Draws are counted over all processes, so the same total goes on with the next image of the pass.
+
+    Args:
+        session: of this start.
+        before: images per step of the run; None in checkpoints from before it was kept, which are taken as they are.
+        run_dir: for the message.
+
+    Raises:
+        ValueError: the totals differ; says which batches give the same.
+    """
+    now, processes = session.images_per_step(), session.accelerator.num_processes
+    if before is None or before == now:
+        return
+    was, would = (" and ".join(f"{count} {kind}" for kind, count in images.items()) for images in (before, now))
+    divisible = all(count % processes == 0 for count in before.values())
+    wanted = " ".join(f"--set run.{kind}_batch={count // processes}" for kind, count in before.items())
+    raise ValueError(
+        f"--resume: {run_dir} learns from {was} images per step, but this start would take {would} ({processes} "
+        f"process{'es' if processes > 1 else ''}). "
+        + (f"Add {wanted}" if divisible else "Start a number of processes that divides them")
+    )
 
 
 def start_from(session: Session, source: Path) -> None:
