@@ -30,7 +30,7 @@ from datasets.paths import safe_relative_path, sample_id_of
 from datasets.sbd_files import find_sbd, mask_path, own_lists, read_mat_label
 
 
-def _palette(num_classes: int) -> tuple[tuple[int, int, int], ...]:
+def palette(num_classes: int) -> tuple[tuple[int, int, int], ...]:
     """The colours of the development kit: bits of the id, dealt to the channels from the highest bit down."""
     colors = []
     for class_id in range(num_classes):
@@ -45,7 +45,7 @@ _NAMES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
-CLASSES = ClassSet(_NAMES, _palette(len(_NAMES)))
+CLASSES = ClassSet(_NAMES, palette(len(_NAMES)))
 
 _AUGMENTED_SPLITS = ("trainaug", "train_aug")
 _AUGMENTED_MASKS = "SegmentationClassAug"

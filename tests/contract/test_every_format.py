@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as run_lengths
 from scipy import io as scipy_io
 
 from datasets.files import sha256_of
-from datasets.formats import camvid, scenes, voc
+from datasets.formats import camvid, cityscapes, coco, scenes, voc
 from datasets.formats.manifest import ManifestEntry, write_manifest
 from datasets.images import encode_plane_png
-from datasets.labels import ClassSet
+from datasets.labels import IGNORE_INDEX, ClassSet
 from datasets.lookup import build_dataset, dataset_names
 
 IDS = np.array([[0, 1, 255, 0], [1, 1, 0, 255]], np.uint8)
@@ -48,6 +49,32 @@ def write_sbd(root: Path) -> None:
     (base / "train.txt").write_text("2008_000001\n2008_000002\n")
 
 
+def write_cityscapes(root: Path) -> None:
+    """The ids of IDS as raw ids: road is 7, sidewalk 8, unlabeled 0."""
+    for number in (19, 20):
+        name = f"train/aachen/aachen_000000_{number:06d}"
+        mask = root / f"gtFine/{name}_gtFine_labelIds.png"
+        save_pair(root / f"leftImg8bit/{name}_leftImg8bit.png", mask)
+        mask.write_bytes(encode_plane_png(np.where(IDS == IGNORE_INDEX, 0, IDS + 7).astype(np.uint8)))
+
+
+def write_coco(root: Path) -> None:
+    """The first category is class 1; a crowd is void."""
+    images, annotations = [], []
+    for image_id, name in enumerate(("000000000009.jpg", "000000000025.jpg"), start=1):
+        save_pair(root / "train" / name, root / "unused.png")
+        images.append({"id": image_id, "file_name": name, "height": IDS.shape[0], "width": IDS.shape[1]})
+        for is_crowd, value in ((0, 1), (1, IGNORE_INDEX)):
+            shape = run_lengths.encode(np.asfortranarray(IDS == value, dtype=np.uint8))
+            segmentation = {"size": list(IDS.shape), "counts": shape["counts"].decode()}
+            annotations.append({"id": len(annotations), "image_id": image_id, "category_id": 1, "iscrowd": is_crowd})
+            annotations[-1]["segmentation"] = segmentation
+    categories = [{"id": category_id, "name": name} for category_id, name in coco.CATEGORIES.items()]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (root / "annotations").mkdir()
+    (root / "annotations/instances_train.json").write_text(json.dumps(content))
+
+
 def write_manifest_example(root: Path) -> None:
     save_folders(root, ClassSet.from_names(["a", "b"]))
     entries = [
@@ -59,6 +86,8 @@ def write_manifest_example(root: Path) -> None:
 
 EXAMPLES = {
     "camvid": lambda root: save_folders(root, camvid.CLASSES),
+    "cityscapes": write_cityscapes,
+    "coco": write_coco,
     "folder": lambda root: save_folders(root, ClassSet.from_names(["a", "b"])),
     "manifest": write_manifest_example,
     "sbd": write_sbd,
@@ -160,6 +189,6 @@ def test_unknown_format_lists_the_known_ones(tmp_path):
         build_dataset("kitti", tmp_path, "train")
 
 
-@pytest.mark.parametrize("classes", [camvid.CLASSES, scenes.CLASSES, voc.CLASSES], ids=["camvid", "scenes", "voc"])
-def test_fixed_classes_have_different_colors(classes):
-    assert len(set(classes.colors)) == len(classes)
+@pytest.mark.parametrize("module", [camvid, cityscapes, coco, scenes, voc], ids=lambda module: module.__name__)
+def test_fixed_classes_have_different_colors(module):
+    assert len(set(module.CLASSES.colors)) == len(module.CLASSES)

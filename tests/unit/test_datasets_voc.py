@@ -16,7 +16,7 @@ def add(base, name, ids, mask_folder="SegmentationClass", mode="P"):
     Image.new("RGB", (len(ids), 1)).save(base / "JPEGImages" / f"{name}.jpg")
     mask = Image.frombytes(mode, (len(ids), 1), bytes(ids))
     if mode == "P":
-        mask.putpalette([channel for color in voc._palette(256) for channel in color])
+        mask.putpalette([channel for color in voc.palette(256) for channel in color])
     mask.save(base / mask_folder / f"{name}.png")
 
 
