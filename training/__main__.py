@@ -10,7 +10,7 @@
     python -m training split --data-format folder --data-root path/to/pictures --fraction 1/8 --name 1_8
 
 Exit codes: 0 done, 2 something to correct in the command or the files, 3 the loss stopped being a number,
-130 stopped by Ctrl+C or SIGTERM after writing a checkpoint.
+4 another process of the run is gone, 130 stopped by Ctrl+C or SIGTERM after writing a checkpoint.
 """
 
 import argparse
@@ -36,21 +36,23 @@ from training.display import Display
 from training.dry_run import dry_run
 from training.environment import resolve_device, resolve_memory_format, resolve_precision
 from training.evaluate import evaluate_student
-from training.loop import DivergedError, FitOptions, fit, is_first_process
+from training.loop import DivergedError, FitOptions, fit
 from training.presets import PRESETS, build_preset
+from training.processes import ProcessLostError, have_met, is_first_process, part, process_number
 from training.protocols import PROTOCOLS
 from training.records import SUMMARY_NAME, write_json
 from training.scenes import ensure_scenes
 from training.session import inference_for
 from training.signals import StopFlag, StopRequestedError
 
-EXIT_USER_ERROR, EXIT_DIVERGED, EXIT_STOPPED = 2, 3, 130
+EXIT_USER_ERROR, EXIT_DIVERGED, EXIT_LOST, EXIT_STOPPED = 2, 3, 4, 130
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    level = logging.INFO if is_first_process() else logging.ERROR  # the others would say the same
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
     run: Callable[[argparse.Namespace], None] = options.run
     try:
         run(options)
@@ -58,6 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _failed(error, EXIT_DIVERGED)
     except StopRequestedError as error:
         return _failed(error, EXIT_STOPPED)
+    except ProcessLostError as error:
+        return _failed(error, EXIT_LOST)
     except KeyboardInterrupt:
         return _failed(Exception("stopped"), EXIT_STOPPED)
     except torch.OutOfMemoryError as error:
@@ -69,7 +73,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _failed(error: BaseException, code: int) -> int:
-    print(f"error: {error}" if code != EXIT_STOPPED else str(error), file=sys.stderr)
+    message = f"error: {error}" if code != EXIT_STOPPED else str(error)
+    if is_first_process():
+        print(message, file=sys.stderr)
+    elif have_met() and code == EXIT_USER_ERROR:  # it may be this process's own trouble: its device, its file
+        print(f"process {process_number()}: {message}", file=sys.stderr)
     return code
 
 
@@ -87,6 +95,7 @@ def run_fit(options: argparse.Namespace) -> None:
             print(json.dumps(dry_run(config, display), indent=2))
         return
     summary = fit(config, FitOptions(options.run_dir, options.resume, options.init_from, options.progress_file))
+    part()
     if not is_first_process():
         return
     final = summary["final"]

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from training.display import Display
 from training.duration import processes, with_steps
 from training.environment import describe_environment
 from training.evaluate import EvaluationExtras, evaluate_student
-from training.processes import StopVote
+from training.processes import ProcessLostError, StopVote, is_first_process, is_lost_contact
 from training.records import ENVIRONMENT_NAME, SUMMARY_NAME, RunRecords, write_json, write_plots
 from training.schedule import lr_factor, set_lr
 from training.session import Session, build_recipe, build_session, restore, start_from
@@ -70,6 +69,7 @@ def fit(config: TrainConfig, options: FitOptions, stop: StopFlag | None = None) 
         FileNotFoundError: data or run folder missing.
         StopRequestedError: stopped after a step; the checkpoint is written.
         DivergedError: loss or gradient not finite; the last good checkpoint is kept.
+        ProcessLostError: another process of the run is gone; the last checkpoint is kept.
     """
     resuming = check_run_folder(config, options)
     recipe = build_recipe(config)
@@ -88,6 +88,13 @@ def fit(config: TrainConfig, options: FitOptions, stop: StopFlag | None = None) 
         try:
             run.train()
             return run.finish()
+        except RuntimeError as error:
+            if is_lost_contact(error):
+                raise ProcessLostError(
+                    f"another process of this run ended or cannot be reached after step {session.finished}; what it "
+                    f"said itself tells why. Continue with --resume ({error})"
+                ) from error
+            raise
         finally:
             run.close()
 
@@ -121,11 +128,6 @@ SHARED_OUT_KEYS = (
 )  # fmt: skip
 """Where a run computes and how it is shared out: these may change when it is resumed. Its data is compared by hash and
 its batches as totals over the processes, in `restore`."""
-
-
-def is_first_process() -> bool:
-    """Whether this is the process that writes and prints; launchers of several processes set RANK."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 class Run:

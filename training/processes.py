@@ -1,5 +1,7 @@
 """What several processes of one run agree on: who they are, when to stop, and what all of them divide by."""
 
+import os
+import warnings
 from datetime import timedelta
 from typing import Any
 
@@ -25,6 +27,8 @@ def fresh_accelerator(device: torch.device, precision: str, some_unused: bool) -
         some_unused: whether some parameters get no gradient in some steps; looking for them costs time.
     """
     AcceleratorState._reset_state(reset_partial_state=True)
+    # Newer releases of torch want another name for it, which the oldest supported one does not know.
+    warnings.filterwarnings("ignore", message=".*broadcast_buffers.*", category=FutureWarning)
     return Accelerator(
         mixed_precision=precision,
         cpu=device.type == "cpu",
@@ -35,6 +39,36 @@ def fresh_accelerator(device: torch.device, precision: str, some_unused: bool) -
     )
 
 
+class ProcessLostError(Exception):
+    """Another process of the run ended or cannot be reached."""
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that writes and prints; launchers of several processes set RANK."""
+    return process_number() == 0
+
+
+def process_number() -> int:
+    """This process's number in the run, 0 without a launcher."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def have_met() -> bool:
+    """Whether the processes of this run are connected; before that each one finds the same mistakes in the command."""
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def is_lost_contact(error: RuntimeError) -> bool:
+    """Whether an error comes from waiting for a process that is gone: NCCL has a type for it, gloo only says so."""
+    return have_met() and (isinstance(error, torch.distributed.DistError) or "gloo" in str(error))
+
+
+def part() -> None:
+    """Leave the run's other processes at the end; NCCL warns when a program just ends."""
+    if have_met():
+        torch.distributed.destroy_process_group()
+
+
 class StopVote:
     """Tells every process whether any of them was asked to stop: one that stops alone leaves the others waiting.
 
@@ -42,8 +76,7 @@ class StopVote:
     """
 
     def __init__(self) -> None:
-        several = torch.distributed.is_available() and torch.distributed.is_initialized()
-        self._group: Any = torch.distributed.new_group(timeout=LONGEST_WAIT, backend="gloo") if several else None
+        self._group: Any = torch.distributed.new_group(timeout=LONGEST_WAIT, backend="gloo") if have_met() else None
 
     def any(self, wish: bool) -> bool:
         """Whether at least one process wishes to stop; all processes must ask equally often."""
@@ -67,7 +100,7 @@ def mean_over_processes(count: Tensor, at_least: float = 0.0) -> Tensor:
     """
     value = count.detach().float()
     processes = 1
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
+    if have_met():
         value = value.clone()
         torch.distributed.all_reduce(value)
         processes = torch.distributed.get_world_size()
