@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from datasets.labels import IGNORE_INDEX
 from datasets.sample import Sample, SegmentationDataset
+from reliability.boxes import box_class_mask
 from reliability.selection import SelectionInputs, SelectionMethod
 from training.evaluation_counts import EvaluationCounts
 
@@ -53,6 +54,10 @@ class Inference:
         return torch.softmax(output.logits.float(), dim=1), output.features
 
 
+BoxesFor = Callable[[Sample], Tensor]
+"""A sample -> (1, B, 5) detected boxes as UnlabeledBatch holds them."""
+
+
 class Prediction(NamedTuple):
     """What a student says about one image.
 
@@ -74,10 +79,19 @@ class EvaluationExtras:
     Attributes:
         progress: of the run in [0, 1], for selection methods whose rule changes while training; 1 is its end.
         block_of: sample id -> the block that the image is counted in too; None counts the set as a whole only.
+        boxes_for: what a detector found on an image, for selection methods that cannot judge pixels without it.
     """
 
     progress: float = 1.0
     block_of: Callable[[str], str] | None = None
+    boxes_for: BoxesFor | None = None
+
+    def box_class_mask(self, selection: SelectionMethod, sample: Sample, probabilities: Tensor) -> Tensor | None:
+        """(1, C, H, W) bool, pixels inside the image's boxes of each class; None for methods without boxes."""
+        if self.boxes_for is None or "boxes" not in selection.needs:
+            return None
+        _, num_classes, height, width = probabilities.shape
+        return box_class_mask(self.boxes_for(sample).to(probabilities.device), num_classes, (height, width))
 
 
 NO_EXTRAS = EvaluationExtras()
@@ -175,7 +189,11 @@ def count_image(
     label = torch.from_numpy(sample.label).to(inference.device).long()[None]
     prediction = inference.prediction(student, sample.image)
     inputs = SelectionInputs(
-        prediction.probabilities, label != IGNORE_INDEX, features=prediction.features, progress=extras.progress
+        prediction.probabilities,
+        label != IGNORE_INDEX,
+        features=prediction.features,
+        box_class_mask=extras.box_class_mask(selection, sample, prediction.probabilities),
+        progress=extras.progress,
     )
     block = "" if extras.block_of is None else extras.block_of(sample.sample_id)
     counts.add(prediction.probabilities, prediction.mirrored, label, selection(inputs), block)

@@ -17,10 +17,12 @@ from training.checkpoint import CONFIG_NAME, has_checkpoint, save_checkpoint
 from training.config import TrainConfig
 from training.config_json import differing_keys, read_config, write_config
 from training.data import open_held_out, open_training_data
+from training.detector import needs_boxes, provide_boxes, stored_boxes
+from training.detector_watch import Watch
 from training.display import Display
 from training.duration import processes, with_steps
 from training.environment import describe_environment
-from training.evaluate import EvaluationExtras, evaluate_student
+from training.evaluate import BoxesFor, EvaluationExtras, evaluate_student
 from training.processes import ProcessLostError, StopVote, is_first_process, is_lost_contact
 from training.records import ENVIRONMENT_NAME, SUMMARY_NAME, RunRecords, write_json, write_plots
 from training.schedule import lr_factor, set_lr
@@ -86,6 +88,7 @@ def fit(config: TrainConfig, options: FitOptions, stop: StopFlag | None = None) 
         run = Run(session, options, display, flag, withheld)
         run.open_folder()
         try:
+            run.prepare_boxes()
             run.train()
             return run.finish()
         except RuntimeError as error:
@@ -143,6 +146,7 @@ class Run:
     ) -> None:
         self._session, self._options, self._display, self._stop = session, options, display, stop
         self._withheld = withheld
+        self._boxes_for: BoxesFor | None = None
         self._is_main = session.accelerator.is_main_process
         self._progress = ProgressFile(options.progress_file if self._is_main else None)
         self._records: RunRecords | None = None
@@ -170,6 +174,19 @@ class Run:
         """Close the logs."""
         if self._records is not None:
             self._records.close()
+
+    def prepare_boxes(self) -> None:
+        """Train the detector and let it look at the images, if the selection method wants boxes.
+
+        Raises:
+            ValueError, StopRequestedError: see `detector.provide_boxes`.
+        """
+        if needs_boxes(self._session):
+            self._boxes_for = provide_boxes(self._session, self._options.run_dir, Watch(self._show_other, self._stop))
+
+    def _show_other(self, what: str, done: int, total: int) -> None:
+        self._display.show(what, done, total, {})
+        self._progress.write(Progress(done, total + 1, what))  # something always follows
 
     def train(self) -> None:
         """All steps that are left.
@@ -262,7 +279,10 @@ class Run:
         if self._is_main:
             if session.held_out is not None:
                 dataset, inference = session.held_out.dataset, session.inference()
-                result = evaluate_student(session.bare_student, dataset, inference, session.selection, self._on_image)
+                extras = EvaluationExtras(boxes_for=self._boxes_for)
+                result = evaluate_student(
+                    session.bare_student, dataset, inference, session.selection, self._on_image, extras
+                )
             if self._withheld is not None:
                 result["pseudo"] = self._pseudo_label_quality(self._withheld)
             assert self._records is not None
@@ -275,7 +295,11 @@ class Run:
         """Precision, coverage and mIoU of what would teach now: the teacher's labels, or the student's without one."""
         session = self._session
         author = session.bare_student if session.teacher is None else session.teacher
-        now = EvaluationExtras(progress=session.finished / session.config.run.steps)
+        boxes = session.data.boxes
+        now = EvaluationExtras(
+            progress=session.finished / session.config.run.steps,
+            boxes_for=None if boxes is None else stored_boxes(boxes),
+        )
         result = evaluate_student(author, withheld, session.inference(), session.selection, self._on_image, now)
         return {**result["selection"], "miou": result["miou"], "images": result["images"]}
 

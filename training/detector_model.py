@@ -1,0 +1,178 @@
+"""The object detectors of torchvision behind one interface: images and whole-pixel boxes in, losses or boxes out."""
+
+import logging
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torchvision.models import WeightsEnum
+from torchvision.models import detection as torchvision_detection
+from torchvision.ops import FrozenBatchNorm2d
+
+from training.config import DetectorConfig
+from training.detector_boxes import BoxArray, no_boxes
+
+logger = logging.getLogger(__name__)
+
+Image = NDArray[np.uint8]
+
+MEAN_COLOR = (124, 116, 104)
+"""RGB that torchvision's detectors normalise to zero: what is painted over pixels that nobody decided."""
+
+_PUBLISHED: dict[str, WeightsEnum] = {
+    "fasterrcnn_mobilenet_v3_large_320_fpn": (
+        torchvision_detection.FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1
+    ),
+    "fasterrcnn_resnet50_fpn": torchvision_detection.FasterRCNN_ResNet50_FPN_Weights.COCO_V1,
+    "retinanet_resnet50_fpn_v2": torchvision_detection.RetinaNet_ResNet50_FPN_V2_Weights.COCO_V1,
+}
+_CLASS_LAYERS = ("roi_heads.box_predictor.", "head.classification_head.cls_logits.")
+_COUNTER = "num_batches_tracked"
+_FIRST_SCORE = 0.05
+"""torchvision keeps boxes with a higher score than this before it removes overlapping ones; its own default."""
+
+
+class Detector(nn.Module):
+    """A torchvision detector of some of the data's classes.
+
+    Attributes:
+        class_ids: what it detects; its own label k + 1 stands for `class_ids[k]`, 0 for no object.
+        min_score: boxes below it are not reported.
+    """
+
+    def __init__(self, network: nn.Module, class_ids: Sequence[int], min_score: float) -> None:
+        super().__init__()
+        self.network = network
+        self.class_ids = tuple(class_ids)
+        self.min_score = min_score
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.network.parameters()).device
+
+    def losses(self, images: Sequence[Image], boxes: Sequence[BoxArray]) -> dict[str, Tensor]:
+        """torchvision's losses, means over the sampled anchors and proposals of the batch; in train mode.
+
+        Args:
+            images: each (H, W, 3) uint8.
+            boxes: of each image; an image without boxes is background everywhere.
+        """
+        targets = [self._target(of_image) for of_image in boxes]
+        losses: dict[str, Tensor] = self.network([self._input(image) for image in images], targets)
+        return losses
+
+    def _target(self, boxes: BoxArray) -> dict[str, Tensor]:
+        rows = torch.from_numpy(boxes).to(self.device)
+        outer = rows[:, :4] + torch.tensor([0.0, 0.0, 1.0, 1.0], device=self.device)  # pixel i reaches from i to i + 1
+        known = torch.tensor(self.class_ids, device=self.device)
+        return {"boxes": outer, "labels": torch.searchsorted(known, rows[:, 4].long()) + 1}
+
+    def _input(self, image: Image) -> Tensor:
+        return torch.from_numpy(image).to(self.device).permute(2, 0, 1).float() / 255
+
+    @torch.inference_mode()
+    def detect(self, image: Image) -> tuple[BoxArray, NDArray[np.float32]]:
+        """Boxes of one (H, W, 3) image with their scores (B,), in eval mode.
+
+        Corners are truncated to whole pixels and both are inside (released code); a right or lower edge on the border
+        of the image is moved inside.
+        """
+        self.network.eval()
+        found = self.network([self._input(image)])[0]
+        kept = (found["scores"] >= self.min_score).cpu()
+        corners, labels, scores = (found[name].cpu()[kept].float().numpy() for name in ("boxes", "labels", "scores"))
+        if not len(scores):
+            return no_boxes(), scores
+        height, width = image.shape[:2]
+        inside = np.clip(np.trunc(corners), 0, (width - 1, height - 1) * 2)
+        class_id = np.array(self.class_ids)[labels.astype(np.int64) - 1]
+        return np.column_stack([inside, class_id]).astype(np.float32), scores
+
+
+def build_detector(config: DetectorConfig, class_ids: Sequence[int]) -> Detector:
+    """A detector with random weights.
+
+    Batch norm is frozen when `config.weights` names weights, as torchvision does: batches of a few images would spoil
+    its statistics. All layers learn, while torchvision freezes the first ones then.
+
+    Args:
+        config: architecture, sizes and scores.
+        class_ids: sorted.
+    """
+    builder: Callable[..., nn.Module] = getattr(torchvision_detection, config.architecture)
+    sizes = {"min_size": config.min_size, "max_size": config.max_size}
+    score = "score_thresh" if config.architecture.startswith("retinanet") else "box_score_thresh"
+    network = builder(
+        weights=None, weights_backbone=None, num_classes=len(class_ids) + 1,
+        **{name: value for name, value in sizes.items() if value},
+        **{score: min(_FIRST_SCORE, config.min_score)},
+    )  # fmt: skip
+    if config.weights != "none":
+        _freeze_batch_norm(network)
+    return Detector(network, class_ids, config.min_score)
+
+
+def _freeze_batch_norm(network: nn.Module) -> None:
+    for name, module in list(network.named_modules()):
+        if isinstance(module, nn.BatchNorm2d):
+            frozen = FrozenBatchNorm2d(module.num_features, module.eps)
+            frozen.load_state_dict(module.state_dict())
+            network.set_submodule(name, frozen)
+
+
+def load_start_weights(detector: Detector, config: DetectorConfig) -> None:
+    """Copy the weights that `config.weights` names; the layers that tell classes apart stay as they are.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the weights cannot be downloaded, hold no plain tensors, or belong to another architecture.
+    """
+    if config.weights == "none":
+        return
+    if config.weights == "coco":
+        tensors = _downloaded(config.architecture)
+    else:
+        tensors = _read_tensors(Path(config.weights))
+    wanted = detector.network.state_dict()
+    fits = {key: tensors[key] for key in wanted if key in tensors and tensors[key].shape == wanted[key].shape}
+    missing = [key for key in wanted if key not in fits and not key.startswith(_CLASS_LAYERS) and _COUNTER not in key]
+    if missing:
+        raise ValueError(
+            f"detector.weights: {config.weights} does not fit {config.architecture}: {len(missing)} of {len(wanted)} "
+            f"tensors are missing or of another shape (first {missing[:3]}). Are they weights of another architecture?"
+        )
+    detector.network.load_state_dict({**wanted, **fits})
+
+
+def _downloaded(architecture: str) -> Mapping[str, Tensor]:
+    try:
+        tensors: Mapping[str, Tensor] = _PUBLISHED[architecture].get_state_dict(progress=False, check_hash=True)
+    except (OSError, RuntimeError) as error:
+        raise ValueError(
+            f"detector.weights: the COCO weights of {architecture} could not be downloaded ({error}). Download them "
+            "elsewhere and name the file, or use none"
+        ) from error
+    return tensors
+
+
+def _read_tensors(path: Path) -> Mapping[str, Tensor]:
+    if not path.is_file():
+        raise FileNotFoundError(f"detector.weights: no file {path}; give 'none', 'coco' or an existing weight file")
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, safetensors.SafetensorError) as error:
+        raise ValueError(
+            f"detector.weights: {path} holds no plain tensors and is not opened: pickled objects can run code"
+        ) from error
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ValueError(f"detector.weights: {path} holds no state dict (names and tensors)")
+    return content
