@@ -1,7 +1,8 @@
 """Which training images may show their labels: seeded lists of ids, kept as text files.
 
 A split is a folder with labeled.txt and unlabeled.txt, one sample per line: a sample id, or paths as in
-"images/train/X.jpg masks/train/X.png" (the mask is not used: it is found by the data set's format).
+"images/train/X.jpg masks/train/X.png" or "JPEGImages/X.jpg SegmentationClass/X.png" (the mask is not used: it is found
+by the data set's format). Which sample a path names, views.py finds out.
 """
 
 import random
