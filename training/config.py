@@ -118,6 +118,7 @@ class DataConfig(Section):
         labeled_split: folder under `root`/splits that says which images count as labeled; empty: all that have labels.
         labeled_as_unlabeled: fully labeled images enter the unlabeled stream too (with their labels, which win there).
         cache_mb: decoded images kept in memory, MiB; the rest is decoded again whenever it is drawn.
+        cache_device_mb: memory of the training device that the decoded data set may take, MiB; see run.renderer.
     """
 
     section: ClassVar[str] = "data"
@@ -127,6 +128,7 @@ class DataConfig(Section):
     labeled_split: str = ""
     labeled_as_unlabeled: bool = False
     cache_mb: int = knob(2048, minimum=0)
+    cache_device_mb: int = knob(4096, minimum=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -314,6 +316,11 @@ class RunConfig(Section):
         precision: auto is bf16 where the device multiplies it in hardware, else no.
         channels_last: memory layout of images and weights; auto decides by device and precision.
         loader_threads: threads that prepare the next batches.
+        renderer: what makes the views: opencv in the loader's threads, device in torch on the training device from the
+            same random numbers (pictures differ by rounding, labels not at all). auto is device on a GPU if it can make
+            all views of the host and the decoded data set fits into data.cache_device_mb, else opencv.
+        compile: compile the student's passes with torch.compile. The first steps take minutes; it pays for long runs
+            on a GPU, where it fuses what lies between convolutions, and not for short rounds.
         log_every, checkpoint_every: in steps.
     """
 
@@ -327,6 +334,8 @@ class RunConfig(Section):
     precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
     channels_last: Literal["auto", "yes", "no"] = "auto"
     loader_threads: int = knob(1, minimum=1, maximum=64)
+    renderer: Literal["auto", "opencv", "device"] = "auto"
+    compile: bool = False
     log_every: int = knob(10, minimum=1)
     checkpoint_every: int = knob(200, minimum=1)
 

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datasets.labels import IGNORE_INDEX
+from training.config import TrainConfig
 from training.data import SamplePool, TrainingData, TrainingSample
+from training.drawn import DEVICE_RECIPES
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +34,32 @@ class DevicePool:
     known: Tensor | None
     first_pixel: Tensor
     size_hw: Tensor
+
+
+def choose_device_pool(
+    config: TrainConfig, data: TrainingData, recipes: tuple[str, ...], device: torch.device
+) -> DevicePool | None:
+    """The data set on the device, or None where OpenCV renders; `run.renderer` says how that is decided.
+
+    Raises:
+        ValueError: run.renderer=device, but a view of the host cannot be made there or the data set is too large.
+    """
+    wanted, budget_mb = config.run.renderer, config.data.cache_device_mb
+    unknown = sorted(set(recipes) - set(DEVICE_RECIPES))
+    if wanted == "opencv" or (wanted == "auto" and (device.type == "cpu" or unknown)):
+        return None
+    if unknown:
+        raise ValueError(
+            f"run.renderer: device cannot make the views {', '.join(unknown)} of host {config.host.name!r}; "
+            "use auto or opencv"
+        )
+    pool = open_device_pool(data, budget_mb, device)
+    if pool is None and wanted == "device":
+        raise ValueError(
+            f"run.renderer: the decoded data set does not fit into data.cache_device_mb={budget_mb}; "
+            "raise it, or use auto or opencv"
+        )
+    return pool
 
 
 def decode_within(pool: SamplePool, budget_mb: int) -> list[TrainingSample] | None:

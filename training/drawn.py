@@ -15,6 +15,10 @@ from training.config import ViewConfig
 from training.draws import HUE, StrongDraw, blocks_of
 from training.views import Geometry
 
+DEVICE_RECIPES = ("plain", "cutmix", "masked")
+"""The recipes of draws.RECIPES that can be rendered on a device. AugSeg's random intensity equalizes and posterizes
+8-bit pictures, which is left to OpenCV."""
+
 Batch = TypeVar("Batch")
 
 

@@ -3,9 +3,10 @@
 import dataclasses
 import functools
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -26,16 +27,19 @@ from training.checkpoint import (
 from training.checkpoint import load_student as load_finished_student
 from training.config import TrainConfig
 from training.data import HeldOut, TrainingData
+from training.device_pool import DevicePool, choose_device_pool
+from training.device_views import DeviceRenderer
+from training.drawn_loader import DrawnLoader
 from training.duration import epoch_steps
 from training.environment import resolve_device, resolve_memory_format, resolve_precision
 from training.evaluate import Inference
-from training.loader import BatchLoader, DeviceMover, Stream, device_mover
+from training.loader import BatchLoader, Loader, Stream, device_mover
 from training.lookup import build_host
 from training.losses import HardMining, supervised_loss
 from training.models import Student, StudentOutput, build_student, make_teacher
 from training.processes import fresh_accelerator
 from training.schedule import build_optimizer
-from training.step import Host, StepContext, StepLosses
+from training.step import Host, StepBatch, StepContext, StepLosses
 
 logger = logging.getLogger(__name__)
 
@@ -70,12 +74,30 @@ class Session:
     memory_format: torch.memory_format
     finished: int = 0
 
-    def loader(self) -> BatchLoader:
-        """Batches for this process."""
+    @functools.cached_property
+    def device_pool(self) -> DevicePool | None:
+        """The decoded data set on the device if views are rendered there; loaded when first asked for."""
+        recipes = self.host.strong_recipes if self.host.uses_unlabeled else ()
+        return choose_device_pool(self.config, self.data, recipes, self.accelerator.device)
+
+    @functools.cached_property
+    def training_student(self) -> nn.Module:
+        """The student as steps call it, compiled if `run.compile` says so.
+
+        The compiled module wraps the same weights: checkpoints and evaluation keep using the plain one inside, whose
+        names do not change and whose input may have any size.
+        """
+        if not self.config.run.compile:
+            return self.student
+        return cast("nn.Module", torch.compile(self.student, dynamic=False))
+
+    def loader(self) -> Loader[Any]:
+        """Batches for this process; `mover` makes what a step takes of them."""
         recipes = self.host.strong_recipes if self.host.uses_unlabeled else None
         share = self.accelerator.process_index, self.accelerator.num_processes
         config = self.config
-        return BatchLoader(self.data, recipes, config.views, config.run, self.supervised_steps(), share)
+        kind: type[Loader[Any]] = BatchLoader if self.device_pool is None else DrawnLoader
+        return kind(self.data, recipes, config.views, config.run, self.supervised_steps(), share)
 
     def supervised_steps(self) -> int:
         """How many steps use labels only before the host begins."""
@@ -113,9 +135,12 @@ class Session:
             if module is not None and module.training and not module.freezes_statistics:
                 average_statistics(module)
 
-    def mover(self) -> DeviceMover:
-        """To this process's device."""
-        return device_mover(self.accelerator.device, self.config.mean, self.config.std, self.memory_format)
+    def mover(self) -> Callable[[Any], StepBatch]:
+        """From the loader's batches to normalized ones on this process's device."""
+        mover = device_mover(self.accelerator.device, self.config.mean, self.config.std, self.memory_format)
+        if self.device_pool is None:
+            return mover
+        return DeviceRenderer(self.device_pool, self.config.views, mover.mean, mover.std, self.memory_format)
 
     def inference(self) -> Inference:
         """As the configuration wants evaluation done."""
@@ -126,7 +151,7 @@ class Session:
         loss = self.config.loss
         mining = HardMining(loss.ohem_threshold, loss.ohem_min_kept) if loss.ohem else None
         return StepContext(
-            student=self.student,
+            student=self.training_student,
             teacher=None if self.teacher is None else self._teach,
             selection=self.selection,
             supervised_loss=functools.partial(supervised_loss, hard_mining=mining),

@@ -6,15 +6,18 @@ import pytest
 import torch
 
 from datasets.labels import IGNORE_INDEX, ClassSet
-from tests.unit.training_cases import CLASS_NAMES
-from training.config import RunConfig, ViewConfig
+from tests.unit.training_cases import CLASS_NAMES, tiny_config, write_blocks
+from training.config import RunConfig, TrainConfig, ViewConfig
+from training.config_json import apply_changes
 from training.data import SamplePool, TrainingData, TrainingSample
-from training.device_pool import decode_within, device_pool
+from training.device_pool import choose_device_pool, decode_within, device_pool
 from training.device_views import DeviceRenderer, blurred, cut_out, hue_turned, recolored
-from training.drawn import blur_radius, drawn_crops, drawn_view, gaussian_kernel
+from training.drawn import DEVICE_RECIPES, blur_radius, drawn_crops, drawn_view, gaussian_kernel
 from training.drawn_loader import DrawnLoader
-from training.draws import HUE, Jitter, StrongDraw, draw_view
+from training.draws import HUE, RECIPES, Jitter, StrongDraw, draw_view
 from training.loader import BatchLoader, device_mover
+from training.loop import FitOptions, fit
+from training.records import read_metrics
 from training.step import StepBatch
 from training.views import draw_geometry, render_strong
 
@@ -208,3 +211,41 @@ def test_a_gpu_renders_what_the_cpu_renders(step):
     assert all(torch.equal(plane, planes(on_gpu)[name].cpu()) for name, plane in planes(on_cpu).items())
     for one, other in zip(on_cpu.unlabeled.strong_views, on_gpu.unlabeled.strong_views, strict=True):
         torch.testing.assert_close(one.image, other.image.cpu(), atol=0.5, rtol=0)
+
+
+def chosen(recipes=("cutmix",), device="cpu", **changes):
+    config = apply_changes(TrainConfig(), [f"{key.replace('__', '.')}={value}" for key, value in changes.items()])
+    return choose_device_pool(config, training_data(partly_known=False), recipes, torch.device(device))
+
+
+def test_opencv_renders_by_default_on_a_cpu():
+    assert chosen() is None
+
+
+def test_the_device_renders_where_it_is_told_to():
+    assert chosen(run__renderer="device") is not None
+
+
+def test_a_recipe_that_no_device_renders_is_refused():
+    with pytest.raises(ValueError, match=r"run\.renderer: device cannot make the views random_intensity"):
+        chosen(recipes=("random_intensity",), run__renderer="device")
+
+
+def test_a_data_set_without_room_on_the_device_is_refused():
+    with pytest.raises(ValueError, match=r"does not fit into data\.cache_device_mb=0"):
+        chosen(run__renderer="device", data__cache_device_mb=0)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_is_rendered_on_the_device_or_left_to_opencv(recipe):
+    draws = [draw_view(np.random.default_rng(seed), VIEWS, recipe) for seed in range(20)]
+    assert (recipe in DEVICE_RECIPES) == (not any(draw.intensity for draw in draws))
+
+
+def test_a_run_learns_the_same_from_both_renderers(tmp_path):
+    config = tiny_config(write_blocks(tmp_path / "blocks"), steps=3)
+    losses = []
+    for renderer in ("opencv", "device"):
+        fit(apply_changes(config, [f"run.renderer={renderer}"]), FitOptions(tmp_path / renderer, quiet=True))
+        losses.append([event["loss"] for event in read_metrics(tmp_path / renderer) if event["kind"] == "train"])
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
