@@ -196,7 +196,8 @@ class Run:
         """
         session, run = self._session, self._session.config.run
         move = session.mover()
-        for batch in session.loader().batches(session.finished, run.steps):
+        pinned = session.accelerator.device.type == "cuda"
+        for batch in session.loader().batches(session.finished, run.steps, pinned):
             losses, gradient_norm = train_step(session, move(batch))
             self._meter.add(losses, gradient_norm)
             is_last = session.finished == run.steps
