@@ -17,10 +17,13 @@ def lr_factor(step: int, steps: int, poly_power: float, warmup_steps: int) -> fl
 
 
 def build_optimizer(student: Student, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """SGD or AdamW with the encoder's and the head's weights at their own rates, decay on matrices and filters only."""
+    """SGD or AdamW with the encoder's and the head's weights at their own rates, decay on matrices and filters only.
+
+    Frozen parameters (a backbone's freeze_encoder) are left out.
+    """
     encoder = {id(parameter) for parameter in student.network.encoder.parameters()}
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for parameter in student.parameters():
+    for parameter in (each for each in student.parameters() if each.requires_grad):
         groups.setdefault((id(parameter) in encoder, parameter.ndim > 1), []).append(parameter)
     settings = [
         {
