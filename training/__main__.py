@@ -32,10 +32,11 @@ from reliability.lookup import build_method
 from training.checkpoint import CONFIG_NAME, load_student
 from training.config import TrainConfig
 from training.config_json import apply_changes, read_config
+from training.detector import detector_of_run
 from training.display import Display
 from training.dry_run import dry_run
 from training.environment import resolve_device, resolve_memory_format, resolve_precision
-from training.evaluate import evaluate_student
+from training.evaluate import EvaluationExtras, evaluate_student
 from training.loop import DivergedError, FitOptions, fit
 from training.presets import PRESETS, build_preset
 from training.processes import ProcessLostError, have_met, is_first_process, part, process_number
@@ -148,7 +149,8 @@ def run_evaluate(options: argparse.Namespace) -> None:
                 raise StopRequestedError("stopped while evaluating; nothing was written")
 
         student = student.to(device).to(memory_format=memory_format)
-        result = evaluate_student(student, dataset, inference, selection, on_image)
+        extras = EvaluationExtras(boxes_for=detector_of_run(config, selection, options.run_dir, device))
+        result = evaluate_student(student, dataset, inference, selection, on_image, extras)
     result = {"split": options.split, **result}
     if options.out is not None:
         write_json(options.out, result)
