@@ -64,6 +64,19 @@ def checked_number(option: str, value: object, lowest: float, highest: float = m
     return float(value)  # type: ignore[arg-type]
 
 
+def checked_count(option: str, value: object, lowest: int, highest: int | None = None) -> int:
+    """`value` as a whole number within [lowest, highest].
+
+    Raises:
+        ValueError: not a whole number, or outside the range; names the option.
+    """
+    is_count = isinstance(value, int) and not isinstance(value, bool)
+    if not is_count or value < lowest or (highest is not None and value > highest):  # type: ignore[operator]
+        upper = "" if highest is None else f" and at most {highest}"
+        raise ValueError(f"option '{option}' must be a whole number of at least {lowest}{upper} but is {value!r}")
+    return value  # type: ignore[return-value]
+
+
 def checked_choice(option: str, value: object, choices: Sequence[object]) -> None:
     """Accept only one of `choices`, without taking 1 for True.
 

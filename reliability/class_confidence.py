@@ -90,5 +90,5 @@ class ClassConfidenceBank(nn.Module):
         1 for the class the student knows least; 1 for all when it knows all perfectly.
         """
         doubt = 1.0 - self.confidence
-        largest = doubt.amax()
+        largest = doubt.amax(dim=0)
         return torch.where(largest > 0, doubt / largest.clamp_min(1e-12), 1.0)
