@@ -13,6 +13,8 @@ class Supervised(Host):
         x = batch.labeled
         output = context.student(x.image)
         loss_x = context.supervised_loss(output.logits, x.label, x.weight)
+        if output.projection is not None:  # of the host that takes over later; with several processes it must take part
+            loss_x = loss_x + 0.0 * output.projection.sum()
         return StepLosses(loss_x, {"loss_x": loss_x}, observed=context.observe_labeled(output, x))
 
 
