@@ -29,6 +29,7 @@ from training.schedule import lr_factor, set_lr
 from training.session import Session, build_recipe, build_session, restore, start_from
 from training.signals import StopFlag, StopRequestedError
 from training.step import StepBatch, StepLosses
+from training.step_parts import AVERAGES, BACKWARD, LOSSES, OPTIMIZER, step_part
 from training.teacher import update_teacher
 from training.withheld import open_withheld
 
@@ -316,17 +317,21 @@ def train_step(session: Session, batch: StepBatch) -> tuple[StepLosses, Tensor]:
     steps = session.config.run.steps
     torch.manual_seed(session.step_seed())
     set_lr(session.optimizer.optimizer, lr_factor(session.finished, steps, config.poly_power, config.warmup_steps))
-    losses = session.active_host().losses(session.context(), batch)
-    session.optimizer.zero_grad(set_to_none=True)
-    session.accelerator.backward(losses.total)
-    limit = config.clip_norm if config.clip_norm > 0 else math.inf
-    gradient_norm = session.accelerator.clip_grad_norm_(session.student.parameters(), limit)
-    session.optimizer.step()
-    session.learn(losses)
-    session.agree_on_statistics()
-    if session.teacher is not None:
-        decay = session.host.ema_decay_at(session.finished, session.epoch_steps())
-        update_teacher(session.teacher, session.bare_student, decay)
+    with step_part(LOSSES):
+        losses = session.active_host().losses(session.context(), batch)
+    with step_part(BACKWARD):
+        session.optimizer.zero_grad(set_to_none=True)
+        session.accelerator.backward(losses.total)
+    with step_part(OPTIMIZER):
+        limit = config.clip_norm if config.clip_norm > 0 else math.inf
+        gradient_norm = session.accelerator.clip_grad_norm_(session.student.parameters(), limit)
+        session.optimizer.step()
+    with step_part(AVERAGES):
+        session.learn(losses)
+        session.agree_on_statistics()
+        if session.teacher is not None:
+            decay = session.host.ema_decay_at(session.finished, session.epoch_steps())
+            update_teacher(session.teacher, session.bare_student, decay)
     session.finished += 1
     assert gradient_norm is not None
     return losses, gradient_norm

@@ -40,6 +40,7 @@ from training.models import Student, StudentOutput, build_student, make_teacher
 from training.processes import fresh_accelerator
 from training.schedule import build_optimizer
 from training.step import Host, StepBatch, StepContext, StepLosses
+from training.step_parts import TEACHER, step_part
 
 logger = logging.getLogger(__name__)
 
@@ -160,7 +161,7 @@ class Session:
 
     def _teach(self, image: Tensor) -> StudentOutput:
         assert self.teacher is not None
-        with self.accelerator.autocast(), torch.no_grad():
+        with step_part(TEACHER), self.accelerator.autocast(), torch.no_grad():
             output: StudentOutput = self.teacher(image)
         return output
 

@@ -13,10 +13,8 @@ from reliability.scores import confidence
 from reliability.selection import Observation, PixelSelection, SelectionInputs, SelectionMethod
 from training.losses import Targets
 from training.models import StudentOutput
+from training.step_parts import SELECTION, step_part
 from training.teacher import decay_at
-
-SELECTION_RANGE = "selection"
-"""Name of the selection call in profiles."""
 
 SupervisedLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """logits, label, weight -> scalar; see losses.supervised_loss."""
@@ -102,7 +100,7 @@ class StepContext:
 
     def select(self, output: StudentOutput, unlabeled: UnlabeledBatch) -> PixelSelection:
         """Pseudo-labels of the weak view with their weights; pixels that people drew keep their label at weight 1."""
-        with torch.no_grad(), torch.profiler.record_function(SELECTION_RANGE):
+        with torch.no_grad(), step_part(SELECTION):
             probabilities = output.logits.detach().float().softmax(dim=1)  # half precision rounds confidence to 1
             needs = self.selection.needs
             inputs = SelectionInputs(
