@@ -7,6 +7,7 @@
     python -m training fit --run-dir runs/first --resume
     accelerate launch -m training fit --preset camvid_gpu --data-root path/to/camvid --run-dir runs/two_gpus
     python -m training evaluate --run-dir runs/first --data-format camvid --data-root path/to/camvid --split test
+    python -m training profile --preset camvid_gpu --data-root path/to/camvid --steps 50 --trace trace.json
     python -m training split --data-format folder --data-root path/to/pictures --fraction 1/8 --name 1_8
 
 Exit codes: 0 done, 2 something to correct in the command or the files, 3 the loss stopped being a number,
@@ -24,6 +25,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import torch
+from rich.console import Console
 
 from datasets.lookup import build_dataset, dataset_names
 from datasets.progress import Progress, ProgressFile
@@ -40,6 +42,7 @@ from training.evaluate import EvaluationExtras, evaluate_student
 from training.loop import DivergedError, FitOptions, fit
 from training.presets import PRESETS, build_preset
 from training.processes import ProcessLostError, have_met, is_first_process, part, process_number
+from training.profile import operators_table, parts_table, profile_steps, summary_line
 from training.protocols import PROTOCOLS
 from training.records import SUMMARY_NAME, write_json
 from training.scenes import ensure_scenes
@@ -102,6 +105,20 @@ def run_fit(options: argparse.Namespace) -> None:
     final = summary["final"]
     quality = f", mIoU {final['miou']:.3f} on {final['images']} images" if final.get("miou") is not None else ""
     print(f"{options.run_dir}: {summary['steps']} steps{quality}; see {SUMMARY_NAME}")
+
+
+def run_profile(options: argparse.Namespace) -> None:
+    """`profile`: measure some steps; nothing is written except the trace that was asked for."""
+    config = fit_config(options)
+    with tempfile.TemporaryDirectory(prefix="pixelsieve-") as folder:
+        if config.data.format == "scenes" and not config.data.root:
+            root = ensure_scenes(Path(folder) / "scenes", config.run.seed)
+            config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=str(root)))
+        profile = profile_steps(config, options.steps, options.warmup, options.trace)
+    console = Console()
+    console.print(parts_table(profile))
+    console.print(operators_table(profile))
+    console.print(summary_line(profile), highlight=False)
 
 
 def fit_config(options: argparse.Namespace) -> TrainConfig:
@@ -188,24 +205,40 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    commands = parser.add_subparsers(required=True, metavar="{fit,evaluate,split}")
+    commands = parser.add_subparsers(required=True, metavar="{fit,evaluate,split,profile}")
     _add_fit(commands.add_parser("fit", help="train a student into a run folder"))
     _add_evaluate(commands.add_parser("evaluate", help="measure the student of a run folder"))
     _add_split(commands.add_parser("split", help="choose at random which images count as labeled"))
+    _add_profile(commands.add_parser("profile", help="say where the time of a configuration's steps goes"))
     return parser
 
 
 def _add_fit(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run_fit)
-    start = parser.add_mutually_exclusive_group()
-    names = (*PRESETS, *PROTOCOLS)
-    start.add_argument("--preset", choices=names, metavar="NAME", help=f"ready-made: {', '.join(names)}")
-    start.add_argument("--config", type=Path, metavar="FILE", help="config.json of a run to repeat")
+    _add_configuration(parser)
     parser.add_argument("--run-dir", type=Path, metavar="DIR", help="where the run is written; not with --dry-run")
     parser.add_argument(
         "--dry-run", action="store_true",
         help="only check the data and print configuration, steps, parameters and an estimate of memory and time",
     )  # fmt: skip
+    parser.add_argument("--init-from", type=Path, metavar="DIR", help="run folder whose student is the starting point")
+    parser.add_argument("--resume", action="store_true", help="continue from the run folder's checkpoint if it has one")
+    _add_progress_file(parser)
+
+
+def _add_profile(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=run_profile, resume=False)
+    _add_configuration(parser)
+    parser.add_argument("--steps", type=int, default=20, metavar="N", help="steps to measure; default 20")
+    parser.add_argument("--warmup", type=int, default=5, metavar="N", help="steps before that; default 5")
+    parser.add_argument("--trace", type=Path, metavar="FILE", help="also write a Chrome trace of three steps, JSON")
+
+
+def _add_configuration(parser: argparse.ArgumentParser) -> None:
+    start = parser.add_mutually_exclusive_group()
+    names = (*PRESETS, *PROTOCOLS)
+    start.add_argument("--preset", choices=names, metavar="NAME", help=f"ready-made: {', '.join(names)}")
+    start.add_argument("--config", type=Path, metavar="FILE", help="config.json of a run to repeat")
     parser.add_argument("--data-format", choices=dataset_names(), help="data.format: how the data is laid out")
     parser.add_argument("--data-root", type=Path, metavar="PATH", help="data.root: the data set's folder or file")
     parser.add_argument(
@@ -215,9 +248,6 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE",
         help="change one value, for example optimizer.lr=0.01 or selection.options.alpha=4; may be repeated",
     )  # fmt: skip
-    parser.add_argument("--init-from", type=Path, metavar="DIR", help="run folder whose student is the starting point")
-    parser.add_argument("--resume", action="store_true", help="continue from the run folder's checkpoint if it has one")
-    _add_progress_file(parser)
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
