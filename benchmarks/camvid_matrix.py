@@ -240,9 +240,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="default: those of the preset")
     parser.add_argument("--pretrained", default="none", metavar="FILE", help="encoder weights; default: from scratch")
     parser.add_argument("--minutes", type=float, metavar="M", help="start no cell that would end later; default: none")
-    parser.add_argument(
-        "--steps", type=int, metavar="N", help="not the preset's: another comparison, needs --out"
-    )
+    parser.add_argument("--steps", type=int, metavar="N", help="not the preset's: another comparison, needs --out")
     parser.add_argument("--force", action="store_true", help="repeat cells that were made with another configuration")
     parser.add_argument("--list", action="store_true", help="show the cells, their state and the time, and run nothing")
     return parser

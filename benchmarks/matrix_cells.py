@@ -165,7 +165,8 @@ def gpu(pretrained: str = "none") -> Preset:
         ),
         evaluation=EvaluationConfig(split="none", every_steps=250, pseudo_images=32),
     )
-    detector = ("detector.steps=300",)
+    # From scratch on a few dozen images; the released learning rate, 5e-5, is for weights that know objects already.
+    detector = ("detector.steps=1000", "detector.batch=8", "detector.lr=2e-4")
     return Preset(config, detector, ("1_8", "1_16"), (0, 1, 2), False, 0.04, 45, 60)
 
 
@@ -183,7 +184,11 @@ def cpu_proxy(pretrained: str = "none") -> Preset:
         ),
         evaluation=EvaluationConfig(split="none", every_steps=20, pseudo_images=8),
     )  # fmt: skip
-    detector = ("detector.steps=40", "detector.batch=2")
+    # 40 steps reach no score of 0.95: what passes at 0.3 exercises the method, it does not represent it.
+    detector = (
+        *("detector.steps=40", "detector.batch=2", "detector.lr=1e-3", "detector.min_score=0.3"),
+        *("detector.min_size=192", "detector.max_size=256"),
+    )
     return Preset(config, detector, ("1_8",), (0,), True, 0.2, 35, 60)
 
 

@@ -25,12 +25,13 @@ from datasets.formats import camvid
 from export.student_export import trained_method
 from training.checkpoint import load_student
 from training.config import TrainConfig
+from training.detector import FOLDER_NAME
 from training.display import Display
 from training.environment import resolve_device, resolve_memory_format, resolve_precision
 from training.evaluate import EvaluationExtras, evaluate_student
 from training.evaluation_counts import SCORE_EDGES
 from training.loop import DivergedError, FitOptions, fit
-from training.records import ENVIRONMENT_NAME, read_metrics
+from training.records import ENVIRONMENT_NAME, SUMMARY_NAME, read_metrics
 from training.session import inference_for
 from training.signals import StopFlag, StopRequestedError
 
@@ -94,6 +95,7 @@ def run_cell(job: CellJob) -> dict[str, Any]:
     result = {
         **description(job, summary),
         **records_of(job, test_seconds),
+        "detector": detector_summary(job.run_dir),
         "peak_memory": memory,
         "score_edges": list(SCORE_EDGES),
         "test": test,
@@ -120,6 +122,15 @@ def description(job: CellJob, summary: dict[str, Any]) -> dict[str, Any]:
         "environment": environment,
         "machine": describe_machine(),
     }
+
+
+def detector_summary(run_dir: Path) -> dict[str, Any] | None:
+    """What the run's detector was worth; None for methods without one."""
+    path = run_dir / FOLDER_NAME / SUMMARY_NAME
+    if not path.is_file():
+        return None
+    summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return summary
 
 
 def records_of(job: CellJob, test_seconds: float) -> dict[str, Any]:
