@@ -35,8 +35,8 @@ _PUBLISHED: dict[str, WeightsEnum] = {
 _CLASS_LAYERS = ("roi_heads.box_predictor.", "head.classification_head.cls_logits.")
 _COUNTER = "num_batches_tracked"
 _PROPOSALS: dict[str, dict[str, int]] = {"fasterrcnn_mobilenet_v3_large_320_fpn": {"box_batch_size_per_image": 128}}
-"""Regions per image that the loss is taken over. torchvision's 512, which the published architecture keeps, makes a step
-on a CPU 2.5 times as long as 128 do. Fast R-CNN (arXiv:1504.08083, section 2.3) takes 64."""
+"""Regions per image in the loss. torchvision's 512, which the published architecture keeps, make a step on a CPU
+2.5 times as long as 128 do. Fast R-CNN (arXiv:1504.08083, section 2.3) takes 64."""
 
 _FIRST_SCORE = 0.05
 """torchvision keeps boxes with a higher score than this before it removes overlapping ones; its own default."""
