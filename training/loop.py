@@ -275,21 +275,17 @@ class Run:
     def _evaluate(self) -> dict[str, Any]:
         """Metrics of the current weights on held-out images and of pseudo-labels; empty where nothing is measured."""
         session = self._session
-        if session.held_out is None and self._withheld is None:
-            return {}
         result: dict[str, Any] = {}
-        if self._is_main:
-            if session.held_out is not None:
-                dataset, inference = session.held_out.dataset, session.inference()
-                extras = EvaluationExtras(boxes_for=self._boxes_for)
-                result = evaluate_student(
-                    session.bare_student, dataset, inference, session.selection, self._on_image, extras
-                )
-            if self._withheld is not None:
-                result["pseudo"] = self._pseudo_label_quality(self._withheld)
-            assert self._records is not None
+        if session.held_out is not None:
+            dataset, inference = session.held_out.dataset, session.inference()
+            extras = EvaluationExtras(boxes_for=self._boxes_for, share=session.share())
+            result = evaluate_student(
+                session.bare_student, dataset, inference, session.selection, self._on_image, extras
+            )
+        if self._withheld is not None:
+            result["pseudo"] = self._pseudo_label_quality(self._withheld)
+        if self._records is not None and result:
             self._records.add("evaluation", session.finished, _numbers(result))
-        session.accelerator.wait_for_everyone()
         session.student.train()
         return result
 
@@ -301,13 +297,15 @@ class Run:
         now = EvaluationExtras(
             progress=session.finished / session.config.run.steps,
             boxes_for=None if boxes is None else stored_boxes(boxes),
+            share=session.share(),
         )
         result = evaluate_student(author, withheld, session.inference(), session.selection, self._on_image, now)
         return {**result["selection"], "miou": result["miou"], "images": result["images"]}
 
     def _on_image(self, done: int, total: int) -> None:
         self._display.show("evaluating", done, total, {})
-        if self._stop.is_set and self._session.accelerator.num_processes == 1:
+        everyone_has_one = done % self._session.accelerator.num_processes == 0  # not in the last round of an uneven set
+        if everyone_has_one and self._vote.any(self._stop.is_set):
             raise StopRequestedError("stopped while evaluating; continue with --resume")
 
 

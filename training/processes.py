@@ -2,6 +2,8 @@
 
 import os
 import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +14,7 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 from torch import Tensor
 
 LONGEST_WAIT = timedelta(hours=4)
-"""How long the other processes wait while the first one evaluates."""
+"""How long the other processes wait while the first one trains a detector or writes."""
 
 
 def fresh_accelerator(device: torch.device, precision: str, some_unused: bool) -> Accelerator:
@@ -67,6 +69,32 @@ def part() -> None:
     """Leave the run's other processes at the end; NCCL warns when a program just ends."""
     if have_met():
         torch.distributed.destroy_process_group()
+
+
+@dataclass(frozen=True)
+class Share:
+    """One process's part of a piece of work that all processes of a run do together.
+
+    Attributes:
+        number: of this process, from 0.
+        processes: how many there are.
+    """
+
+    number: int = 0
+    processes: int = 1
+
+    def of(self, items: Sequence[int]) -> Sequence[int]:
+        """Every n-th item, so that parts differ by one item at most."""
+        return items[self.number :: self.processes]
+
+    def add_up(self, counts: Iterable[Tensor]) -> None:
+        """Replace each tensor by its sum over all processes, in place; integers add up exactly."""
+        if self.processes > 1:
+            for count in counts:
+                torch.distributed.all_reduce(count)
+
+
+ALONE = Share()
 
 
 class StopVote:

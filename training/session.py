@@ -37,7 +37,7 @@ from training.loader import BatchLoader, Loader, Stream, device_mover
 from training.lookup import build_host
 from training.losses import HardMining, supervised_loss
 from training.models import Student, StudentOutput, build_student, make_teacher
-from training.processes import fresh_accelerator
+from training.processes import Share, fresh_accelerator
 from training.schedule import build_optimizer
 from training.step import Host, StepBatch, StepContext, StepLosses
 from training.step_parts import TEACHER, step_part
@@ -119,6 +119,10 @@ class Session:
     def epoch_steps(self) -> int:
         """Steps of one pass over the unlabeled images, over the labeled ones for a host that uses no others."""
         return epoch_steps(self.config, self.data, self.host.uses_unlabeled, self.accelerator.num_processes)
+
+    def share(self) -> Share:
+        """This process's part of the images that are measured on."""
+        return Share(self.accelerator.process_index, self.accelerator.num_processes)
 
     def learn(self, losses: StepLosses) -> None:
         """Let selection method and host take in what the step showed, the same in every process."""
