@@ -1,6 +1,7 @@
 """From a reliability map to regions that a person can decide with one key; each unreliable pixel is in one place."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import cv2
@@ -74,11 +75,11 @@ class RegionRules:
 
 @dataclass(frozen=True)
 class Region:
-    """A 4-connected set of unreliable pixels of one predicted class.
+    """A 4-connected set of unreliable pixels of one predicted class, or what `with_kept` kept of an earlier proposal.
 
     Attributes:
         number: its value in the region map, from 1.
-        class_id: the predicted class.
+        class_id: the predicted class; in a kept region the most frequent one.
         area: number of pixels.
         bbox: x0, y0, x1, y1 in pixels; x1 and y1 are exclusive.
         mean_confidence: mean over its pixels of the largest probability, 0-1.
@@ -150,6 +151,35 @@ def build_regions(prediction: RegionInput, rules: RegionRules) -> RegionPartitio
     region_map[unreliable & (region_map == 0)] = LEFTOVER
     region_map[band] = BAND
     return RegionPartition(region_map, _describe(region_map, int(numbers.max(initial=0)), prediction))
+
+
+def with_kept(
+    partition: RegionPartition, kept_masks: Sequence[NDArray[np.bool_]], prediction: RegionInput
+) -> RegionPartition:
+    """The partition with further regions, whose pixels somebody chose, behind its own.
+
+    Args:
+        partition: of a prediction that calls all pixels of `kept_masks` reliable.
+        kept_masks: (H, W) each, disjoint, none empty. Later regions get the higher numbers, in this order.
+        prediction: what the model says about them.
+
+    Raises:
+        ValueError: more regions than the region map can tell apart.
+    """
+    if not kept_masks:
+        return partition
+    first = len(partition.regions) + 1
+    if first + len(kept_masks) > LEFTOVER:
+        raise ValueError(f"{first + len(kept_masks) - 1} regions in one image; the region map holds {LEFTOVER - 1}")
+    region_map = partition.region_map.copy()
+    for number, kept_mask in enumerate(kept_masks, start=first):
+        region_map[kept_mask] = number
+    described = _describe(region_map, first + len(kept_masks) - 1, prediction)[first - 1 :]
+    kept = [
+        replace(region, class_id=int(np.bincount(prediction.label[kept_mask]).argmax()))
+        for region, kept_mask in zip(described, kept_masks, strict=True)
+    ]
+    return RegionPartition(region_map, (*partition.regions, *kept))
 
 
 def boundary_band(label: LabelArray, band_px: int) -> NDArray[np.bool_]:

@@ -1,7 +1,7 @@
 """Turning a prediction into something to review: planes on disk, regions in the queue, the old proposal out of it."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 
 from app.domain.decisions import LabelState, replay
 from app.domain.queue import class_rarity, diversified_scores, expected_errors
-from app.domain.regions import RegionInput, RegionPartition, RegionRules, build_regions
+from app.domain.regions import RegionInput, RegionPartition, RegionRules, build_regions, with_kept
 from app.domain.states import ImageRole, RegionKind, RegionState
-from app.services.labels import active_proposal
+from app.services.labels import active_proposal, proposal_planes
 from app.services.review_states import refresh_states
 from app.storage.database import Store
 from app.storage.history import effective_deltas, last_decision_id
@@ -28,6 +28,14 @@ if TYPE_CHECKING:  # Storing a prediction needs no ONNX Runtime, and loading it 
 
 
 @dataclass(frozen=True)
+class _Doubt:
+    """A region that somebody did not know, and its (H, W) pixels."""
+
+    region_id: int
+    mask: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
 class _Known:
     """What the store knew about an image when its regions were built."""
 
@@ -35,14 +43,24 @@ class _Known:
     rules: RegionRules
     rarity: NDArray[np.float64]
     human_mask: NDArray[np.bool_]
+    doubts: tuple[_Doubt, ...]
     version: int
+
+    @property
+    def doubted_mask(self) -> NDArray[np.bool_]:
+        """(H, W), the pixels of all doubts."""
+        doubted_mask = np.zeros(self.human_mask.shape, np.bool_)
+        for doubt in self.doubts:
+            doubted_mask |= doubt.mask
+        return doubted_mask
 
 
 def store_proposal(store: Store, image_id: int, model_id: int, prediction: "Prediction") -> None:
     """Store what a model predicts for a pool image and queue its unreliable regions.
 
     Pixels that people decided keep their label and are not queued again. The previous proposal and its waiting
-    regions are superseded. Decisions made while this runs are taken into account.
+    regions are superseded; those in second review come back with the same pixels, however sure the new model is, and
+    wait for a second reviewer there. Decisions made while this runs are taken into account.
 
     Raises:
         ValueError: no such image or model, not a pool image, or a prediction of another size, with unknown classes
@@ -56,6 +74,8 @@ def store_proposal(store: Store, image_id: int, model_id: int, prediction: "Pred
 def _try_store(store: Store, image_id: int, model_id: int, prediction: "Prediction") -> bool:
     """One attempt; False if somebody decided something about the image meanwhile."""
     known = _read_known(store, image_id, model_id, prediction)
+    # What a person did not know is neither locked nor a pseudo-label, until a person says what it is.
+    prediction = replace(prediction, reliable=prediction.reliable & ~known.doubted_mask)
     partition = _partition(store, known, prediction)
     parent = store.workspace.proposals / str(model_id)
     folder = write_planes(parent, known.image.sha256[:16], _planes(prediction, partition))
@@ -87,8 +107,20 @@ def _read_known(store: Store, image_id: int, model_id: int, prediction: "Predict
             rules=read_review_settings(session).region_rules,
             rarity=_rarity(session, len(class_set)),
             human_mask=decided.provenance == Provenance.HUMAN,
+            doubts=_doubts(store, session, image),
             version=last_decision_id(session, image_id),
         )
+
+
+def _doubts(store: Store, session: Session, image: Image) -> tuple[_Doubt, ...]:
+    """The regions of the present proposal that wait for a second reviewer."""
+    proposal = active_proposal(session, image.id)
+    if proposal is None:
+        return ()
+    region_map = proposal_planes(store, proposal).region_map
+    is_doubted = (Region.proposal_id == proposal.id) & (Region.state == RegionState.SECOND_REVIEW)
+    doubted = session.execute(select(Region.id, Region.number).where(is_doubted).order_by(Region.id))
+    return tuple(_Doubt(region_id, region_map == number) for region_id, number in doubted)
 
 
 def _check(prediction: "Prediction", image: Image, num_classes: int) -> None:
@@ -123,16 +155,14 @@ def _rarity(session: Session, num_classes: int) -> NDArray[np.float64]:
 
 def _partition(store: Store, known: _Known, prediction: "Prediction") -> RegionPartition:
     picture = read_image(store.workspace.absolute(known.image.path))
-    return build_regions(
-        RegionInput(
-            image=picture,
-            label=prediction.label,
-            reliable=prediction.reliable | known.human_mask,
-            confidence=prediction.confidence,
-            probabilities=prediction.probabilities,
-        ),
-        known.rules,
+    said = RegionInput(
+        image=picture,
+        label=prediction.label,
+        reliable=prediction.reliable | known.human_mask | known.doubted_mask,
+        confidence=prediction.confidence,
+        probabilities=prediction.probabilities,
     )
+    return with_kept(build_regions(said, known.rules), [doubt.mask for doubt in known.doubts], said)
 
 
 def _planes(prediction: "Prediction", partition: RegionPartition) -> ProposalPlanes:
@@ -153,7 +183,10 @@ def _insert(session: Session, folder: str, known: _Known, model_id: int, partiti
     proposal = Proposal(image_id=image.id, model_id=model_id, folder=folder, active=True)
     session.add(proposal)
     session.flush()
-    session.add_all(_rows(proposal, partition, known.rarity))
+    rows = _rows(proposal, partition, known.rarity)
+    for row, doubt in zip(rows[len(rows) - len(known.doubts) :], known.doubts, strict=True):
+        row.origin_id = doubt.region_id
+    session.add_all(rows)
     session.flush()
     refresh_states(session, image)
 

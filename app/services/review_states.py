@@ -24,9 +24,10 @@ def refresh_states(session: Session, image: Image) -> None:
         if past.region_id is not None and after is not None:
             by_region[past.region_id] = after
     active_id = None if proposal is None else proposal.id
-    regions = session.scalars(select(Region).where(Region.image_id == image.id)).all()
+    regions = session.scalars(select(Region).where(Region.image_id == image.id).order_by(Region.id)).all()
     for region in regions:
-        state = by_region.get(region.id, RegionState.OPEN)
+        # What was said about a region holds for the one that took its place, until somebody decides that one.
+        state = by_region.setdefault(region.id, by_region.get(region.origin_id or 0, RegionState.OPEN))
         if region.proposal_id != active_id and state in PENDING_STATES:
             state = RegionState.SUPERSEDED
         if region.state is not state:

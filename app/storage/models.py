@@ -135,7 +135,10 @@ class Proposal(Base):
 
 
 class Region(Base):
-    """One connected set of unreliable pixels that is decided with one key; `number` is its value in the region map."""
+    """One connected set of unreliable pixels that is decided with one key; `number` is its value in the region map.
+
+    `origin_id` is set where somebody did not know about the same pixels of an earlier proposal: that region.
+    """
 
     __tablename__ = "region"
 
@@ -154,6 +157,7 @@ class Region(Base):
     score: Mapped[float]
     top_classes: Mapped[list[Any]] = mapped_column(JSON)
     state: Mapped[RegionState] = mapped_column(_word(RegionState, "state"))
+    origin_id: Mapped[int | None] = mapped_column(ForeignKey("region.id"))
 
     __table_args__ = (
         Index("ix_region_queue", "state", "score"),

@@ -179,8 +179,8 @@ def test_a_store_can_be_read_while_another_program_writes(workspace):
 
 def add_migration(folder):
     shutil.copytree(schema.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "0002_next.py").write_text(
-        'from alembic import op\nrevision = "0002"\ndown_revision = "0001"\n'
+    (folder / "versions" / "0003_next.py").write_text(
+        'from alembic import op\nrevision = "0003"\ndown_revision = "0002"\n'
         'def upgrade():\n    op.execute("ALTER TABLE image ADD COLUMN extra TEXT")\n'
     )
 
@@ -193,8 +193,8 @@ def test_an_older_store_is_copied_before_it_is_migrated(workspace, tmp_path, mon
     add_migration(tmp_path / "migrations")
     monkeypatch.setattr(schema, "MIGRATIONS", tmp_path / "migrations")
     open_store(workspace).close()
-    (copy,) = workspace.root.glob("pixelsieve.db.before-*-from-0001")
-    for path, version, extra in ((workspace.database, "0002", 1), (copy, "0001", 0)):
+    (copy,) = workspace.root.glob("pixelsieve.db.before-*-from-0002")
+    for path, version, extra in ((workspace.database, "0003", 1), (copy, "0002", 0)):
         with closing(sqlite3.connect(path)) as connection:
             assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (version,)
             assert connection.execute("SELECT sample_id FROM image").fetchall() == [("a",)]
@@ -205,11 +205,11 @@ def test_an_older_store_is_copied_before_it_is_migrated(workspace, tmp_path, mon
 def test_a_migration_that_fails_leaves_the_store_as_it_was(workspace, tmp_path, monkeypatch):
     open_store(workspace, create=True).close()
     add_migration(tmp_path / "migrations")
-    script = tmp_path / "migrations" / "versions" / "0002_next.py"
+    script = tmp_path / "migrations" / "versions" / "0003_next.py"
     script.write_text(script.read_text() + '    op.execute("SELECT * FROM nowhere")\n')
     monkeypatch.setattr(schema, "MIGRATIONS", tmp_path / "migrations")
     with pytest.raises(Exception, match="nowhere"):
         open_store(workspace)
     with raw(workspace) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0002",)
         assert "extra" not in [row[1] for row in connection.execute("PRAGMA table_info(image)")]
