@@ -66,7 +66,7 @@ def reliable_half(confidence: Tensor, residual_variance: Tensor, usable: Tensor)
     mean_first, variance_first = _mean_and_variance(totals - second)
     take_second = mean_second[:, :1] > mean_first[:, :1]  # (N, 1)
     empty = totals[:, :1] == 0
-    nothing_seen = torch.tensor([1.0, 0.0], dtype=totals.dtype, device=totals.device)
+    nothing_seen = torch.cat((empty, torch.zeros_like(empty)), dim=1).double()  # (1, 0), made where the image lies
     return ReliableHalf(
         mean=torch.where(empty, nothing_seen, torch.where(take_second, mean_second, mean_first)),
         variance=torch.where(empty, 1.0, torch.where(take_second, variance_second, variance_first)),
