@@ -167,7 +167,8 @@ def boxes_around(mask: Tensor) -> tuple[Tensor, Tensor]:
     pixels = functional.avg_pool2d(padded, CELL) * CELL**2  # (N, 1, h, w), how many of a cell's pixels are in the mask
     cells = (pixels > 0).float()
     seed = (torch.rand(pixels.shape, device=mask.device).pow(1 / pixels.clamp(min=1)) * cells).flatten(1).argmax(dim=1)
-    region = functional.one_hot(seed, pixels[0].numel()).view_as(pixels).float() * cells
+    places = torch.arange(pixels[0].numel(), device=mask.device)
+    region = (places == seed[:, None]).view_as(pixels).float() * cells
     for _ in range(pixels.shape[2] + pixels.shape[3]):
         region = functional.max_pool2d(region, 3, stride=1, padding=1) * cells
 

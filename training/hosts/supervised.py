@@ -1,5 +1,6 @@
 """Labels only: the baseline that every semi-supervised run is compared with."""
 
+from reliability.selection import SelectionMethod
 from training.step import Host, StepBatch, StepContext, StepLosses
 
 
@@ -7,6 +8,18 @@ class Supervised(Host):
     """L = L_x."""
 
     uses_unlabeled = False
+
+    def check_selection(self, name: str, selection: SelectionMethod) -> None:
+        """Refuse methods that need detected boxes; the others measure what the student became.
+
+        Raises:
+            ValueError: the method needs boxes.
+        """
+        if "boxes" in selection.needs:
+            raise ValueError(
+                f"selection.name: {name!r} needs detected boxes on unlabeled images, but host 'supervised' uses none. "
+                "Use selection.name=csl or fixed_threshold, or host.name=unimatch"
+            )
 
     def losses(self, context: StepContext, batch: StepBatch) -> StepLosses:
         """One pass over the labeled crops."""
