@@ -73,9 +73,9 @@ class RankStatistics(SelectionMethod):
     channels. All k of 5 would be too strict: a prototype is a mean, and its last channels change with every batch.
 
     Deviations from the released code:
-    - Channels are found at feature stride by default. Enlarging 256 channels to every pixel takes 16 times the memory
-      and the time (at stride 4) for features that are interpolated anyway; at="pixel" does it, one image after the
-      other, so that only one enlarged map exists.
+    - Channels are found at feature stride by default. at="pixel" enlarges the features first, one image after the
+      other so that only one enlarged map exists. It took 22 times as long (2 x 256 channels, stride 4, 192 x 192
+      pixels, one CPU thread), and on smooth random features 99.9 % of the overlaps differed by at most one channel.
     - A channel at or below 0 is never among the strongest. After a ReLU fewer than k channels may be active, and which
       of the others a sort puts next is chance: it would differ between devices.
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from reliability.checks import usable_inputs
+from reliability.checks import checked_count, usable_inputs
 from reliability.selection import SelectionInputs
 
 
@@ -38,3 +38,14 @@ def test_a_pixel_that_is_not_finite_is_not_usable(poison):
 def test_other_precisions_become_float32(dtype):
     inputs = SelectionInputs(torch.full((1, 2, 2, 2), 0.5, dtype=dtype), everywhere(1, 2, 2))
     assert usable_inputs(inputs)[0].dtype == torch.float32
+
+
+@pytest.mark.parametrize("value", [0, 4, 2.0, True, "2", None], ids=repr)
+def test_what_is_no_count_in_range_is_refused(value):
+    with pytest.raises(ValueError, match="option 'rows' must be a whole number of at least 1 and at most 3 but is"):
+        checked_count("rows", value, 1, 3)
+
+
+@pytest.mark.parametrize("value", [1, 3])
+def test_a_count_may_lie_on_either_end_of_its_range(value):
+    assert checked_count("rows", value, 1, 3) == value

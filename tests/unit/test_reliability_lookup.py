@@ -4,11 +4,20 @@ from reliability.lookup import build_method, method_names, method_options
 
 
 def test_every_method_file_is_a_name():
-    assert {"csl", "entropy_percentile", "fixed_threshold", "s4mc"} <= set(method_names())
+    assert method_names() == (
+        "class_balanced",
+        "combined",
+        "csl",
+        "detector_agreement",
+        "entropy_percentile",
+        "fixed_threshold",
+        "rank_statistics",
+        "s4mc",
+    )
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="'fixmatch'; choose one of .*csl, .*fixed_threshold, .*s4mc"):
+    with pytest.raises(ValueError, match="'fixmatch'; choose one of class_balanced, .*rank_statistics, s4mc"):
         build_method("fixmatch")
 
 

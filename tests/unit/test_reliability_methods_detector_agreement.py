@@ -34,3 +34,17 @@ def test_a_boxless_class_that_does_not_exist_is_refused_before_training():
 def test_boxless_classes_that_are_no_class_ids_are_refused(value):
     with pytest.raises(ValueError, match="option 'boxless_classes' must be"):
         build(boxless_classes=value)
+
+
+def test_boxless_classes_export():
+    class Graph(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.method = build(boxless_classes=[1])
+
+        def forward(self, probabilities, valid, boxes):
+            return self.method(SelectionInputs(probabilities, valid, box_class_mask=boxes)).reliable
+
+    given, graph = (inputs().probabilities, inputs().valid, inputs().box_class_mask.contiguous()), Graph().eval()
+    program = torch.onnx.export(graph, given, dynamo=True, opset_version=18)
+    assert torch.equal(program(*given)[0], graph(*given))
