@@ -15,6 +15,7 @@ from training import loop, models, session
 from training.config import ModelConfig, TrainConfig
 from training.config_json import apply_changes
 from training.hosts.fixmatch import FixMatch
+from training.lookup import host_names
 from training.loop import FitOptions, fit
 from training.models import Student
 from training.signals import StopFlag, StopRequestedError
@@ -114,22 +115,45 @@ class Remembering(FixMatch):
         self.last.copy_(rows["x"].detach())
 
 
-def learn_state(root: Path, folder: Path, rank: int) -> None:
-    """Train with a host and a method that keep state and write what this process holds at the end."""
-    original = session.build_method, session.build_host, loop.train_step
-    session.build_method = lambda name, **options: MeanLogits()
-    session.build_host = lambda name, **options: Remembering()
+@contextmanager
+def state_kept(path: Path) -> Iterator[None]:
+    """Writes what this process holds after each step: student, teacher, selection method and host."""
+    original = loop.train_step
 
     def train_step(now: session.Session, batch: StepBatch) -> tuple[StepLosses, Tensor]:
-        result = original[2](now, batch)
+        result = original(now, batch)
         parts = {"student": now.bare_student, "teacher": now.teacher, "selection": now.selection, "host": now.host}
-        torch.save({name: dict(part.state_dict()) for name, part in parts.items()}, folder / f"state-{rank}.pt")
+        torch.save({name: dict(part.state_dict()) for name, part in parts.items() if part is not None}, path)
         return result
 
     loop.train_step = train_step
-    config = tiny_config(root, "fixmatch", steps=3)
-    fit(apply_changes(config, ["evaluation.split=none"]), FitOptions(folder / "state", quiet=True))
-    session.build_method, session.build_host, loop.train_step = original
+    yield
+    loop.train_step = original
+
+
+def learn_state(root: Path, folder: Path, rank: int) -> None:
+    """Train with a host and a method that keep state."""
+    original = session.build_method, session.build_host
+    session.build_method = lambda name, **options: MeanLogits()
+    session.build_host = lambda name, **options: Remembering()
+    config = apply_changes(tiny_config(root, "fixmatch", steps=3), ["evaluation.split=none"])
+    with state_kept(folder / f"state-{rank}.pt"):
+        fit(config, FitOptions(folder / "state", quiet=True))
+    session.build_method, session.build_host = original
+
+
+SELECTION_OF = {"ael": "class_balanced", "unimatch": "rank_statistics", "u2pl": "entropy_percentile"}
+"""Selection methods that keep state, each with one host; the other hosts use csl."""
+
+
+def train_every_host(root: Path, folder: Path, rank: int) -> None:
+    """A step of labels only and a step of each host."""
+    for host in host_names():
+        changes = [f"selection.name={SELECTION_OF.get(host, 'csl')}", "host.supervised_share=0.5"]
+        changes += ['selection.options={"trust": "confidence"}'] if host == "unimatch" else []
+        config = apply_changes(tiny_config(root, host, steps=2), ["evaluation.split=none", *changes])
+        with state_kept(folder / f"{host}-{rank}.pt"):
+            fit(config, FitOptions(folder / host, quiet=True))
 
 
 def diverge(root: Path, folder: Path, rank: int) -> None:
@@ -160,6 +184,7 @@ def everything(rank: int, root: Path, folder: Path, port: int) -> None:
         stop_early(joint_config(root, 2), folder / "two_then_one", asks=rank == 1)
         fit(joint_config(root, 2), FitOptions(folder / "one_then_two", resume=True, quiet=True))
     learn_state(root, folder, rank)
+    train_every_host(root, folder, rank)
     diverge(root, folder, rank)
 
 
