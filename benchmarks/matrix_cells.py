@@ -167,7 +167,7 @@ def gpu(pretrained: str = "none") -> Preset:
     )
     # From scratch on a few dozen images; the released learning rate, 5e-5, is for weights that know objects already.
     detector = ("detector.steps=1000", "detector.batch=8", "detector.lr=2e-4")
-    return Preset(config, detector, ("1_8", "1_16"), (0, 1, 2), False, 0.04, 45, 60)
+    return Preset(config, detector, ("1_8", "1_16"), (0, 1, 2), False, 0.025, 45, 60)
 
 
 def cpu_proxy(pretrained: str = "none") -> Preset:
