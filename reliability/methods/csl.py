@@ -43,7 +43,9 @@ class ReliableHalf:
     second_is_reliable: Tensor
 
 
-def reliable_half(confidence: Tensor, residual_variance: Tensor, usable: Tensor) -> ReliableHalf:
+def reliable_half(
+    confidence: Tensor, residual_variance: Tensor, usable: Tensor, spread_penalty: float = 0.0
+) -> ReliableHalf:
     """Split the pixels of each image and describe the half with the larger mean confidence.
 
     All sums are float64: float32 sums move the weights by up to 3e-3 and flip pixels at the border of the halves.
@@ -54,6 +56,7 @@ def reliable_half(confidence: Tensor, residual_variance: Tensor, usable: Tensor)
         confidence: (N, H, W).
         residual_variance: (N, H, W).
         usable: (N, H, W) bool; the other pixels may hold anything, NaN included.
+        spread_penalty: the half is taken by mean confidence minus this times mean residual variance; 0 in CSL.
     """
     mask = usable.flatten(1).double()
     conf = torch.where(usable, confidence, 0.0).flatten(1).double()
@@ -64,7 +67,7 @@ def reliable_half(confidence: Tensor, residual_variance: Tensor, usable: Tensor)
     second = torch.bmm(powers, is_second.transpose(1, 2).double()).squeeze(2)  # (N, 6)
     mean_second, variance_second = _mean_and_variance(second)
     mean_first, variance_first = _mean_and_variance(totals - second)
-    take_second = mean_second[:, :1] > mean_first[:, :1]  # (N, 1)
+    take_second = _rank_of(second, spread_penalty) > _rank_of(totals - second, spread_penalty)  # (N, 1)
     empty = totals[:, :1] == 0
     nothing_seen = torch.cat((empty, torch.zeros_like(empty)), dim=1).double()  # (1, 0), made where the image lies
     return ReliableHalf(
@@ -89,6 +92,12 @@ def _mean_and_variance(sums: Tensor) -> tuple[Tensor, Tensor]:
     squares = sums[:, 3::2]  # of conf and of res
     variance = (squares - count * mean * mean).clamp_min(0) / (count - 1).clamp_min(1)
     return mean, variance
+
+
+def _rank_of(sums: Tensor, spread_penalty: float) -> Tensor:
+    """(N, 1) by which a half is taken; an empty one never is, even if the other half's value is negative."""
+    mean = sums[:, 1:3] / sums[:, :1].clamp_min(1)
+    return torch.where(sums[:, :1] > 0, mean[:, :1] - spread_penalty * mean[:, 1:], -torch.inf)
 
 
 def z_scores(confidence: Tensor, residual_variance: Tensor, half: ReliableHalf) -> tuple[Tensor, Tensor]:
@@ -141,6 +150,7 @@ class CSL(SelectionMethod):
     """
 
     normaliser = "valid"
+    spread_penalty = 0.0
 
     def __init__(self, alpha: float, require_confidence: bool) -> None:
         super().__init__()
@@ -159,7 +169,7 @@ class CSL(SelectionMethod):
         self, confidence: Tensor, residual_variance: Tensor, pseudo_label: Tensor, usable: Tensor
     ) -> PixelSelection:
         """The selection from features that are already there; all (N, H, W)."""
-        half = reliable_half(confidence, residual_variance, usable)
+        half = reliable_half(confidence, residual_variance, usable, self.spread_penalty)
         z_confidence, z_residual = z_scores(confidence, residual_variance, half)
         surer, calmer = z_confidence > 0, z_residual > 0
         better = surer & calmer if self.require_confidence else surer | calmer

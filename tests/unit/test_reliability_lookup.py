@@ -7,6 +7,7 @@ def test_every_method_file_is_a_name():
     assert method_names() == (
         "class_balanced",
         "combined",
+        "covar",
         "csl",
         "detector_agreement",
         "entropy_percentile",
