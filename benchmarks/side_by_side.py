@@ -47,8 +47,19 @@ class Comparison:
 
     def ratio(self, variant: str) -> float:
         """Median over the turns of variant time / baseline time; below 1 is faster than the baseline."""
+        return statistics.median(self._ratios(variant))
+
+    def ratio_quartiles(self, variant: str) -> tuple[float, float]:
+        """Between which values the middle half of the turns' ratios lies: how much the ratio is worth."""
+        ratios = self._ratios(variant)
+        if len(ratios) < 2:
+            return ratios[0], ratios[0]
+        low, _, high = statistics.quantiles(ratios, n=4, method="inclusive")
+        return low, high
+
+    def _ratios(self, variant: str) -> list[float]:
         pairs = zip(self.seconds[variant], self.seconds[self.baseline], strict=True)
-        return statistics.median(ours / base for ours, base in pairs)
+        return [ours / base for ours, base in pairs]
 
     def summary(self, variant: str) -> dict[str, float]:
         """min_ms, median_ms and ratio of one variant."""
@@ -98,11 +109,13 @@ def show(comparison: Comparison) -> None:
     """Print a table: one row per variant, then the facts."""
     table = Table(title=comparison.name, title_justify="left")
     table.add_column("variant")
-    for heading in ("min ms", "median ms", f"ratio to {comparison.baseline}"):
+    for heading in ("min ms", "median ms", f"ratio to {comparison.baseline}", "middle half"):
         table.add_column(heading, justify="right")
     for variant in comparison.seconds:
         row = comparison.summary(variant)
-        table.add_row(variant, f"{row['min_ms']:.2f}", f"{row['median_ms']:.2f}", f"{row['ratio']:.3f}")
+        low, high = comparison.ratio_quartiles(variant)
+        times = f"{row['min_ms']:.2f}", f"{row['median_ms']:.2f}", f"{row['ratio']:.3f}"
+        table.add_row(variant, *times, f"{low:.3f} - {high:.3f}")
     console = Console()
     console.print(table)
     for fact, value in comparison.facts.items():
@@ -114,6 +127,7 @@ def write_result(comparison: Comparison, folder: Path = RESULTS_FOLDER) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     content = asdict(comparison)
     content["summary"] = {variant: comparison.summary(variant) for variant in comparison.seconds}
+    content["ratio_quartiles"] = {variant: comparison.ratio_quartiles(variant) for variant in comparison.seconds}
     path = folder / f"{comparison.name}.json"
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return path

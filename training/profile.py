@@ -131,12 +131,13 @@ def _session(config: TrainConfig) -> Session:
     recipe, data = build_recipe(config), open_training_data(config.data)
     session = build_session(with_steps(config, data, processes()), recipe, data, None, will_load_weights=True)
     if needs_boxes(session):
-        session.data = _with_boxes(data)
+        session.data = with_stand_in_boxes(data)
     session.training_student = TimedStudent(session.training_student)
     return session
 
 
-def _with_boxes(data: TrainingData) -> TrainingData:
+def with_stand_in_boxes(data: TrainingData) -> TrainingData:
+    """The data with one box of class 0 in the middle of every unlabeled image, where a detector's would be."""
     boxes = {}
     for item in data.unlabeled:
         height, width = data.pool.size_hw(item)

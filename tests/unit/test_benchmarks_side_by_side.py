@@ -18,6 +18,11 @@ def test_the_ratio_compares_times_of_the_same_turn():
     assert comparison.ratio("ours") == 0.5
 
 
+def test_the_middle_half_of_the_ratios_says_what_their_median_is_worth():
+    comparison = Comparison("x", "plain", {"plain": [1.0] * 5, "ours": [3.0, 1.0, 2.0, 9.0, 4.0]})
+    assert comparison.ratio_quartiles("ours") == (2.0, 4.0)
+
+
 def test_the_summary_is_in_milliseconds():
     comparison = Comparison("x", "plain", {"plain": [0.002, 0.001, 0.004]})
     assert comparison.summary("plain") == pytest.approx({"min_ms": 1.0, "median_ms": 2.0, "ratio": 1.0})
