@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 from torch.nn.functional import cross_entropy
 
+from reliability.selection import PixelSelection, SelectionMethod
 from tests.unit.training_cases import CLASS_NAMES, TinyStudent, tiny_batch, tiny_context
 from training.lookup import build_host
 from training.step import Host, StepBatch, StepContext, StrongView
@@ -74,3 +75,13 @@ def pasted_by_hand(planes, box_mask, partner):
         for plane, source in zip(pasted, planes, strict=True):
             plane[n, ..., y, x] = source[partner[n], ..., y, x]
     return pasted
+
+
+class Learner(SelectionMethod):
+    """Trusts every valid pixel and says that it learns from pseudo-labels."""
+
+    learns_from = frozenset({"unlabeled"})
+
+    def forward(self, inputs):
+        confidence, label = inputs.probabilities.max(dim=1)
+        return PixelSelection(label, inputs.valid.float(), inputs.valid, {"confidence": confidence})

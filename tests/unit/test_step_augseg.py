@@ -1,11 +1,13 @@
 """The step of AugSeg: adaptive mixing, what is pasted, and what the loss averages over."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
 from datasets.labels import IGNORE_INDEX
-from tests.unit.step_cases import RecordingStudent, context_of
+from tests.unit.step_cases import Learner, RecordingStudent, context_of
 from tests.unit.training_cases import TinyStudent, tiny_batch
 from training.hosts import augseg
 from training.hosts.augseg import adaptive_source, pasted_targets, sureness
@@ -180,3 +182,13 @@ def test_without_a_valid_pixel_the_supervised_loss_is_left():
 def test_another_normaliser_is_refused():
     with pytest.raises(ValueError, match=r"host\.options\.normaliser: choose valid, all, kept, weight or selection"):
         build_host("augseg", normaliser="pixels")
+
+
+def test_a_method_learns_from_unlabeled_pixels_only(monkeypatch):
+    batch = tiny_batch(recipes=1)
+    source = torch.randint(0, 4, batch.unlabeled.valid.shape, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(augseg, "adaptive_source", lambda *_: source)
+    context = replace(context_of(TinyStudent(), TinyStudent(seed=1)), selection=Learner())
+    (seen,) = build_host("augseg").losses(context, batch).observed
+    own = pasted(batch.unlabeled.valid, torch.ones_like(batch.unlabeled.valid), source)
+    assert torch.equal(seen.valid, own & (source < 2)) and not seen.is_labeled

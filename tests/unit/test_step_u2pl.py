@@ -1,12 +1,14 @@
 """The step of U2PL: who labels, who judges, what is compared, and what is remembered."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
 from datasets.labels import IGNORE_INDEX
 from reliability.selection import SelectionMethod
-from tests.unit.step_cases import RecordingStudent, context_of, tiny_host
+from tests.unit.step_cases import Learner, RecordingStudent, context_of, tiny_host
 from tests.unit.training_cases import TinyStudent, tiny_batch
 from training.hosts import u2pl
 from training.hosts.u2pl import mixed_batch, weak_label
@@ -168,3 +170,15 @@ def test_a_method_that_looks_at_boxes_is_refused(attribute):
 def test_wrong_options_say_what_is_allowed(options, message):
     with pytest.raises(ValueError, match=message):
         build_host("u2pl", **options)
+
+
+def test_a_method_learns_from_the_mixed_image_as_it_is(lower_half):
+    batch, student, teacher = tiny_batch(), TinyStudent(), TinyStudent(seed=1)
+    context = replace(context_of(student, teacher), selection=Learner())
+    (seen,) = tiny_host("u2pl").losses(context, batch).observed
+    u = batch.unlabeled
+    with torch.no_grad():
+        expected = student(halves_swapped(u.weak_view)).logits
+        label = halves_swapped(teacher(u.weak_view).logits.argmax(dim=1))
+    torch.testing.assert_close(seen.logits, expected)
+    assert torch.equal(seen.label, label) and torch.equal(seen.valid, halves_swapped(u.valid))
