@@ -7,23 +7,25 @@ from app.domain.states import JobKind
 from app.services.coco_export import export_coco
 from app.services.job_process import Work
 from app.services.jobs import CocoArguments, ExportArguments, PredictArguments, RoundArguments
-from app.services.predicting import predict_pool
+from app.services.predicting import find_model, predict_pool
 from app.services.processes import Monitor
 from app.services.round_steps import RoundRequest, export_round, train_round
-from app.services.rounds import start_round
+from app.services.rounds import require_decided, start_round
 from app.storage.database import Store
 
 
 def _train(store: Store, workspace: Workspace, arguments: RoundArguments, monitor: Monitor) -> dict[str, Any]:
+    require_decided(store)
     return {"round": train_round(store, workspace, _request(arguments), monitor).number}
 
 
 def _export(store: Store, workspace: Workspace, arguments: ExportArguments, monitor: Monitor) -> dict[str, Any]:
-    return {"model_id": export_round(store, workspace, arguments.round, monitor)}
+    return _registered(store, export_round(store, workspace, arguments.round, monitor))
 
 
 def _round(store: Store, workspace: Workspace, arguments: RoundArguments, monitor: Monitor) -> dict[str, Any]:
-    return {"model_id": start_round(store, workspace, _request(arguments), monitor)}
+    require_decided(store)  # Asked when the job was submitted, too, but another round may have ended since.
+    return _registered(store, start_round(store, workspace, _request(arguments), monitor))
 
 
 def _predict(store: Store, workspace: Workspace, arguments: PredictArguments, monitor: Monitor) -> dict[str, Any]:
@@ -50,6 +52,15 @@ def _coco(store: Store, workspace: Workspace, arguments: CocoArguments, monitor:
         "annotations": manifest.annotations,
         "skipped": [[item.sample_id, item.reason] for item in manifest.skipped],
     }
+
+
+def _registered(store: Store, model_id: int) -> dict[str, Any]:
+    """Say in the log how the round ended."""
+    model = find_model(store, model_id)
+    miou = (model.gold or {}).get("miou")
+    measured = "not measured on gold images" if miou is None else f"gold mIoU {miou:.1%}"
+    print(f"round {model.round} is model {model_id}, {model.status.value}, {measured}")
+    return {"model_id": model_id}
 
 
 def _request(arguments: RoundArguments) -> RoundRequest:

@@ -57,6 +57,7 @@ def run_job(workspace: Workspace, job_id: int, worker_pid: int, work_of: Callabl
     except Exception as error:
         _record(store, job_id, error=_sentence(error))
         return FAILED_EXIT_CODE
+    print("100 % finished")  # The last tenth of the progress is no end yet, and a log that stops there looks broken.
     _record(store, job_id, result=result, progress_done=1, progress_total=1, message="finished")
     return 0
 

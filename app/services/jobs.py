@@ -11,7 +11,8 @@ from sqlalchemy import select, update
 from app.config import Workspace
 from app.domain.states import JobKind, JobState
 from app.services.processes import read_tail
-from app.services.queueing import job_task, open_queue, safe_url
+from app.services.queueing import Lane, job_task, lane_of, open_queue, safe_url
+from app.services.rounds import require_decided
 from app.storage.database import Store, open_store
 from app.storage.models import Job, utc_now
 
@@ -36,7 +37,7 @@ class JobArguments(BaseModel):
 class RoundArguments(JobArguments):
     """`round` and `train`: how to train. Fields left out follow the workspace."""
 
-    preset: str | None = Field(None, pattern=r"^[A-Za-z0-9_]+$")
+    preset: str | None = Field(None, pattern=r"^[A-Za-z0-9_]+$", description="letters (a-z), digits and _")
     overrides: dict[str, str] = Field(default_factory=dict)
     from_scratch: bool = False
 
@@ -56,7 +57,10 @@ class PredictArguments(JobArguments):
 class CocoArguments(JobArguments):
     """`coco`: the folder's name below the workspace's exports, and which images."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$",
+        description="1-64 letters (a-z), digits, - and _, the first one a letter or a digit",
+    )
     which: Literal["reviewed", "all"] = "reviewed"
 
 
@@ -115,24 +119,26 @@ class JobQueue:
         self._workspace = workspace
         self._url = url
         self._store = store or open_store(workspace)
-        self._huey = open_queue(workspace, url)
-        self._task = job_task(self._huey)
+        self._tasks = {lane: job_task(open_queue(workspace, url, lane)) for lane in Lane}
 
     def submit(self, kind: str, arguments: dict[str, Any] | None = None) -> int:
         """Put a job into the queue and return its id.
 
         Raises:
-            ValueError: unknown kind, unknown or invalid argument; nothing was queued.
+            ValueError: unknown kind, unknown or invalid argument, or a round while another waits for a decision;
+                nothing was queued.
             RuntimeError: the queue cannot be reached; the job's row says so, too.
         """
         job_kind, checked = check_arguments(kind, arguments or {})
+        if job_kind in (JobKind.ROUND, JobKind.TRAIN):
+            require_decided(self._store)
         with self._store.session() as session:
             job = Job(kind=job_kind, state=JobState.QUEUED, arguments=checked.model_dump())
             session.add(job)
             session.flush()
             job_id = job.id
         try:
-            self._task(job_id)
+            self._tasks[lane_of(job_kind)](job_id)
         except Exception as error:
             where = safe_url(self._url) if self._url else "of the workspace"
             reason = f"the job queue {where} cannot be reached: {type(error).__name__}: {error}"
@@ -200,10 +206,16 @@ def check_arguments(kind: str, arguments: dict[str, Any]) -> tuple[JobKind, JobA
     try:
         return job_kind, model.model_validate(arguments)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        allowed = ", ".join(model.model_fields)
-        raise ValueError(f"job {kind!r}, argument {key!r}: {first['msg']}. Arguments: {allowed}") from None
+        raise ValueError(_argument_sentence(job_kind, model, error)) from None
+
+
+def _argument_sentence(kind: JobKind, model: type[JobArguments], error: ValidationError) -> str:
+    """What is wrong with the first wrong argument, and what is allowed, in words."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "string_pattern_mismatch":  # Pydantic would show the regular expression.
+        return f"{key} {first['input']!r} is not allowed: use {model.model_fields[key].description}"
+    return f"job {kind.value!r}, argument {key!r}: {first['msg']}. Arguments: {', '.join(model.model_fields)}"
 
 
 def finish_job(store: Store, job_id: int, state: JobState, error: str | None = None) -> None:

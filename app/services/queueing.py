@@ -1,8 +1,9 @@
-"""The message queue behind background jobs: Huey on SQLite in the workspace, or on Redis by URL."""
+"""The message queues behind background jobs, one per lane: Huey on SQLite in the workspace, or on Redis by URL."""
 
 import json
 import os
 import secrets
+from enum import StrEnum
 from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,12 +14,30 @@ from huey.registry import Message
 from huey.serializer import Serializer
 
 from app.config import Workspace
+from app.domain.states import JobKind
 from datasets.files import write_atomically
 
 QUEUE_URL_VARIABLE = "PIXELSIEVE_QUEUE_URL"
 """Environment variable with the queue's URL, so that the web process and the worker agree without flags."""
 
 TASK_NAME = "run_job"
+
+
+class Lane(StrEnum):
+    """Where a job waits. Each lane runs one job at a time, beside the other lane's."""
+
+    MODELS = ""
+    """Training, export and prediction: minutes to hours, and every core or the GPU."""
+    SHORT = "-short"
+    """What people wait for in front of the page."""
+
+
+_SHORT_KINDS = frozenset({JobKind.COCO})
+
+
+def lane_of(kind: JobKind) -> Lane:
+    """The lane of a kind of job."""
+    return Lane.SHORT if kind in _SHORT_KINDS else Lane.MODELS
 
 
 class JsonSerializer(Serializer):  # type: ignore[misc]  # Huey has no types.
@@ -33,8 +52,8 @@ class JsonSerializer(Serializer):  # type: ignore[misc]  # Huey has no types.
         return Message(*content["message"]) if "message" in content else content["value"]
 
 
-def open_queue(workspace: Workspace, url: str | None = None) -> Huey:
-    """The queue of one workspace.
+def open_queue(workspace: Workspace, url: str | None = None, lane: Lane = Lane.MODELS) -> Huey:
+    """The queue of one lane of one workspace.
 
     Args:
         url: redis://host:port/database, or None for $PIXELSIEVE_QUEUE_URL and, without it, the workspace's own file.
@@ -43,7 +62,7 @@ def open_queue(workspace: Workspace, url: str | None = None) -> Huey:
         ValueError: not a redis URL, or the `redis` extra is not installed.
     """
     url = url or os.environ.get(QUEUE_URL_VARIABLE) or None
-    options = {"name": f"pixelsieve-{_queue_id(workspace)}", "results": False, "serializer": JsonSerializer()}
+    options = {"name": f"pixelsieve-{_queue_id(workspace)}{lane}", "results": False, "serializer": JsonSerializer()}
     if url is None:
         return SqliteHuey(filename=str(workspace.job_queue), fsync=True, **options)
     if urlsplit(url).scheme not in ("redis", "rediss", "unix"):

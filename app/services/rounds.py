@@ -39,6 +39,20 @@ def start_round(
     return export_round(store, workspace, folder.number, monitor.part(0.85, 1.0), commands)
 
 
+def require_decided(store: Store) -> None:
+    """Refuse a new round while an earlier one waits: it would start from the old model and double the work.
+
+    Raises:
+        ValueError: names the round that waits and both ways out.
+    """
+    waiting = next((model for model in list_models(store) if model.status is ModelStatus.CANDIDATE), None)
+    if waiting is not None:
+        raise ValueError(
+            f"round {waiting.round} waits for a decision, so no new round was started: promote or discard it first, on "
+            f"the Rounds page or with pixelsieve promote {waiting.id} (--reject discards it)"
+        )
+
+
 def compare(store: Store, candidate_id: int) -> PromotionComparison:
     """A model against the current one on the same frozen gold images.
 

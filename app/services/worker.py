@@ -1,4 +1,4 @@
-"""The worker: takes job ids from the queue and runs each job in a process group of its own, one at a time."""
+"""The worker: takes job ids from the queues and runs each job in a process group of its own, one per lane at a time."""
 
 import contextlib
 import fcntl
@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from app.services.processes import (
     read_tail,
     stop_child,
 )
-from app.services.queueing import job_task, open_queue, waiting_job_ids
+from app.services.queueing import Lane, job_task, lane_of, open_queue, waiting_job_ids
 from app.storage.database import Store, open_store
 from app.storage.errors import StoreError
 from app.storage.models import Job, utc_now
@@ -53,14 +53,14 @@ def run_worker(
         command: what does a job; None is this program's own `run-job`.
     """
     store = open_store(workspace)
-    huey = open_queue(workspace, url)
+    queues = {lane: open_queue(workspace, url, lane) for lane in Lane}
     stopping = threading.Event()
     supervisor = JobSupervisor(store, workspace, command or _run_job_command(workspace), stopping)
-    send = job_task(huey, supervisor.run)
+    senders = {lane: job_task(huey, supervisor.run) for lane, huey in queues.items()}
     bury_dead_jobs(store)
-    requeue_lost_jobs(store, huey, send)
+    requeue_lost_jobs(store, queues, senders)
     with _announced(workspace):
-        JobConsumer(huey, stopping, parent_pid).run()
+        JobConsumer(queues[Lane.MODELS], stopping, parent_pid, beside=queues[Lane.SHORT]).run()
 
 
 def worker_is_running(workspace: Workspace) -> bool:
@@ -172,18 +172,31 @@ class JobSupervisor:
 
 
 class JobConsumer(Consumer):  # type: ignore[misc]  # Huey has no types.
-    """Huey's consumer with one thread per job slot, of which there is one.
+    """Huey's consumer with one thread per lane.
 
-    It differs in two ways: a request to stop also stops the running job, and it ends with its parent.
+    It differs in three ways: a request to stop also stops the running jobs, it ends with its parent, and it serves the
+    queue `beside` its own with a thread of that queue's own, so that short jobs do not wait behind a training.
     """
 
-    def __init__(self, huey: Huey, stopping: threading.Event, parent_pid: int | None = None) -> None:
-        super().__init__(huey, workers=1, periodic=False, max_delay=1.0, worker_type="thread")
+    def __init__(self, huey: Huey, stopping: threading.Event, parent_pid: int | None, beside: Huey) -> None:
+        options = {"workers": 1, "periodic": False, "max_delay": 1.0, "worker_type": "thread"}
+        super().__init__(huey, **options)
+        self._beside = Consumer(beside, **options)
         self._signal_actions = {
             number: (False, True) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         }  # Huey restarts on SIGHUP; ours comes from a closed terminal.
         self._stopping = stopping
         self._parent_pid = parent_pid
+
+    def start(self) -> None:
+        """Start both lanes. Ours comes second: the signal handlers that count are set last."""
+        self._beside.start()
+        super().start()
+
+    def check_worker_health(self) -> Any:  # noqa: ANN401 - Huey's own type
+        """Replace threads that died, in both lanes."""
+        self._beside.check_worker_health()
+        return super().check_worker_health()
 
     def loop(self, health_check_ts: float | None = None) -> Any:  # noqa: ANN401 - Huey's own type
         """One turn of the main thread."""
@@ -193,20 +206,24 @@ class JobConsumer(Consumer):  # type: ignore[misc]  # Huey has no types.
         return super().loop(health_check_ts)
 
     def stop(self, graceful: bool = False) -> None:
-        """Stop the running job, then wait for the thread that supervises it."""
+        """Stop the running jobs, then wait for the threads that supervise them."""
         self._stopping.set()
+        self._beside.stop_flag.set()
         super().stop(graceful=True)
+        self._beside.stop(graceful=True)
 
 
-def requeue_lost_jobs(store: Store, huey: Huey, send: Callable[[int], Any]) -> list[int]:
-    """Send the ids of waiting jobs that the queue has forgotten (its file was deleted, or a worker died in between)."""
+def requeue_lost_jobs(
+    store: Store, queues: Mapping[Lane, Huey], senders: Mapping[Lane, Callable[[int], Any]]
+) -> list[int]:
+    """Send the ids of waiting jobs that no queue holds (their file was deleted, or a worker died in between)."""
     with store.reader() as session:
-        queued = session.scalars(select(Job.id).where(Job.state == JobState.QUEUED).order_by(Job.id)).all()
-    known = waiting_job_ids(huey)
-    lost = [job_id for job_id in queued if job_id not in known]
-    for job_id in lost:
-        send(job_id)
-    return lost
+        queued = session.execute(select(Job.id, Job.kind).where(Job.state == JobState.QUEUED).order_by(Job.id)).all()
+    known = set().union(*(waiting_job_ids(huey) for huey in queues.values()))
+    lost = [(job_id, kind) for job_id, kind in queued if job_id not in known]
+    for job_id, kind in lost:
+        senders[lane_of(kind)](job_id)
+    return [job_id for job_id, _ in lost]
 
 
 def _run_job_command(workspace: Workspace) -> JobCommand:

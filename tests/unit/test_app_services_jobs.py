@@ -8,8 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,57 +17,15 @@ import pytest
 from sqlalchemy import update
 
 from app.config import Workspace
-from app.domain.states import JobState
+from app.domain.states import JobState, ModelStatus
 from app.services import jobs as jobs_module
 from app.services.jobs import DEAD_AFTER_S, JobQueue, bury_dead_jobs
-from app.services.queueing import job_task, open_queue, safe_url, waiting_job_ids
+from app.services.queueing import Lane, job_task, open_queue, safe_url, waiting_job_ids
 from app.services.worker import JobSupervisor, requeue_lost_jobs, worker_is_running
 from app.storage.database import Store, open_store
 from app.storage.models import Job, utc_now
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-
-JOB_DOUBLE = """
-import pathlib, sys, time
-from app.config import Workspace
-from app.services.job_process import run_job
-from app.services.processes import Monitor, WorkCancelledError, run_child
-from datasets.progress import Progress
-
-def work(store, workspace, arguments, monitor):
-    what = arguments.overrides["what"]
-    monitor.progress(Progress(1, 4, "first quarter", {"loss": 0.25}))
-    (workspace.root / "started").touch()
-    if what == "succeed":
-        print("all went well")
-        return {"answer": 42}
-    if what == "refuse":
-        raise ValueError("there is nothing to train on")
-    if what == "bug":
-        raise TypeError("a bug")
-    if what == "crash":
-        import os; os._exit(7)
-    if what == "child":
-        child = [sys.executable, "-c", "import os, pathlib, time, sys; "
-                 "pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(120)", str(workspace.root / "pid")]
-        run_child(child, monitor, workspace.root / "child.log")
-    while True:
-        monitor.raise_if_cancelled()
-        time.sleep(0.02)
-
-sys.exit(run_job(Workspace(pathlib.Path(sys.argv[1])), int(sys.argv[2]), int(sys.argv[3]), lambda kind: work))
-"""
-
-WORKER_DOUBLE = """
-import os, pathlib, sys
-from app.config import Workspace
-from app.services.worker import run_worker
-
-root, job_double = sys.argv[1:3]
-parent = int(sys.argv[3]) if len(sys.argv) > 3 else None
-run_worker(Workspace(pathlib.Path(root)), parent_pid=parent,
-           command=lambda job_id: [sys.executable, job_double, root, str(job_id), str(os.getpid())])
-"""
+from tests.unit.job_cases import JOB_DOUBLE, REPOSITORY, WORKER_DOUBLE, submit, wait_until, worker_process
+from tests.unit.made_workspace import add_model
 
 
 @pytest.fixture
@@ -109,22 +66,11 @@ def importable_from_children(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PIXELSIEVE_QUEUE_URL", raising=False)
 
 
-def wait_until(is_true: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
-        time.sleep(0.05)
-
-
 def is_gone(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
-
-
-def submit(queue: JobQueue, what: str) -> int:
-    return queue.submit("round", {"preset": "debug", "overrides": {"what": what}})
 
 
 @contextlib.contextmanager
@@ -138,22 +84,6 @@ def supervised(supervisor: JobSupervisor, job_id: int, workspace: Workspace) -> 
         thread.join(30)
 
 
-@contextlib.contextmanager
-def worker_process(
-    tmp_path: Path, workspace: Workspace, job_double: Path, *more: str
-) -> Iterator[subprocess.Popen[bytes]]:
-    script = tmp_path / "worker_double.py"
-    script.write_text(WORKER_DOUBLE)
-    command = [sys.executable, str(script), str(workspace.root), str(job_double), *more]
-    process = subprocess.Popen(command, start_new_session=True)
-    try:
-        wait_until(lambda: worker_is_running(workspace), "the worker's start")
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
 # Submitting
 
 
@@ -164,8 +94,9 @@ def worker_process(
         pytest.param(
             "round", {"epochs": 3}, "argument 'epochs'.*preset, overrides, from_scratch", id="unknown-argument"
         ),
-        pytest.param("round", {"preset": "../evil"}, "argument 'preset'", id="preset-is-a-path"),
-        pytest.param("coco", {"name": "../../etc"}, "argument 'name'", id="export-name-leaves-the-folder"),
+        pytest.param("round", {"preset": "../evil"}, "preset '../evil' is not allowed: use", id="preset-is-a-path"),
+        pytest.param("coco", {"name": "../../etc"}, "name '../../etc' is not", id="export-name-leaves-the-folder"),
+        pytest.param("coco", {"name": "my export"}, "use 1-64 letters .a-z., digits, - and _", id="export-in-words"),
         pytest.param("coco", {"name": "a", "which": "some"}, "argument 'which'", id="unknown-choice"),
         pytest.param("predict", {"model_id": "x"}, "argument 'model_id'", id="no-number"),
     ],
@@ -176,6 +107,18 @@ def test_a_wrong_request_is_refused_and_nothing_is_queued(
     with pytest.raises(ValueError, match=sentence):
         queue.submit(kind, arguments)
     assert queue.list() == []
+
+
+def test_a_round_is_refused_while_another_waits_for_a_decision(queue: JobQueue, store: Store) -> None:
+    add_model(store, ModelStatus.CANDIDATE)
+    with pytest.raises(ValueError, match="round 1 waits for a decision.*promote or discard it first"):
+        queue.submit("round")
+    assert queue.list() == []
+
+
+def test_a_prediction_is_queued_while_a_round_waits_for_a_decision(queue: JobQueue, store: Store) -> None:
+    add_model(store, ModelStatus.CANDIDATE)
+    assert queue.get(queue.submit("predict")).state == "queued"
 
 
 def test_a_submitted_job_waits_with_its_arguments(queue: JobQueue) -> None:
@@ -229,6 +172,7 @@ def test_a_job_that_succeeds_keeps_result_and_log(queue: JobQueue, supervisor: J
     view = queue.get(job_id)
     assert (view.state, view.result, view.error) == ("succeeded", {"answer": 42}, None)
     assert "all went well" in queue.log_tail(job_id)
+    assert queue.log_tail(job_id).splitlines()[-1] == "100 % finished"
 
 
 @pytest.mark.parametrize(
@@ -371,17 +315,18 @@ def test_a_worker_ends_with_the_process_it_belongs_to(tmp_path: Path, workspace:
 
 
 def test_jobs_that_the_queue_forgot_are_sent_again(workspace: Workspace, store: Store, queue: JobQueue) -> None:
-    job_ids = [queue.submit("predict"), queue.submit("predict")]
-    huey = open_queue(workspace)
-    send = job_task(huey)
-    huey.storage.flush_queue()
-    assert requeue_lost_jobs(store, huey, send) == job_ids
-    assert waiting_job_ids(huey) == set(job_ids)
+    job_ids = [queue.submit("predict"), queue.submit("coco", {"name": "export"})]
+    queues = {lane: open_queue(workspace, lane=lane) for lane in Lane}
+    for huey in queues.values():
+        huey.storage.flush_queue()
+    assert requeue_lost_jobs(store, queues, {lane: job_task(huey) for lane, huey in queues.items()}) == job_ids
+    assert [waiting_job_ids(queues[lane]) for lane in (Lane.MODELS, Lane.SHORT)] == [{job_ids[0]}, {job_ids[1]}]
 
 
 def test_jobs_that_still_wait_in_the_queue_are_not_sent_twice(
     workspace: Workspace, store: Store, queue: JobQueue
 ) -> None:
     queue.submit("predict")
-    huey = open_queue(workspace)
-    assert requeue_lost_jobs(store, huey, job_task(huey)) == []
+    queue.submit("coco", {"name": "export"})
+    queues = {lane: open_queue(workspace, lane=lane) for lane in Lane}
+    assert requeue_lost_jobs(store, queues, {lane: job_task(huey) for lane, huey in queues.items()}) == []
