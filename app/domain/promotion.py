@@ -198,8 +198,8 @@ def _falls(miou: Change, classes: Sequence[Change], limits: PromotionLimits) -> 
     """A sentence for every fall beyond its limit."""
     pairs = [(miou, limits.miou_fall), *((change, limits.class_fall) for change in classes)]
     return tuple(
-        f"{change.name} falls by {-change.difference:.1%} (from {change.old:.1%} to {change.new:.1%}); "
-        f"the limit is {limit:.1%}."
+        f"{change.name} falls by {_points(-change.difference)} (from {change.old:.1%} to {change.new:.1%}); "
+        f"the limit is {_points(limit)}."
         for change, limit in pairs
         # `not >=`, because a NaN is no improvement either; the margin, because 0.70 - 0.65 is above 0.05 in floats.
         if change.difference is not None and not change.difference >= -limit - 1e-9
@@ -208,8 +208,16 @@ def _falls(miou: Change, classes: Sequence[Change], limits: PromotionLimits) -> 
 
 def _good_news(miou: Change) -> str:
     difference = miou.difference or 0.0
-    direction = "rises" if difference > 0 else "falls" if difference < 0 else "stays"
-    return f"mIoU {direction} from {miou.old:.1%} to {miou.new:.1%}, and no class falls beyond the limit."
+    if difference == 0:
+        return f"mIoU stays at {miou.new:.1%}, and no class falls beyond the limit."
+    direction = "rises" if difference > 0 else "falls"
+    by = f"by {_points(abs(difference))}"
+    return f"mIoU {direction} {by} from {miou.old:.1%} to {miou.new:.1%}, and no class falls beyond the limit."
+
+
+def _points(difference: float) -> str:
+    """A difference of two percentages: 0.007 is 0.7 points, which is not 0.7 % of anything."""
+    return f"{100 * difference:.1f} points"
 
 
 def _warnings(num_images: int, classes: Sequence[Change]) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ def test_an_id_beyond_the_classes_is_refused():
 def test_a_better_round_may_be_promoted():
     comparison = compare_rounds(score(), score(0.65, (0.9, 0.65, 0.4)), NAMES)
     assert comparison.verdict is Verdict.PROMOTE
-    assert "rises from 60.0% to 65.0%" in comparison.reasons[0]
+    assert "rises by 5.0 points from 60.0% to 65.0%" in comparison.reasons[0]
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_fall_beyond_a_limit_is_refused(new, verdict):
 
 def test_a_refusal_names_the_class_the_fall_and_the_limit():
     comparison = compare_rounds(score(), score(0.65, (0.9, 0.9, 0.15)), NAMES)
-    assert comparison.reasons == ("car falls by 15.0% (from 30.0% to 15.0%); the limit is 5.0%.",)
+    assert comparison.reasons == ("car falls by 15.0 points (from 30.0% to 15.0%); the limit is 5.0 points.",)
 
 
 @pytest.mark.parametrize(

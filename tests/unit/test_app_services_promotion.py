@@ -54,7 +54,7 @@ def with_worse_candidate(store: Store, commands: FakeCommands) -> Store:
 
 def test_a_worse_candidate_is_refused_and_nothing_changes(with_worse_candidate: Store) -> None:
     before = everything(with_worse_candidate)
-    with pytest.raises(PromotionRefusedError, match="mIoU falls by 75.0%"):
+    with pytest.raises(PromotionRefusedError, match="mIoU falls by 75.0 points"):
         promote(with_worse_candidate, 2)
     assert everything(with_worse_candidate) == before
 
