@@ -3,6 +3,26 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or address to listen on means this machine only."""
+    return host.strip("[]").lower() in LOOPBACK_NAMES
+
+
+def require_loopback(host: str) -> None:
+    """Refuse to listen where others can reach us. Lies here because it is asked before anything slow is loaded.
+
+    Raises:
+        ValueError: `host` is not loopback; says how to reach the app from another machine.
+    """
+    if not is_loopback(host):
+        raise ValueError(
+            f"refusing to listen on {host}: Pixelsieve has no accounts yet, so everybody on the network could change "
+            "labels. Use 127.0.0.1, and an SSH tunnel to reach it from another machine: ssh -L 7860:127.0.0.1:7860 HOST"
+        )
+
 
 @dataclass(frozen=True)
 class Workspace:

@@ -16,7 +16,7 @@ from rich.markup import escape
 
 from app.cli.console import WorkspaceOption, console, open_workspace, percent
 from app.cli.jobs import QueueUrlOption
-from app.config import Workspace
+from app.config import Workspace, require_loopback
 from app.domain.states import ImageRole, ModelStatus
 from app.services.jobs import JobQueue
 from app.services.processes import GRACE_S, child_environment, python_module
@@ -45,6 +45,7 @@ def review(
     queue_url: QueueUrlOption = None,
 ) -> None:
     """Open the review app: regions to decide, rounds, exports. Ctrl+C stops it."""
+    require_loopback(host)
     store, place = open_workspace(workspace)
     store.close()
     run_review(place, host, port, start_worker, open_browser, queue_url)

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+from app.config import is_loopback
+
 MAX_BODY_BYTES = 32 * 1024 * 1024
 """A drawing over a whole 100-megapixel image stays below; nothing larger is ever sent to us."""
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -36,11 +37,6 @@ _HEADERS = {
 
 class BodyTooLargeError(ValueError):
     """A request sent more than `MAX_BODY_BYTES`."""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a name or address to listen on means this machine only."""
-    return host.strip("[]").lower() in LOOPBACK_NAMES
 
 
 class Guard:

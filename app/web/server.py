@@ -12,10 +12,9 @@ from fastapi.staticfiles import StaticFiles
 from starlette.responses import Response
 from starlette.types import Scope
 
-from app.config import Workspace
+from app.config import Workspace, require_loopback
 from app.web.api import create_api
 from app.web.pages import mount_pages
-from app.web.security import is_loopback
 
 logger = logging.getLogger(__name__)
 
@@ -61,11 +60,7 @@ def serve(
         ValueError: `host` is not loopback, or the port is taken.
         StoreError: see `create_app`.
     """
-    if not is_loopback(host):
-        raise ValueError(
-            f"refusing to listen on {host}: Pixelsieve has no accounts yet, so everybody on the network could change "
-            "labels. Use 127.0.0.1, and an SSH tunnel to reach it from another machine: ssh -L 7860:127.0.0.1:7860 HOST"
-        )
+    require_loopback(host)
     listener = listen(host, port)
     app = create_app(workspace, queue_url)
     address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"

