@@ -22,9 +22,9 @@ PRESET_CHOICES = (
     "demo_retrain",
     "camvid_cpu_retrain",
     "camvid_gpu_retrain",
-    "debug",
 )
-"""Presets of `python -m training`, which this program cannot import; a test compares the two lists."""
+"""Presets of `python -m training` that can train on any workspace. Left out are `debug`, which learns next to nothing,
+and the published protocols, which want their own data sets, splits and weights. A test compares the lists."""
 
 JOB_TITLES = {
     JobKind.ROUND: "Training round",
@@ -65,10 +65,10 @@ def describe_model(model: Model) -> dict[str, Any]:
 
 def next_action(models: list[Model], counts: QueueCounts, jobs: list[JobView]) -> dict[str, str | None]:
     """The one thing to do now: title, text, and either a page to go to (`href`) or an action to start (`action`)."""
-    running = next((job for job in jobs if not job.is_finished and job.kind in _MODEL_JOBS), None)
+    unfinished = [job for job in jobs if not job.is_finished and job.kind in _MODEL_JOBS]
     candidate = candidate_of(models)
-    if running is not None:
-        return _action(f"{JOB_TITLES[running.kind]} is running", "Review can go on meanwhile.", "Review", "/review")
+    if unfinished:
+        return _unfinished_action(unfinished)
     if candidate is not None:
         return _action(f"Decide about round {candidate.round}", "Compare it with the current model below.", None)
     if not any(model.status is ModelStatus.CURRENT for model in models):
@@ -80,6 +80,15 @@ def next_action(models: list[Model], counts: QueueCounts, jobs: list[JobView]) -
         return _action(f"Review {counts.open + counts.skipped} regions", "Most valuable first.", "Review", "/review")
     text = "Every region in the queue is decided. The next round learns from it."
     return _action("Train the next round", text, "Train", action="train")
+
+
+def _unfinished_action(unfinished: list[JobView]) -> dict[str, str | None]:
+    """Review goes on beside the job that runs or, when none does, the one that has waited longest."""
+    running = next((job for job in unfinished if job.state is JobState.RUNNING), None)
+    title = JOB_TITLES[(running or unfinished[-1]).kind]  # The latest job is the first in the list.
+    if running is not None:
+        return _action(f"{title} is running", "Review can go on meanwhile.", "Review", "/review")
+    return _action(f"{title} waits for the worker", "Review can go on meanwhile.", "Review", "/review")
 
 
 def candidate_of(models: list[Model]) -> Model | None:

@@ -11,6 +11,7 @@ from app.services.review_types import QueueCounts
 from app.storage.models import Model
 from app.web.overview import PRESET_CHOICES, next_action
 from training.presets import PRESETS
+from training.protocols import PROTOCOLS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -30,7 +31,8 @@ def counts(**known: int) -> QueueCounts:
 
 EXPORTING, FAILED = job(JobKind.COCO, JobState.RUNNING), job(JobKind.ROUND, JobState.FAILED)
 CURRENT, CANDIDATE = model(ModelStatus.CURRENT), model(ModelStatus.CANDIDATE, 2)
-TRAINING = job(JobKind.ROUND, JobState.RUNNING)
+TRAINING, QUEUED = job(JobKind.ROUND, JobState.RUNNING), job(JobKind.ROUND, JobState.QUEUED)
+PREDICTING = job(JobKind.PREDICT, JobState.RUNNING)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +40,8 @@ TRAINING = job(JobKind.ROUND, JobState.RUNNING)
     [
         pytest.param([], counts(images_waiting=5), [], "Train the first round", "train", id="nothing yet"),
         pytest.param([], counts(), [TRAINING], "Training round is running", "/review", id="training"),
+        pytest.param([], counts(), [QUEUED], "Training round waits for the worker", "/review", id="training waits"),
+        pytest.param([], counts(), [QUEUED, PREDICTING], "Prediction of proposals is running", "/review", id="both"),
         pytest.param(
             [CURRENT], counts(images_waiting=5, open=3), [], "Predict proposals", "predict", id="no proposals"
         ),
@@ -57,5 +61,9 @@ def test_next_action(
     assert (action["href"] or action["action"]) == leads_to
 
 
-def test_presets_on_the_page_are_those_of_the_training_command() -> None:
-    assert sorted(PRESET_CHOICES) == sorted(PRESETS)
+def test_presets_on_the_page_are_those_of_the_training_command_that_fit_any_workspace() -> None:
+    assert set(PRESET_CHOICES) <= set(PRESETS) - {"debug"}
+
+
+def test_published_protocols_are_not_offered_on_the_page() -> None:
+    assert not set(PRESET_CHOICES) & set(PROTOCOLS)
