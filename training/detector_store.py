@@ -53,7 +53,7 @@ class BoxStore:
         wanted = list(sample_ids)
         rows = {name: self._rows[name] for name in wanted if name in self._rows}
         missing = [name for name in wanted if name not in rows]
-        if not missing:
+        if not missing and self._path.is_file():
             return boxes_of(rows)
         try:
             for count, name in enumerate(missing, start=1):

@@ -6,10 +6,16 @@ import json
 import cv2
 import numpy as np
 import torch
+from torch import nn
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.rpn import AnchorGenerator
+from torchvision.ops import MultiScaleRoIAlign
 
 from reliability.selection import PixelSelection, SelectionMethod
 from tests.unit.training_cases import tiny_config
 from training.config import DetectorConfig, SelectionConfig, TrainConfig
+from training.detector_model import Detector
 
 
 def thing_scene(seed, size_hw=(64, 80)):
@@ -48,15 +54,37 @@ def detector_config(**changes) -> DetectorConfig:
     return DetectorConfig(**{**tiny, **changes})
 
 
-def boxed_config(root, method="fixed_threshold", steps=2, **detector) -> TrainConfig:
-    """A run on `write_things` data with that detector."""
+def boxed_config(root, steps=2, **detector) -> TrainConfig:
+    """A run of `steps` steps on `write_things` data with that detector; other keys are the detector's."""
     config = tiny_config(root, "csl", steps=steps)
     return dataclasses.replace(
         config,
-        selection=SelectionConfig(name=method),
+        selection=SelectionConfig(name="fixed_threshold"),
         detector=detector_config(**detector),
         run=dataclasses.replace(config.run, checkpoint_every=100),  # a detector is 70 MB, its optimizer twice that
     )
+
+
+def small_detector(config, class_ids):
+    """Stands for `build_detector`: a Faster R-CNN with three convolutions, which learns and is written in no time."""
+    channels = 16
+    backbone = nn.Sequential(
+        nn.Conv2d(3, 8, 5, stride=2, padding=2), nn.ReLU(), nn.Conv2d(8, channels, 3, stride=2, padding=1), nn.ReLU(),
+        nn.Conv2d(channels, channels, 3, stride=2, padding=1), nn.ReLU(),
+    )  # fmt: skip
+    backbone.out_channels = channels
+    network = FasterRCNN(
+        backbone,
+        min_size=config.min_size,
+        max_size=config.max_size,
+        rpn_anchor_generator=AnchorGenerator(((16, 24, 32),), ((1.0,),)),
+        box_roi_pool=MultiScaleRoIAlign(["0"], output_size=5, sampling_ratio=2),
+        box_head=TwoMLPHead(channels * 5 * 5, 32),
+        box_predictor=FastRCNNPredictor(32, len(class_ids) + 1),
+        box_score_thresh=min(0.05, config.min_score),
+        box_batch_size_per_image=64,
+    )
+    return Detector(network, class_ids, config.min_score)
 
 
 class TrustBoxes(SelectionMethod):

@@ -1,5 +1,6 @@
 """A run whose selection method needs boxes: the detector before it, its files, stopping, resuming, refusing."""
 
+import dataclasses
 import json
 import logging
 
@@ -8,13 +9,27 @@ import pytest
 import torch
 
 from datasets.lookup import build_dataset
+from datasets.sample import Sample
 from reliability import lookup
-from tests.unit.detector_cases import TrustBoxes, boxed_config, write_things
+from tests.unit.detector_cases import (
+    TrustBoxes,
+    boxed_config,
+    detector_config,
+    small_detector,
+    thing_scene,
+    write_things,
+)
 from training import detector as detector_module
+from training import detector_training
 from training import session as session_module
 from training.config_json import apply_changes
-from training.detector import detector_of_run
+from training.data import open_held_out, open_training_data
+from training.detector import detector_of_run, provide_boxes
+from training.detector_model import build_detector
+from training.detector_watch import Watch
+from training.evaluate import EvaluationExtras
 from training.loop import FitOptions, fit
+from training.session import build_recipe, build_session
 from training.signals import StopFlag, StopRequestedError
 
 
@@ -23,14 +38,26 @@ def root(tmp_path_factory):
     return write_things(tmp_path_factory.mktemp("things"))
 
 
+def simplify(patch):
+    """Every run's selection method is TrustBoxes and its detector is a small one, whatever their names."""
+    patch.setattr(session_module, "build_method", lambda name, **options: TrustBoxes())
+    patch.setattr(detector_training, "build_detector", small_detector)
+
+
 @pytest.fixture(autouse=True)
-def trusting_boxes(monkeypatch):
-    """Every run's selection method is TrustBoxes, whatever its name."""
-    monkeypatch.setattr(session_module, "build_method", lambda name, **options: TrustBoxes())
+def simple(monkeypatch):
+    simplify(monkeypatch)
 
 
 def train(config, run_dir, stop=None, **options):
     return fit(config, FitOptions(run_dir, quiet=True, **options), stop)
+
+
+def make_boxes(config, run_dir, stop=None):
+    """What a run does before its first step."""
+    data = open_training_data(config.data)
+    session = build_session(config, build_recipe(config), data, open_held_out(config.data, "auto"))
+    provide_boxes(session, run_dir, Watch(lambda what, done, total: None, stop or StopFlag()))
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +65,7 @@ def finished(root, tmp_path_factory):
     """A finished run folder, to be read only."""
     run_dir = tmp_path_factory.mktemp("finished") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session_module, "build_method", lambda name, **options: TrustBoxes())
+        simplify(patch)
         train(boxed_config(root), run_dir)
     return run_dir
 
@@ -78,7 +105,7 @@ def counted_steps(monkeypatch):
             steps.append(done)
             watch.show(what, done, total)
 
-        return original(job, data, detector_module.Watch(show, watch.stop))
+        return original(job, data, Watch(show, watch.stop))
 
     monkeypatch.setattr(detector_module, "train_detector", counting)
     return steps
@@ -105,6 +132,22 @@ def test_the_evaluation_of_a_run_uses_boxes(root, finished):
     assert final["selection"]["coverage"] is not None and final["images"] == 2
 
 
+def judged_with_boxes(method):
+    """The box mask that `method` gets for an image with one box of class 2 in its upper left corner."""
+    image, label = thing_scene(0)
+    extras = EvaluationExtras(boxes_for=lambda sample: torch.tensor([[[0.0, 0.0, 3.0, 1.0, 2.0]]]))
+    return extras.box_class_mask(method, Sample("a", image, label), torch.zeros(1, 3, 64, 80))
+
+
+def test_a_method_that_needs_boxes_is_measured_with_them():
+    mask = judged_with_boxes(TrustBoxes())
+    assert mask.shape == (1, 3, 64, 80) and mask[0, 2, :2, :4].all() and mask.sum() == 8
+
+
+def test_other_methods_are_measured_without_boxes():
+    assert judged_with_boxes(lookup.build_method("fixed_threshold")) is None
+
+
 def test_the_summary_says_what_was_learned_and_what_it_is_worth(finished):
     summary = summary_file(finished)
     assert summary["labeled_boxes"] == {"square": 2, "disc": 2} and summary["classes_without_boxes"] == ["ground"]
@@ -119,69 +162,85 @@ def test_a_finished_run_does_not_train_its_detector_again(root, finished, monkey
 
 def test_a_stopped_detector_continues_after_its_last_step(root, tmp_path, monkeypatch):
     with pytest.raises(StopRequestedError, match="after step 2/3 of the detector; continue with --resume"):
-        train(boxed_config(root), tmp_path, StopAfter(1))
+        make_boxes(boxed_config(root), tmp_path, StopAfter(1))
     steps = counted_steps(monkeypatch)
-    train(boxed_config(root), tmp_path, resume=True)
+    make_boxes(boxed_config(root), tmp_path)
     assert steps == [3]
 
 
 def test_a_stopped_detector_finds_the_same_boxes_as_one_that_was_not(root, finished, tmp_path):
     with pytest.raises(StopRequestedError):
-        train(boxed_config(root), tmp_path, StopAfter(1))
-    train(boxed_config(root), tmp_path, resume=True)
+        make_boxes(boxed_config(root), tmp_path, StopAfter(1))
+    make_boxes(boxed_config(root), tmp_path)
     assert boxes_file(tmp_path) == boxes_file(finished)
 
 
 def test_boxes_that_were_found_before_a_stop_are_kept(root, finished, tmp_path):
     with pytest.raises(StopRequestedError, match="stopped while detecting objects; continue with --resume"):
-        train(boxed_config(root), tmp_path, StopAfter(4))
+        make_boxes(boxed_config(root), tmp_path, StopAfter(4))
     kept = boxes_file(tmp_path)["images"]
     assert len(kept) == 2 and kept.items() <= boxes_file(finished)["images"].items()
 
 
 def test_a_damaged_box_file_is_named_and_made_again(root, tmp_path, caplog, monkeypatch):
-    train(boxed_config(root), tmp_path)
+    make_boxes(boxed_config(root), tmp_path)
     before = boxes_file(tmp_path)
     (tmp_path / "detector" / "boxes.json").write_text('{"format": 1, "made_with"')
     steps = counted_steps(monkeypatch)
     with caplog.at_level(logging.WARNING):
-        train(boxed_config(root), tmp_path, resume=True)
+        make_boxes(boxed_config(root), tmp_path)
     assert "boxes.json is damaged" in caplog.text and boxes_file(tmp_path) == before and steps == []
 
 
 def test_a_detector_of_another_configuration_is_not_used(root, tmp_path, caplog, monkeypatch):
     with pytest.raises(StopRequestedError):
-        train(boxed_config(root), tmp_path, StopAfter(1))
+        make_boxes(boxed_config(root), tmp_path, StopAfter(1))
     steps = counted_steps(monkeypatch)
     with caplog.at_level(logging.WARNING):
-        train(boxed_config(root, lr=2e-3), tmp_path)
+        make_boxes(boxed_config(root, lr=2e-3), tmp_path)
     assert "of another run (['detector'] differ)" in caplog.text and steps == [1, 2, 3]
 
 
 def test_damaged_detector_weights_are_refused(root, tmp_path):
     with pytest.raises(StopRequestedError):
-        train(boxed_config(root), tmp_path, StopAfter(1))
+        make_boxes(boxed_config(root), tmp_path, StopAfter(1))
     weights = next((tmp_path / "detector" / "checkpoint").glob("detector-*"))
     weights.write_bytes(weights.read_bytes()[:-1])
     with pytest.raises(ValueError, match=r"is damaged.*Or remove .*detector to train the detector again"):
-        train(boxed_config(root), tmp_path, resume=True)
+        make_boxes(boxed_config(root), tmp_path)
 
 
 def test_labels_without_boxes_are_refused(root, tmp_path):
     with pytest.raises(ValueError, match="give no box of 60 pixels or more.*detector.classes.*detector.min_box_px"):
-        train(boxed_config(root, min_box_px=60), tmp_path)
+        make_boxes(boxed_config(root, min_box_px=60), tmp_path)
 
 
 def test_users_decide_which_classes_have_boxes(root, tmp_path):
-    train(boxed_config(root, classes="disc"), tmp_path)
+    make_boxes(boxed_config(root, classes="disc"), tmp_path)
     assert summary_file(tmp_path)["labeled_boxes"] == {"disc": 2}
 
 
 def test_a_detector_that_finds_nothing_is_a_warning(root, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
-        train(boxed_config(root, min_score=1.0), tmp_path)
+        make_boxes(boxed_config(root, min_score=1.0), tmp_path)
     assert "on any of 3 unlabeled images (0 % have boxes)" in caplog.text
     assert summary_file(tmp_path)["share_with_boxes"] == 0
+
+
+def test_the_default_architecture_serves_a_run(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(detector_training, "build_detector", build_detector)
+    train(boxed_config(root, steps=1), tmp_path)
+    assert sorted(boxes_file(tmp_path)["images"]) == ["p4", "p5", "p6"]
+
+
+def test_a_detector_learns_to_find_things(tmp_path):
+    root = write_things(tmp_path / "things", labeled=24, unlabeled=1, gold=8)
+    learning = {"steps": 250, "batch": 4, "lr": 3e-3, "min_score": 0.5, "scale_range": (1.0, 1.2)}
+    config = boxed_config(root, steps=1)
+    config = dataclasses.replace(config, detector=detector_config(**learning))
+    make_boxes(config, tmp_path / "run")
+    held_out = summary_file(tmp_path / "run")["held_out"]
+    assert held_out["matched"] > 0.8 and held_out["coverage"] > 0.8
 
 
 def test_a_method_that_needs_no_boxes_trains_no_detector(root, tmp_path, monkeypatch):
@@ -191,12 +250,12 @@ def test_a_method_that_needs_no_boxes_trains_no_detector(root, tmp_path, monkeyp
 
 
 def test_the_same_seed_gives_the_same_boxes(root, finished, tmp_path):
-    train(boxed_config(root), tmp_path)
+    make_boxes(boxed_config(root), tmp_path)
     assert boxes_file(tmp_path) == boxes_file(finished)
 
 
 def test_another_seed_gives_other_boxes(root, finished, tmp_path):
-    train(apply_changes(boxed_config(root), ["run.seed=1"]), tmp_path)
+    make_boxes(apply_changes(boxed_config(root), ["run.seed=1"]), tmp_path)
     assert boxes_file(tmp_path)["images"] != boxes_file(finished)["images"]
 
 

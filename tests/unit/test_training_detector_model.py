@@ -221,6 +221,11 @@ def test_an_image_without_boxes_is_stored_as_such(tmp_path):
     assert read_boxes(tmp_path / "boxes.json")["a"].shape == (0, 5)
 
 
+def test_a_set_without_images_is_a_file_all_the_same(tmp_path):
+    BoxStore(tmp_path / "boxes.json", {}).complete([], found, quiet)
+    assert read_boxes(tmp_path / "boxes.json") == {}
+
+
 def test_only_missing_images_are_detected(tmp_path):
     BoxStore(tmp_path / "boxes.json", {"seed": 0}).complete(["a"], found, quiet)
     asked = []
