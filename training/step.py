@@ -203,7 +203,7 @@ class Host(nn.Module):
 
     Attributes:
         uses_unlabeled: whether it needs unlabeled images at all.
-        strong_recipes: which strong views it wants, each a name of training/views.py's recipes.
+        strong_recipes: which strong views it wants, each one of draws.RECIPES.
         ema_decay: of the teacher, or None when it has none.
         teacher_mode: "eval" uses averaged batch-norm statistics; in "train" the teacher normalises over its own batch
             and only parameters are averaged (U2PL, AEL).
