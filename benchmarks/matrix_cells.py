@@ -184,9 +184,10 @@ def cpu_proxy(pretrained: str = "none") -> Preset:
         ),
         evaluation=EvaluationConfig(split="none", every_steps=20, pseudo_images=8),
     )  # fmt: skip
-    # 40 steps reach no score of 0.95: what passes at 0.3 exercises the method, it does not represent it.
+    # Not enough to learn objects from scratch: in a trial with 40 steps no unlabeled image got a box at 0.3. It runs the
+    # code of the method; the report prints the share of images with boxes, so that nobody takes it for the method.
     detector = (
-        *("detector.steps=40", "detector.batch=2", "detector.lr=1e-3", "detector.min_score=0.3"),
+        *("detector.steps=20", "detector.batch=2", "detector.lr=1e-3", "detector.min_score=0.3"),
         *("detector.min_size=192", "detector.max_size=256"),
     )
     return Preset(config, detector, ("1_8",), (0,), True, 0.2, 35, 60)
