@@ -108,6 +108,16 @@ class ReviewService:
                 image_version=last_decision_id(session, image.id),
             )
 
+    def region_row(self, region_id: int) -> RegionRow:
+        """A region's line of the queue, also when a later proposal replaced it.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        with self._store.reader() as session:
+            region = _require_region(session, region_id)
+            return row_of(region, _require_image(session, region.image_id).sample_id)
+
     def image_planes(self, image_id: int) -> ImagePlanes:
         """All maps of one image, with every decision applied that counts.
 

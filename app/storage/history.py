@@ -1,10 +1,10 @@
 """Reading decisions back: which count, and what they do to pixels."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session, aliased
 
 from app.domain.decisions import Delta, Operation, decode_delta, effective_ids, stored_bbox
@@ -39,13 +39,22 @@ class PastDecision:
 
 def image_history(session: Session, image_id: int) -> list[PastDecision]:
     """All decisions about an image, undos included, oldest first."""
+    return _history(session, Decision.image_id == image_id)
+
+
+def regions_history(session: Session, region_ids: Collection[int]) -> list[PastDecision]:
+    """All decisions about some regions, undos included, oldest first. An undo names the region of what it undoes."""
+    return _history(session, Decision.region_id.in_(region_ids))
+
+
+def _history(session: Session, condition: ColumnElement[bool]) -> list[PastDecision]:
     statement = (
         select(
             Decision.id, Decision.op_id, Decision.kind, Decision.undoes, _UndoneDecision.kind,
             Decision.region_id, Decision.closes_region, Decision.user, Decision.session, Decision.stats,
         )
         .outerjoin(_UndoneDecision, _UndoneDecision.op_id == Decision.undoes)
-        .where(Decision.image_id == image_id)
+        .where(condition)
         .order_by(Decision.id)
     )  # fmt: skip
     return [

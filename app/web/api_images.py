@@ -39,8 +39,8 @@ def planes(context: Context, image_id: int, request: Request) -> Response:
 
 @router.get("/regions/{region_id}/thumbnail")
 def region_thumbnail(context: Context, region_id: int) -> Response:
-    """A small JPEG of the region with its surroundings."""
-    row = context.review.region(region_id).row
+    """A small JPEG of the region with its surroundings, also of an earlier proposal's: lists show what was decided."""
+    row = context.review.region_row(region_id)
     content = thumbnail(context.review.image(row.image_id).path, row.bbox, _THUMBNAIL_WH)
     return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=300"})
 

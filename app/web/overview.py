@@ -6,10 +6,12 @@ from typing import Any
 from app.domain.states import JobKind, JobState, ModelStatus, RegionState
 from app.services import rounds
 from app.services.jobs import JobView
+from app.services.region_stories import RegionStory, region_stories
 from app.services.review_types import QueueCounts, QueueFilter
 from app.storage.models import Model
 from app.web.archives import list_exports
 from app.web.context import WebContext
+from datasets.labels import ClassSet
 
 PAGE_ROWS = 60
 SHOWN_JOBS = 12
@@ -121,9 +123,10 @@ def queue_rows(context: WebContext, state: str | None, class_id: int | None, pag
     filters = QueueFilter(RegionState(state) if state else None, class_id)
     rows = context.review.queue(filters, PAGE_ROWS + 1, page * PAGE_ROWS)
     class_set = context.review.class_set()
+    stories = region_stories(context.store, [row.region_id for row in rows])
     return {
         "rows": [
-            {**asdict(row), "class_name": class_set.names[row.class_id], "color": class_set.colors[row.class_id]}
+            {**asdict(row), **_named(class_set, row.class_id), **_told(class_set, stories[row.region_id])}
             for row in rows[:PAGE_ROWS]
         ],
         "first": page * PAGE_ROWS + 1,
@@ -131,6 +134,21 @@ def queue_rows(context: WebContext, state: str | None, class_id: int | None, pag
         "filter": {key: value for key, value in (("state", state), ("class_id", class_id)) if value is not None},
         "counts": asdict(context.review.counts()),
     }
+
+
+def _named(class_set: ClassSet, class_id: int) -> dict[str, Any]:
+    return {"class_name": class_set.names[class_id], "color": class_set.colors[class_id]}
+
+
+def _told(class_set: ClassSet, story: RegionStory) -> dict[str, Any]:
+    """What was decided, by whom and when, and whether the reviewer can open the region."""
+    verdict = story.verdict
+    if verdict is None:
+        return {"verdict": None, "is_current": story.is_current}
+    said = {"kind": verdict.kind, "user": verdict.user, "decided_at": verdict.decided_at.isoformat()}
+    if verdict.class_id is not None:
+        said |= _named(class_set, verdict.class_id)
+    return {"verdict": said, "is_current": story.is_current}
 
 
 def export_list(context: WebContext) -> dict[str, Any]:

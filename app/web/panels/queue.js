@@ -2,7 +2,9 @@
 import { el, live, percent, swatch } from './dom.js';
 
 const STATE_TEXT = { open: 'open', skipped: 'skipped', second_review: 'second review', decided: 'decided' };
-const HEAD = ['Region', 'Image', 'Model says', 'Confidence', 'Area', 'Score', 'State'];
+const HEAD = ['Region', 'Image', 'Model says', 'Confidence', 'Area', 'Score', 'State', 'Decision'];
+const VERDICT_TEXT = { accept: 'right as proposed', relabel: '', void: 'void', draw: 'drawn', dont_know: "don't know", skip: 'skipped' };
+const REPLACED = 'A newer model proposed other regions here. The decision holds; the region itself can no longer be opened.';
 
 export function mount(element, gradio) {
   const root = element.querySelector('.ps-panel');
@@ -24,10 +26,19 @@ function draw({ rows, first, has_more: hasMore, filter }, trigger) {
 function drawRow(row, filter) {
   const href = `/review?${new URLSearchParams({ ...filter, region: row.region_id })}`;
   const picture = el('img', { src: `/api/regions/${row.region_id}/thumbnail`, alt: '', loading: 'lazy', width: 160, height: 112 });
-  return el('tr', { 'data-region': row.region_id, onclick: (event) => { if (!event.target.closest('a')) location.assign(href); } },
-    el('td', {}, el('a', { href, 'aria-label': `Review region ${row.region_id}` }, picture)),
+  const open = (event) => { if (!event.target.closest('a')) location.assign(href); };
+  const canOpen = row.is_current ? { onclick: open } : { class: 'pp-replaced', title: REPLACED };
+  return el('tr', { 'data-region': row.region_id, ...canOpen },
+    el('td', {}, row.is_current ? el('a', { href, 'aria-label': `Review region ${row.region_id}` }, picture) : picture),
     el('td', { class: 'pp-text' }, row.sample_id),
     el('td', { class: 'pp-text' }, swatch(row.color), row.class_name),
     el('td', {}, percent(row.mean_confidence)), el('td', {}, `${row.area} px`), el('td', {}, row.score.toFixed(1)),
-    el('td', { class: 'pp-text' }, el('span', { class: 'pp-state' }, STATE_TEXT[row.state])));
+    el('td', { class: 'pp-text' }, el('span', { class: 'pp-state' }, STATE_TEXT[row.state]),
+      row.is_current ? null : el('small', { class: 'pp-below' }, 'earlier proposal')),
+    el('td', { class: 'pp-text' }, ...(row.verdict ? drawVerdict(row.verdict) : [])));
+}
+
+function drawVerdict({ kind, user, decided_at: decidedAt, class_name: name, color }) {
+  const when = new Date(decidedAt).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' });
+  return [...(color ? [swatch(color)] : []), name ?? VERDICT_TEXT[kind], el('small', { class: 'pp-below' }, `${user}, ${when}`)];
 }
