@@ -28,7 +28,7 @@ function draw({ candidate, current, result }) {
 }
 
 function table(caption, candidate, current, changes) {
-  const head = ['', `Round ${current.round}`, `Round ${candidate.round}`, 'Change'];
+  const head = ['', `Round ${current.round}`, `Round ${candidate.round}`, 'Change in points'];
   return el('table', { class: 'pp-table' }, el('caption', {}, `${caption}, on the same gold images`),
     el('thead', {}, el('tr', {}, ...head.map((text) => el('th', { scope: 'col' }, text)))),
     el('tbody', {}, ...changes.map(row)));
