@@ -184,7 +184,7 @@ def cpu_proxy(pretrained: str = "none") -> Preset:
         ),
         evaluation=EvaluationConfig(split="none", every_steps=20, pseudo_images=8),
     )  # fmt: skip
-    # Not enough to learn objects from scratch: in a trial with 40 steps no unlabeled image got a box at 0.3. It runs the
+    # Too few steps to learn objects from scratch: in a trial with 40, no unlabeled image got a box at 0.3. It runs the
     # code of the method; the report prints the share of images with boxes, so that nobody takes it for the method.
     detector = (
         *("detector.steps=20", "detector.batch=2", "detector.lr=1e-3", "detector.min_score=0.3"),
