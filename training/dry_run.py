@@ -24,11 +24,12 @@ from training.config import HostConfig, TrainConfig
 from training.config_json import config_to_json
 from training.data import open_held_out, open_training_data
 from training.display import Display
-from training.duration import processes, with_steps
+from training.duration import with_steps
 from training.environment import resolve_device, resolve_precision
 from training.lookup import build_host
 from training.losses import supervised_loss
 from training.models import Student, build_student, make_teacher
+from training.processes import process_count
 from training.session import build_recipe, check_classes, check_streams
 from training.step import Host, LabeledBatch, StepBatch, StepContext, StrongView, UnlabeledBatch
 
@@ -208,7 +209,7 @@ def dry_run(config: TrainConfig, display: Display) -> dict[str, Any]:
     data = open_training_data(config.data)
     check_classes(config, data)
     check_streams(config, recipe.host, data)
-    config = with_steps(config, data, processes())
+    config = with_steps(config, data, process_count())
     held_out = open_held_out(config.data, config.evaluation.split)
     num_classes = len(data.class_set)
     estimate = estimate_step(config, num_classes)
@@ -227,7 +228,7 @@ def dry_run(config: TrainConfig, display: Display) -> dict[str, Any]:
         },
         "estimate": {
             "steps": config.run.steps,
-            "processes": processes(),
+            "processes": process_count(),
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
             "precision": precision,
             "million_parameters": round(estimate.parameters / 1e6, 2),

@@ -1,17 +1,11 @@
 """How many steps a run has: given as steps, or as passes over the unlabeled images as the papers count."""
 
 import math
-import os
 from dataclasses import replace
 
 from training.config import TrainConfig
 from training.data import TrainingData
 from training.lookup import build_host
-
-
-def processes() -> int:
-    """How many processes a launcher started for this run; launchers set WORLD_SIZE."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def epoch_steps(config: TrainConfig, data: TrainingData, uses_unlabeled: bool, num_processes: int) -> int:

@@ -20,10 +20,10 @@ from training.data import open_held_out, open_training_data
 from training.detector import needs_boxes, provide_boxes, stored_boxes
 from training.detector_watch import Watch
 from training.display import Display
-from training.duration import processes, with_steps
+from training.duration import with_steps
 from training.environment import describe_environment
 from training.evaluate import BoxesFor, EvaluationExtras, evaluate_student
-from training.processes import ProcessLostError, StopVote, is_first_process, is_lost_contact
+from training.processes import ProcessLostError, StopVote, is_first_process, is_lost_contact, process_count
 from training.records import ENVIRONMENT_NAME, SUMMARY_NAME, RunRecords, write_json, write_plots
 from training.schedule import lr_factor, set_lr
 from training.session import Session, build_recipe, build_session, restore, start_from
@@ -78,7 +78,7 @@ def fit(config: TrainConfig, options: FitOptions, stop: StopFlag | None = None) 
     recipe = build_recipe(config)
     with stop or StopFlag() as flag, Display(enabled=not options.quiet and is_first_process()) as display:
         data = open_training_data(config.data)
-        config = with_steps(config, data, processes())
+        config = with_steps(config, data, process_count())
         held_out = open_held_out(config.data, config.evaluation.split)
         withheld = open_withheld(config.data, config.evaluation.pseudo_images)
         session = build_session(config, recipe, data, held_out, resuming or options.init_from is not None)

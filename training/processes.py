@@ -55,6 +55,11 @@ def process_number() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
+def process_count() -> int:
+    """How many processes a launcher started for this run; launchers set WORLD_SIZE."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def have_met() -> bool:
     """Whether the processes of this run are connected; before that each one finds the same mistakes in the command."""
     return torch.distributed.is_available() and torch.distributed.is_initialized()

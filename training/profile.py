@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from training.config import TrainConfig
 from training.data import TrainingData, open_training_data
 from training.detector import needs_boxes
-from training.duration import processes, with_steps
+from training.duration import with_steps
 from training.loop import train_step
 from training.models import StudentOutput
+from training.processes import process_count
 from training.session import Session, build_recipe, build_session
 from training.step_parts import RENDERING, STEP_PARTS, STUDENT, WAITING, StepClock, measured_by, step_part
 
@@ -129,7 +130,7 @@ def profile_steps(config: TrainConfig, steps: int, warmup: int, trace: Path | No
 
 def _session(config: TrainConfig) -> Session:
     recipe, data = build_recipe(config), open_training_data(config.data)
-    session = build_session(with_steps(config, data, processes()), recipe, data, None, will_load_weights=True)
+    session = build_session(with_steps(config, data, process_count()), recipe, data, None, will_load_weights=True)
     if needs_boxes(session):
         session.data = with_stand_in_boxes(data)
     session.training_student = TimedStudent(session.training_student)
