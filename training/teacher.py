@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 def decay_at(step: int, ema_decay: float) -> float:
@@ -21,8 +22,9 @@ def update_teacher(teacher: nn.Module, student: nn.Module, decay: float) -> None
     """
     current = student.state_dict()
     averaged = dict(teacher.named_parameters()) if teacher.training else teacher.state_dict()
-    for name, average in averaged.items():
-        if average.is_floating_point():
-            average.lerp_(current[name], 1.0 - decay)
-        else:
-            average.copy_(current[name])
+    floating = [name for name, average in averaged.items() if average.is_floating_point()]
+    # A few kernels instead of one for each of hundreds of tensors; the arithmetic is that of lerp_, to the last bit.
+    move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    move([averaged[name] for name in floating], [current[name] for name in floating], None)
+    for name in averaged.keys() - floating:
+        averaged[name].copy_(current[name])
