@@ -154,7 +154,7 @@ def labeled_boxes(config: DetectorConfig, data: TrainingData) -> DetectorData:
             f"{', '.join(names[number] for number in wanted) or 'any class: none looks like a thing'}. Name classes in "
             "detector.classes, lower detector.min_box_px, or choose a selection method that needs no boxes"
         )
-    boxless = [name for number, name in enumerate(names) if number not in present]
+    boxless = [f"{name} (id {number})" for number, name in enumerate(names) if number not in present]
     logger.info(
         "the detector learns %s from %d boxes; classes without boxes: %s",
         ", ".join(names[number] for number in present), sum(map(len, boxes.values())), ", ".join(boxless) or "none",
@@ -169,7 +169,7 @@ def _describe(data: TrainingData, learned: DetectorData) -> dict[str, Any]:
     return {
         "labeled_images": len(learned.boxes),
         "labeled_boxes": {names[number]: int(counts[number]) for number in learned.class_ids},
-        "classes_without_boxes": [name for number, name in enumerate(names) if number not in learned.class_ids],
+        "classes_without_boxes": {name: number for number, name in enumerate(names) if number not in learned.class_ids},
     }
 
 
