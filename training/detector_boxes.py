@@ -15,8 +15,8 @@ BoxArray = NDArray[np.float32]
 
 MOST_BORDERS = 0.8
 """A thing's average pixel lies in a component that touches at most this many of the image's four borders. In CamVid's
-training labels and splits of them, down to 23 images, things reach 0 (bicyclist) to 0.74 (fence), the rest 0.92 (tree, in
-23 images) to 2.7 (road)."""
+training labels and splits of them, down to 23 images, things reach 0 (bicyclist) to 0.74 (fence), the rest 0.92 (tree,
+in 23 images) to 2.7 (road)."""
 
 LARGEST_BOX_SHARE = 0.5
 """Half of a thing's pixels lie in components whose box covers at most this share of the image: a background that fills
