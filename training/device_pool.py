@@ -16,6 +16,8 @@ from training.drawn import DEVICE_RECIPES
 
 logger = logging.getLogger(__name__)
 
+PROBED = 64
+
 
 @dataclass(frozen=True)
 class DevicePool:
@@ -63,9 +65,16 @@ def choose_device_pool(
 
 
 def decode_within(pool: SamplePool, budget_mb: int) -> list[TrainingSample] | None:
-    """All samples of a pool, or None as soon as they are found to need more than `budget_mb` MiB on a device."""
-    samples, free = [], budget_mb * 2**20
+    """All samples of a pool, or None as soon as they are found to need more than `budget_mb` MiB on a device.
+
+    A set whose first images promise more than twice that is given up after PROBED of them, before decoding gigabytes.
+    """
+    samples: list[TrainingSample] = []
+    free = budget_mb * 2**20
     for item in range(len(pool)):
+        taken = budget_mb * 2**20 - free
+        if item == PROBED and taken * len(pool) > 2 * PROBED * budget_mb * 2**20:
+            return None
         sample = pool.read(item)
         pool.size_hw(item)  # remembered for drawing, which is done without decoding again
         free -= 4 * sample.label.size  # red, green, blue, label

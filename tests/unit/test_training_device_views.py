@@ -10,7 +10,7 @@ from tests.unit.training_cases import CLASS_NAMES, tiny_config, write_blocks
 from training.config import RunConfig, TrainConfig, ViewConfig
 from training.config_json import apply_changes
 from training.data import SamplePool, TrainingData, TrainingSample
-from training.device_pool import choose_device_pool, decode_within, device_pool
+from training.device_pool import PROBED, choose_device_pool, decode_within, device_pool
 from training.device_views import DeviceRenderer, blurred, cut_out, hue_turned, recolored
 from training.drawn import DEVICE_RECIPES, blur_radius, drawn_crops, drawn_view, gaussian_kernel
 from training.drawn_loader import DrawnLoader
@@ -191,6 +191,12 @@ def test_an_image_at_its_own_size_is_cut_out_unchanged():
 def test_a_set_that_needs_more_memory_than_allowed_is_not_put_on_the_device():
     samples = [sample(seed, (512, 512)) for seed in range(2)]  # 4 bytes a pixel: 1 MiB each
     assert decode_within(MemoryPool(samples), 1) is None and len(decode_within(MemoryPool(samples), 2)) == 2
+
+
+def test_a_set_that_is_far_too_large_is_not_decoded_to_the_end():
+    pool, read = MemoryPool([sample(0, (256, 256))] * 1000), []  # 0.25 MiB each, 250 MiB together
+    pool.read = lambda item: read.append(item) or pool._samples[item]
+    assert decode_within(pool, 100) is None and max(read) == PROBED - 1
 
 
 def test_weights_count_towards_the_memory():
