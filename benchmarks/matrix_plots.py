@@ -43,13 +43,18 @@ def plot_classes(path: Path, iou: Mapping[str, Sequence[float]], class_names: Se
 
 
 def plot_risk(path: Path, counts: Mapping[str, Mapping[str, Counts]], title: str) -> None:
-    """Error rate among the surest pixels, a panel per score; counts: score -> method -> (bins, 2)."""
+    """Error rate among the surest pixels, a panel per score; counts: score -> method -> (bins, 2).
+
+    Curves begin at 1 % of the pixels: before, a handful of pixels decides. A score that is equal everywhere is a dot.
+    """
     figure = Figure(figsize=(4.2 * len(counts), 3.8), dpi=110, layout="constrained")
     panels = figure.subplots(1, len(counts), squeeze=False, sharey=True)[0]
     for axes, (score, of_score) in zip(panels, counts.items(), strict=True):
         for number, (method, of_method) in enumerate(of_score.items()):
             kept, risk = risk_coverage(of_method)
-            axes.plot(100 * kept, 100 * risk, _LINES[number % len(_LINES)], label=method)
+            shown = kept >= 0.01
+            marker = "o" if shown.sum() == 1 else ""
+            axes.plot(100 * kept[shown], 100 * risk[shown], _LINES[number % len(_LINES)], marker=marker, label=method)
         axes.set_title(score, fontsize=9)
         axes.set_xlabel("surest pixels kept, %")
         axes.grid(alpha=0.3)
