@@ -8,7 +8,7 @@ import gradio as gr
 from app.domain.states import JobKind
 from app.web.context import WebContext
 from app.web.overview import export_list, job_list
-from app.web.pages_panels import ACTION, POLL_SECONDS, REFRESH, navigation, on_job_pick, panel, submit_job
+from app.web.pages_panels import ACTION, POLL_SECONDS, REFRESH, navigation, on_job_pick, on_load, panel, submit_job
 
 _WHICH = [
     ("Reviewed images: labeled ones, and those whose review is done or good enough", "reviewed"),
@@ -19,13 +19,14 @@ _KINDS = frozenset({JobKind.COCO})
 
 def build_export_page(context: WebContext) -> None:
     """Lay out the page and wire its events."""
-    navigation()
+    navigation(context)
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=320):
             gr.Markdown("### Export labels as COCO")
             which = gr.Radio(_WHICH, value="reviewed", label="Images", elem_id="which")
-            name = gr.Textbox(_suggested_name, label="Name", elem_id="export-name", max_length=64,
-                              info="Letters, digits, - and _.")  # fmt: skip
+            name = gr.Textbox(label="Name", elem_id="export-name", max_length=64,
+                              info="Letters (a-z), digits, - and _; starts with a letter or a digit.")  # fmt: skip
+            on_load(_suggested_name, name)
             start = gr.Button("Export", variant="primary", elem_id="start-export")
         with gr.Column(scale=2, min_width=420):
             gr.Markdown("### Finished exports")

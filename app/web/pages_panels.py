@@ -30,24 +30,37 @@ import('/static/%s').then(({ mount }) => mount(element, { props, watch, trigger 
 """
 
 
-def panel(script: str, look: Callable[[], dict[str, Any]] = dict, elem_id: str | None = None) -> gr.HTML:
+def panel(script: str, look: Callable[[], dict[str, Any]] | None = None, elem_id: str | None = None) -> gr.HTML:
     """A part of a page that `script` (below /static/) draws from what `look` returns, anew whenever a page is loaded.
 
     A click may report a small object as the event `pick`. A function and no subclass, because Gradio writes an
     interface file beside the source of every subclass.
     """
-    return gr.HTML(
-        value=look,
+    component = gr.HTML(
         html_template='<div class="ps-panel"></div>',
         js_on_load=_ON_LOAD % script,
         apply_default_css=False,
         elem_id=elem_id,
     )
+    if look is not None:
+        on_load(look, component)
+    return component
 
 
-def navigation() -> None:
-    """The bar that leads from page to page; every page needs its own."""
+def on_load(look: Callable[[], Any], component: gr.components.Component) -> None:
+    """Set a component from `look` whenever its page is loaded.
+
+    Not by giving `look` as the component's value: Gradio then shows its progress, and tells screen readers
+    "common.complete", a text that its own translations lack.
+    """
+    gr.on(None, look, None, component, **REFRESH)
+
+
+def navigation(context: WebContext) -> None:
+    """The bar that leads from page to page, with the workspace's name in it; every page needs its own."""
     Navbar(visible=True, main_page_name="Rounds")
+    root = context.workspace.root.resolve()
+    panel("panels/workspace.js", lambda: {"name": root.name, "path": str(root)}, elem_id="workspace")
 
 
 def submit_job(context: WebContext, kind: str, arguments: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ _ANY_CLASS = -1
 
 def build_queue_page(context: WebContext) -> None:
     """Lay out the page and wire its events."""
-    navigation()
+    navigation(context)
     names = context.review.class_set().names
     with gr.Row():
         state = gr.Dropdown(_STATES, value="", label="State", elem_id="state-filter")

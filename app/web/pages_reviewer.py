@@ -4,7 +4,7 @@ from app.web.context import WebContext
 from app.web.pages_panels import navigation, panel
 
 
-def build_reviewer_page(_context: WebContext) -> None:
+def build_reviewer_page(context: WebContext) -> None:
     """Lay out the page."""
-    navigation()
+    navigation(context)
     panel("reviewer/main.js", elem_id="reviewer")

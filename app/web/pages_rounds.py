@@ -15,7 +15,7 @@ _WHY_A_REASON = "Needed only when gold got worse or cannot be compared; kept wit
 
 def build_rounds_page(context: WebContext) -> None:
     """Lay out the page and wire its events."""
-    navigation()
+    navigation(context)
     overview = panel("panels/summary.js", lambda: summary(context), elem_id="summary")
     _lay_out_comparison(context)
     with gr.Row(equal_height=False):

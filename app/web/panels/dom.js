@@ -2,14 +2,14 @@
 export { el, percent } from '../reviewer/dom.js';
 import { el } from '../reviewer/dom.js';
 
-/** Redraw `element` from the JSON that Python sends; keeps quiet when nothing changed. */
+/** Redraw `element` from the JSON that Python sends; keeps quiet before the first arrives and when nothing changed. */
 export function live(element, { props, watch }, draw) {
   let shown = null;
   const update = () => {
     const text = JSON.stringify(props.value);
-    if (text === shown) return;
+    if (!props.value || text === shown) return;
     shown = text;
-    draw(props.value ?? {});
+    draw(props.value);
     element.dataset.drawn = String(Number(element.dataset.drawn ?? 0) + 1);
   };
   element.classList.add('pp');

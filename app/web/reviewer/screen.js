@@ -27,7 +27,7 @@ export class Screen {
   fillWindow() {
     const top = this.view.root.getBoundingClientRect().top + window.scrollY;
     const isSmall = window.innerWidth < SMALL_WINDOW;
-    this.view.root.style.height = isSmall ? '' : `${Math.max(420, window.innerHeight - top - 12)}px`;
+    this.view.root.style.height = isSmall ? '' : `${Math.max(420, Math.floor(window.innerHeight - top - spaceBelow(this.view.root)))}px`;
   }
 
   resize() {
@@ -114,4 +114,14 @@ export class Screen {
     this.showBand = !this.showBand;
     this.apply();
   }
+}
+
+/** What the page around an element leaves free below it, in CSS pixels. */
+function spaceBelow(element) {
+  let space = 0;
+  for (let parent = element.parentElement; parent; parent = parent.parentElement) {
+    const { paddingBottom, marginBottom, borderBottomWidth } = getComputedStyle(parent);
+    space += parseFloat(paddingBottom) + parseFloat(marginBottom) + parseFloat(borderBottomWidth);
+  }
+  return space;
 }

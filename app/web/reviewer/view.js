@@ -2,6 +2,7 @@
 import { el, kbd, percent } from './dom.js';
 import { buildHelp } from './help.js';
 import { COMMANDS, chordOf, showChord } from './keymap.js';
+import { legendLines } from './legend.js';
 import { cssColor } from './palette.js';
 
 const TITLES = new Map(COMMANDS.map(({ id, title }) => [id, title]));
@@ -75,13 +76,13 @@ export class View {
 
   buildSide() {
     const rows = this.session.classes.map(({ id, name, color, key }) => el('button', {
-      type: 'button', class: 'ps-class', 'data-class': id, 'aria-keyshortcuts': key, onclick: () => this.clicked(() => this.choose(id)),
+      type: 'button', class: 'ps-class', title: name, 'data-class': id, 'aria-keyshortcuts': key, onclick: () => this.clicked(() => this.choose(id)),
     }, swatch(color), el('span', { class: 'ps-name' }, name), key ? kbd(showChord(key)) : null));
     this.classButtons = new Map(rows.map((row) => [Number(row.dataset.class), row]));
-    const legend = [['hatch', 'waits for a decision'], ['plain', 'reliable, locked'], ['human', 'decided by people'], ['void', 'void']];
+    this.legend = el('ul', { class: 'ps-legend' });
     return el('aside', { class: 'ps-side', 'aria-label': 'Region and classes' },
       el('h2', {}, 'Region'), this.facts, el('h2', {}, 'Classes'), el('div', { class: 'ps-classes' }, ...rows),
-      el('h2', {}, 'Legend'), el('ul', { class: 'ps-legend' }, ...legend.map(([kind, text]) => el('li', {}, el('i', { class: `ps-${kind}` }), text))),
+      el('h2', {}, 'Legend'), this.legend,
       this.button('accept_rest', 'Accept the rest of this image', {}, false));
   }
 
@@ -113,7 +114,7 @@ export class View {
     bar.style.setProperty('--share', probability);
     bar.style.setProperty('--hue', cssColor(color));
     return el('button', {
-      type: 'button', class: 'ps-likely', 'data-class': id, 'aria-label': `Relabel as ${name}, ${percent(probability)}`, 'aria-keyshortcuts': key,
+      type: 'button', class: 'ps-likely', 'data-class': id, title: name, 'aria-label': `Relabel as ${name}, ${percent(probability)}`, 'aria-keyshortcuts': key,
       onclick: () => this.clicked(() => this.choose(id)),
     }, key ? kbd(showChord(key)) : null, swatch(color), el('span', { class: 'ps-name' }, name), el('span', { class: 'ps-percent' }, percent(probability)), bar);
   }
@@ -124,6 +125,7 @@ export class View {
     for (const [id, isPressed] of Object.entries(pressed)) this.buttons.get(id).setAttribute('aria-pressed', String(isPressed));
     this.buttons.get('unlock').firstChild.textContent = unlocked ? 'Unlocked' : 'Locked';
     this.buttons.get('unlock').classList.toggle('ps-warning', unlocked);
+    this.legend.replaceChildren(...legendLines(mode, showBand));
     this.size.textContent = `${diameter} px`;
     this.opacity.value = String(Math.round(opacity * 100));
     for (const [id, button] of this.classButtons) button.classList.toggle('ps-chosen', tool === 'brush' && id === brushClass);
