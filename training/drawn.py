@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reliability.methods.csl import block_cells
 from training.config import ViewConfig
 from training.draws import HUE, StrongDraw, blocks_of
 from training.views import Geometry
@@ -156,7 +155,7 @@ def _corners(box: tuple[int, int, int, int] | None) -> tuple[int, int, int, int]
 
 def _cells(draw: StrongDraw, views: ViewConfig) -> Tensor:
     if draw.block_seed is None:
-        return block_cells(views.crop_hw, views.block_px, 0.0)
+        return torch.zeros_like(blocks_of(0, views))  # never torch's own generator: a step runs in another thread
     return blocks_of(draw.block_seed, views)
 
 

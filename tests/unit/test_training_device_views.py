@@ -143,6 +143,14 @@ def test_the_hue_turns_at_its_place_in_the_order(place):
     assert [hue is not None for hue in drawn.hue] == [turn == place for turn in range(4)]
 
 
+@pytest.mark.parametrize("recipe", DEVICE_RECIPES)
+def test_drawing_leaves_the_generator_of_dropout_alone(recipe):
+    """Batches are drawn in a thread beside the step, whose dropout uses torch's own generator."""
+    before = torch.random.get_rng_state()
+    drawn_view([draw_view(np.random.default_rng(seed), VIEWS, recipe) for seed in range(8)], VIEWS)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
 def test_a_third_of_the_circle_turns_red_into_green():
     red = torch.tensor([200.0, 40.0, 40.0]).view(1, 3, 1, 1)
     green = torch.tensor([40.0, 200.0, 40.0]).view(1, 3, 1, 1)
