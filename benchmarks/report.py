@@ -6,12 +6,13 @@ Writes report.md and PNG files into the folder. Nothing is trained or predicted:
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.matrix_cells import BASELINE, METHODS, REFERENCE
+from benchmarks.matrix_cells import BASELINE, METHODS, PRESETS, REFERENCE
 from benchmarks.matrix_plots import plot_classes, plot_miou, plot_pseudo_labels, plot_risk
 from benchmarks.matrix_results import MethodResults, Results, read_results
 from benchmarks.matrix_statistics import RESAMPLES, Draws, Interval, auroc_interval, difference, draw, miou_interval
@@ -61,8 +62,8 @@ def introduction(results: Results) -> Iterator[str]:
     )
     yield (
         f"- Tested on {first['test']['images']} frames of CamVid's test split"
-        f"{' at half size' if results.preset == 'cpu_proxy' else ''}, whole images. The val clip is not used at all. "
-        "Nothing was tuned on CamVid, for any method."
+        f"{' at half size' if PRESETS[results.preset]().half_size else ''}, whole images. "
+        "The val clip is not used at all. Nothing was tuned on CamVid, for any method."
     )
     yield f"- Device: {'; '.join(devices)}."
     if len(devices) > 1:
@@ -80,7 +81,12 @@ def introduction(results: Results) -> Iterator[str]:
 
 
 def detector_lines(cells: list[dict[str, Any]]) -> Iterator[str]:
-    """What the detectors of the methods that train one were worth."""
+    """What the detectors of the methods that train one were worth, or that there is none."""
+    if any('"trust": "confidence"' in json.dumps(cell["config"]["selection"]) for cell in cells):
+        yield (
+            "- Howlader without its detector: pseudo-labels entered the prototypes' memory by their confidence alone, "
+            "because a detector from scratch needs more time than this preset has."
+        )
     shares = [cell["detector"]["share_with_boxes"] for cell in cells if cell["detector"] is not None]
     if not shares:
         return

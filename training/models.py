@@ -23,7 +23,7 @@ class StudentOutput(NamedTuple):
 
     Attributes:
         logits: (N, C, H, W) at input size.
-        features: (N, D, h, w), the decoder's last map before the classifier.
+        features: (N, D, h, w), the decoder's last map before the classifier, as far as it covers the image.
         projection: (N, P, h, w), or None when the host asks for no projection head.
     """
 
@@ -99,8 +99,16 @@ class Student(nn.Module):
             features = _with_complementary_dropout(features, complement_last)
         decoded = self.network.decoder(features)
         logits: Tensor = self.network.segmentation_head(decoded)
-        projection = None if self.projection is None else self.projection(decoded)
-        return StudentOutput(logits[..., : image.shape[-2], : image.shape[-1]], decoded, projection)
+        projection = None if self.projection is None else self._shown(self.projection(decoded), image)
+        return StudentOutput(logits[..., : image.shape[-2], : image.shape[-1]], self._shown(decoded, image), projection)
+
+    def _shown(self, features: Tensor, image: Tensor) -> Tensor:
+        """Without the cells that show nothing but padding: rank statistics lay the rest exactly over the image."""
+        cells = [
+            -(-side * count // (side + -side % self.stride))  # rounded up; the padded side is a multiple of the stride
+            for side, count in zip(image.shape[-2:], features.shape[-2:], strict=True)
+        ]
+        return features[..., : cells[0], : cells[1]]
 
     def _encode(self, image: Tensor) -> list[Tensor]:
         height, width = image.shape[-2:]

@@ -90,7 +90,7 @@ def voc_ael_513() -> TrainConfig:
     return replace(
         voc_unimatch_513(),
         model=_resnet101(output_stride=8),
-        host=HostConfig(name="ael"),
+        host=HostConfig(name="ael", options={"paste_classes": 1, "least_area": 0.03}),
         selection=SelectionConfig(name="class_balanced", options={"threshold": 0.7}),
     )
 

@@ -45,6 +45,15 @@ def test_features_are_the_map_before_the_classifier(student):
     assert features.shape[1] == student.num_features and features.shape[2] < 64
 
 
+@pytest.mark.parametrize(("size_hw", "cells"), [((64, 64), (16, 16)), ((33, 5), (9, 2))], ids=["multiple", "padded"])
+def test_features_end_where_the_image_ends(size_hw, cells):
+    student = build_student(ModelConfig(), 3).eval()
+    student.add_projection(8)
+    with torch.no_grad():
+        output = student.eval()(torch.randn(1, 3, *size_hw))
+    assert tuple(output.features.shape[2:]) == tuple(output.projection.shape[2:]) == cells
+
+
 def test_complementary_views_drop_channels_and_leave_the_other_images_alone(student):
     image = torch.randn(2, 3, 64, 64).repeat(2, 1, 1, 1)  # two crops, each as first and as second view
     image = torch.cat([image[:1], image])
