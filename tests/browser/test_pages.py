@@ -165,6 +165,7 @@ def test_labels_are_exported_and_downloaded_as_one_file(
 ) -> None:
     page = open_page(context, watched, own_app, "export")
     page.get_by_label("All images: what nobody reviewed is as the model proposed it").check()
+    expect(page.get_by_label("Name")).to_have_value(re.compile("^coco-"))
     page.get_by_label("Name").fill("first-export")
     page.get_by_role("button", name="Export", exact=True).click()
     expect(page.locator("#jobs [data-state=succeeded]")).to_be_visible(timeout=60_000)

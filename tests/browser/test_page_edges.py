@@ -1,0 +1,140 @@
+"""What people stumbled over: sizes, names that are cut, texts in the wrong place, and lists that say too little."""
+
+import re
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, expect
+
+from app.domain.states import ModelStatus
+from app.storage.database import open_store
+from tests.browser.conftest import SCREENSHOTS, LiveApp, ReviewerPage, Watched, in_thread
+from tests.browser.test_pages import PATHS, open_page
+from tests.browser.workspace import NAMES, add_model, build_workspace, propose_again
+
+pytestmark = pytest.mark.browser
+
+OpenReviewer = Callable[..., ReviewerPage]
+LONG_NAMES = tuple(f"{name} or something like a {name}" for name in NAMES)
+WINDOWS = [pytest.param(1440, 900, id="1440x900"), pytest.param(1280, 720, id="1280x720")]
+HALF_TRANSLATED = r"/\bcommon\.[a-z]+/"
+GRADIO_SAYS_AGAIN_AFTER_MS = 5000
+"""Gradio tells screen readers its state at most this often."""
+
+
+@pytest.mark.parametrize(("width", "height"), WINDOWS)
+def test_reviewer_is_exactly_as_high_as_its_window(
+    width: int, height: int, live_app: LiveApp, open_reviewer: OpenReviewer
+) -> None:
+    reviewer = open_reviewer(live_app)
+    reviewer.page.set_viewport_size({"width": width, "height": height})
+    reviewer.wait("document.documentElement.scrollHeight === window.innerHeight")
+    assert reviewer.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+@pytest.mark.parametrize(("width", "height"), WINDOWS)
+def test_full_class_names_are_readable_in_the_buttons(
+    width: int, height: int, tmp_path: Path, open_reviewer: OpenReviewer
+) -> None:
+    with in_thread(build_workspace(tmp_path, pool=1, names=LONG_NAMES)) as app:
+        reviewer = open_reviewer(app)
+        reviewer.page.set_viewport_size({"width": width, "height": height})
+        reviewer.wait("document.documentElement.scrollHeight === window.innerHeight")
+        reviewer.screenshot(f"reviewer-long-names-{width}")
+        cut = reviewer.page.evaluate(
+            """() => [...document.querySelectorAll('.ps-likely, .ps-likely .ps-name, .ps-accept, .ps-accept span')]
+            .filter((each) => each.scrollWidth > each.clientWidth + 1 || each.scrollHeight > each.clientHeight + 1)
+            .filter((each) => getComputedStyle(each).display !== 'inline').map((each) => each.textContent)"""
+        )
+        reviewer.page.close()
+    assert cut == []
+
+
+@pytest.mark.parametrize(
+    ("key", "lines"),
+    [
+        pytest.param("r", ["the more, the less sure", "the model is sure"], id="reliability"),
+        pytest.param("d", ["changed, in its new class", "changed to void", "as the model said"], id="difference"),
+        pytest.param("h", ["picture only, overlay hidden"], id="image"),
+    ],
+)
+def test_legend_follows_the_mode(key: str, lines: list[str], live_app: LiveApp, open_reviewer: OpenReviewer) -> None:
+    reviewer = open_reviewer(live_app)
+    legend = reviewer.page.locator(".ps-legend li")
+    expect(legend.first).to_have_text("waits for a decision")
+    reviewer.press(key)
+    expect(legend).to_have_text(lines)
+
+
+@pytest.mark.parametrize("name", list(PATHS))
+def test_every_page_names_the_workspace(
+    name: str, live_app: LiveApp, context: BrowserContext, watched: Watched
+) -> None:
+    page = open_page(context, watched, live_app, name)
+    expect(page.locator("#workspace")).to_have_text("workspace")
+    expect(page.get_by_title(f"Workspace {live_app.workspace.root.resolve()}")).to_be_visible()
+    expect(page).to_have_title("workspace · Pixelsieve")
+
+
+def test_no_text_is_left_untranslated(live_app: LiveApp, context: BrowserContext, watched: Watched) -> None:
+    page = context.new_page()
+    page.add_init_script(
+        f"""new MutationObserver(() => {{ window.raw ??= document.body?.textContent.match({HALF_TRANSLATED})?.[0]; }})
+        .observe(document, {{ subtree: true, childList: true, characterData: true }})"""
+    )
+    page.goto(live_app.url)
+    page.wait_for_selector("#summary .pp-next", state="attached")
+    page.wait_for_function("(ms) => performance.now() > ms", arg=2 * GRADIO_SAYS_AGAIN_AFTER_MS)
+    assert page.evaluate("window.raw ?? null") is None
+
+
+def test_messages_leave_the_navigation_free_and_refuse_a_round_while_one_waits(
+    own_app: LiveApp, context: BrowserContext, watched: Watched
+) -> None:
+    with closing(open_store(own_app.workspace)) as store:
+        add_model(store, 2, ModelStatus.CANDIDATE, miou=0.62)
+    page = open_page(context, watched, own_app, "rounds")
+    page.get_by_role("button", name="Train the next round").click()
+    message = page.get_by_text("round 2 waits for a decision")
+    expect(message).to_be_visible()
+    expect(page.locator("#jobs")).to_contain_text("No job has run yet.")
+    box = message.bounding_box()
+    assert box is not None and box["y"] > 450
+
+
+def test_export_name_that_is_not_allowed_is_explained_in_words(
+    own_app: LiveApp, context: BrowserContext, watched: Watched
+) -> None:
+    page = open_page(context, watched, own_app, "export")
+    expect(page.get_by_label("Name")).to_have_value(re.compile("^coco-"))
+    page.get_by_label("Name").fill("my export!")
+    page.get_by_role("button", name="Export", exact=True).click()
+    expect(page.get_by_text("use 1-64 letters (a-z), digits, - and _")).to_be_visible()
+
+
+def test_lists_keep_what_was_said_when_a_newer_model_proposes(
+    own_app: LiveApp, context: BrowserContext, watched: Watched, open_reviewer: OpenReviewer
+) -> None:
+    reviewer = open_reviewer(own_app)
+    relabeled = reviewer.region
+    reviewer.decide("9")
+    reviewer.decide("f")
+    propose_again(own_app.workspace)
+    page = open_page(context, watched, own_app, "queue")
+    page.locator("#state-filter input").click()
+    page.get_by_role("option", name="Decided").click()
+    line = page.locator(f"#queue tr[data-region='{relabeled}']")
+    expect(line.locator("td").last).to_contain_text(re.compile("^car.+, "))
+    page.wait_for_function("() => document.querySelector('#queue img').naturalWidth > 0")
+    expect(line.get_by_role("link")).to_have_count(0)
+    page.screenshot(path=SCREENSHOTS / "queue-decided.png")
+    page.locator("#state-filter input").click()
+    page.get_by_role("option", name="Second review").click()
+    expect(page.locator("#queue tbody td").last).to_contain_text("don't know")
+    page.locator("#queue tbody").get_by_role("link").click()
+    second = ReviewerPage(page).ready()
+    expect(page.locator(".ps-chip")).to_have_text("second review")
+    second.press("Space")
+    second.wait("root.dataset.region === 'none' && root.dataset.saved === '1'")
