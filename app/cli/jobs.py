@@ -61,7 +61,7 @@ def worker(
     ] = False,
     parent_pid: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Run background jobs, one training and one COCO export at a time, until Ctrl+C. `review` starts a worker by itself."""
+    """Run background jobs until Ctrl+C: one training and one COCO export at a time. `review` starts one by itself."""
     if is_running:
         found = worker_is_running(Workspace(workspace))
         console.print("A worker is running." if found else "No worker is running.")
