@@ -20,12 +20,10 @@ from export.model_file import (
 )
 from export.onnx_check import CheckReport, check_against_torch
 from export.onnx_graph import ExportModule, build_export_module, build_onnx
-from reliability.lookup import build_method, method_options
-from reliability.selection import SelectionMethod
-from training.checkpoint import load_checkpoint, load_student, load_tensors
-from training.config import TrainConfig
+from reliability.lookup import method_options
+from training.checkpoint import load_checkpoint, load_student, load_trained_method
 from training.config_json import config_to_json
-from training.models import Student, student_stride
+from training.models import student_stride
 
 DEFAULT_METHOD = "csl"
 
@@ -104,7 +102,7 @@ def export_run(
     student, config = load_student(run_dir)
     trained_with = config.selection.options if config.selection.name == choice.method else {}
     options = resolve_options(choice.method, trained_with, choice.options or {})
-    method = trained_method(choice.method, options, student, run_dir, config)
+    method = load_trained_method(run_dir, choice.method, options)
     stride = student_stride(student)
     module = build_export_module(student, method, config.mean, config.std, stride, choice.flip_average)
     metadata = ModelMetadata(
@@ -136,7 +134,7 @@ def check_run(path: Path, run_dir: Path) -> CheckReport:
     if model.metadata.class_set != config.class_set:
         raise ValueError(f"{path} and {run_dir} have different classes, so the file does not come from this run")
     metadata = model.metadata
-    method = trained_method(metadata.method, metadata.method_options, student, run_dir, config)
+    method = load_trained_method(run_dir, metadata.method, metadata.method_options)
     stride = student_stride(student)
     module = build_export_module(student, method, config.mean, config.std, stride, metadata.flip_average)
     report = check_against_torch(module, path.read_bytes(), student_stride(student))
@@ -144,27 +142,6 @@ def check_run(path: Path, run_dir: Path) -> CheckReport:
     if problem:
         raise OutputsDifferError(f"{path} is not the student of {run_dir}: {problem}", report)
     return report
-
-
-def trained_method(
-    name: str, options: dict[str, Any], student: Student, run_dir: Path, config: TrainConfig
-) -> SelectionMethod:
-    """A selection method with what it learned in a run, so that the file selects what training selected.
-
-    Raises:
-        ValueError: the method learns while a student trains, and this run trained with another one.
-    """
-    method = build_method(name, **options)
-    method.prepare(len(config.class_set), student.num_features)
-    if not method.learns_from:
-        return method
-    if config.selection.name != name:
-        raise ValueError(
-            f"selection method '{name}' learns while a student trains, but {run_dir} trained with "
-            f"'{config.selection.name}'; export that one, or one that learns nothing such as {DEFAULT_METHOD}"
-        )
-    load_tensors(method, load_checkpoint(run_dir, ("selection",)).tensors["selection"], run_dir)
-    return method
 
 
 def resolve_options(method: str, trained_with: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

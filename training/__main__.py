@@ -30,8 +30,7 @@ from rich.console import Console
 from datasets.lookup import build_dataset, dataset_names
 from datasets.progress import Progress, ProgressFile
 from datasets.splits import make_split, sequence_of, write_split
-from reliability.lookup import build_method
-from training.checkpoint import CONFIG_NAME, load_student
+from training.checkpoint import CONFIG_NAME, load_student, load_trained_method
 from training.config import TrainConfig
 from training.config_json import apply_changes, read_config
 from training.detector import detector_of_run
@@ -155,7 +154,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
     precision = resolve_precision("no", device)
     memory_format = resolve_memory_format(config.run.channels_last, device, precision)
     inference = inference_for(config, device, memory_format)
-    selection = build_method(config.selection.name, **config.selection.options).to(device)
+    selection = load_trained_method(options.run_dir, config.selection.name, config.selection.options).to(device)
     progress = ProgressFile(options.progress_file)
     with StopFlag() as stop, Display() as display:
 

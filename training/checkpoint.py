@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from datasets.files import sha256_of, write_atomically
+from reliability.lookup import build_method
+from reliability.selection import SelectionMethod
 from training.config import TrainConfig
 from training.config_json import read_config
 from training.models import Student, build_student
@@ -108,6 +110,28 @@ def load_student(run_dir: Path) -> tuple[Student, TrainConfig]:
     tensors = load_checkpoint(run_dir, ("student",)).tensors["student"]
     load_tensors(student, {name: value for name, value in tensors.items() if not name.startswith(PROJECTION)}, run_dir)
     return student.eval(), config
+
+
+def load_trained_method(run_dir: Path, name: str, options: Mapping[str, Any]) -> SelectionMethod:
+    """A selection method with what it learned in a run, on the CPU: it then selects what training selected.
+
+    Raises:
+        FileNotFoundError: no such run, or it has no checkpoint yet.
+        ValueError: unknown method or option, the folder is damaged, or the method learns while a student trains and
+            this run trained with another one.
+    """
+    method = build_method(name, **options)
+    if not method.learns_from:
+        return method
+    student, config = load_student(run_dir)
+    if config.selection.name != name:
+        raise ValueError(
+            f"selection method '{name}' learns while a student trains, but {run_dir} trained with "
+            f"'{config.selection.name}'; use that one, or one that learns nothing such as csl"
+        )
+    method.prepare(len(config.class_set), student.num_features)
+    load_tensors(method, load_checkpoint(run_dir, ("selection",)).tensors["selection"], run_dir)
+    return method
 
 
 def fresh_student(config: TrainConfig) -> Student:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from datasets.files import write_atomically
-from training.config import Section, TrainConfig, describe_type
+from training.config import TrainConfig
+from training.config_section import Section, describe_type
 
 _Section = TypeVar("_Section", bound=Section)
 

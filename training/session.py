@@ -207,6 +207,11 @@ def build_recipe(config: TrainConfig) -> Recipe:
     host = build_host(config.host.name, **config.host.options)
     selection = build_method(config.selection.name, **config.selection.options)
     host.check_selection(config.selection.name, selection)
+    if "features" in selection.needs and config.evaluation.window == "sliding":
+        raise ValueError(
+            f"evaluation.window: selection method {config.selection.name!r} compares decoder features, and those of "
+            "sliding windows do not fit together; use whole, or choose a method that works on probabilities"
+        )
     return Recipe(host, selection)
 
 

@@ -20,7 +20,7 @@ from export.student_export import ExportChoice, OutputsDifferError, export_run, 
 from reliability.lookup import build_method
 from reliability.selection import PixelSelection, SelectionMethod
 from tests.unit.export_models import MEAN, STD, STRIDE, TinyStudent, tiny_metadata, tiny_module, tiny_onnx
-from training.checkpoint import Checkpoint, save_checkpoint
+from training.checkpoint import Checkpoint, load_trained_method, save_checkpoint
 from training.config import ModelConfig, SelectionConfig, TrainConfig
 from training.config_json import write_config
 from training.models import build_student
@@ -236,7 +236,7 @@ def test_a_method_that_learned_in_training_is_exported_with_what_it_learned(run_
     write_config(tmp_path / "config.json", config)
     groups = {"student": student.state_dict(), "selection": method.state_dict()}
     save_checkpoint(tmp_path, Checkpoint(7, groups, {"data_sha256": "cd" * 32}))
-    found = student_export.trained_method("class_balanced", {}, student, tmp_path, config)
+    found = load_trained_method(tmp_path, "class_balanced", {})
     assert all((value == 0.625).all() for value in found.state_dict().values()) and found.state_dict()
 
 

@@ -47,10 +47,10 @@ def test_a_preset_survives_json(name, tmp_path):
             "views.scale_range=2,1", "views.scale_range: the first value must not exceed the second", id="order"
         ),
         pytest.param(
-            "host.name=unimatch9", "host.name: unknown name 'unimatch9'; choose one of csl, fixmatch", id="host"
+            "host.name=unimatch9", "host.name: unknown name 'unimatch9'; choose one of ael, augseg", id="host"
         ),
         pytest.param(
-            "selection.name=luck", "selection.name: unknown name 'luck'; choose one of csl, fixed", id="method"
+            "selection.name=luck", "selection.name: unknown name 'luck'; choose one of class_balanced,", id="method"
         ),
         pytest.param("model.backbone=vgg", "model.backbone: unknown name 'vgg'; choose one of deeplab", id="backbone"),
         pytest.param("data.format=tarot", "data.format: unknown name 'tarot'; choose one of camvid", id="format"),

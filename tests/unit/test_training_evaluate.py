@@ -12,9 +12,11 @@ from datasets.sample import Sample
 from reliability.lookup import build_method
 from reliability.metrics import auroc
 from reliability.selection import SelectionInputs, SelectionMethod
+from training.config import EvaluationConfig, HostConfig, SelectionConfig, TrainConfig
 from training.evaluate import EvaluationExtras, Inference, evaluate_student, window_starts, windowed_probabilities
 from training.evaluation_counts import SCORE_EDGES, EvaluationCounts, iou_from_confusion
 from training.models import StudentOutput
+from training.session import build_recipe
 
 CLASSES = ClassSet.from_names(("a", "b", "c"))
 INFERENCE = Inference(torch.device("cpu"), (0.0,) * 3, (1.0,) * 3)
@@ -235,3 +237,13 @@ def test_the_selection_is_told_how_far_the_run_is():
     extras = EvaluationExtras(progress=0.25)
     evaluate_student(ColorStudent(), Pictures([([[0]], [[0]])]), INFERENCE, Spy(), extras=extras)
     assert seen == [0.25]
+
+
+def test_a_method_that_compares_features_is_refused_with_sliding_windows_before_anything_is_trained():
+    config = TrainConfig(
+        selection=SelectionConfig(name="rank_statistics", options={"trust": "confidence"}),
+        host=HostConfig(name="unimatch"),
+        evaluation=EvaluationConfig(window="sliding"),
+    )
+    with pytest.raises(ValueError, match=r"evaluation\.window: .*'rank_statistics' compares .* use whole"):
+        build_recipe(config)
