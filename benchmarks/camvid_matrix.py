@@ -135,11 +135,12 @@ def run_matrix(matrix: Matrix, cells: Sequence[Cell], force: bool, minutes: floa
                 return EXIT_STOPPED
             print(f"{head}: about {seconds / 60:.1f} minutes", file=sys.stderr)
             code = run_job(job, stop, deadline)
-            if code == EXIT_FAILED:
-                failed.append(cell.name)
-            elif code != 0:
+            if code == EXIT_STOPPED:
                 print(f"{head}: stopped; start again to continue", file=sys.stderr)
                 return EXIT_STOPPED
+            if code != 0:
+                print(f"{head}: failed with exit code {code}", file=sys.stderr)
+                failed.append(cell.name)
     if failed:
         print(f"error: {len(failed)} cells failed: {', '.join(failed)}", file=sys.stderr)
     return EXIT_FAILED if failed else 0
@@ -180,7 +181,8 @@ def run_job(job: CellJob, stop: StopFlag, deadline: float | None) -> int:
             process.kill()
             process.join()
     assert process.exitcode is not None
-    return process.exitcode
+    stopped = told and process.exitcode != 0  # also one that was told before it could listen
+    return EXIT_STOPPED if stopped else process.exitcode
 
 
 def open_matrix(options: argparse.Namespace) -> Matrix:

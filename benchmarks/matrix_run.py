@@ -22,10 +22,9 @@ from benchmarks.matrix_data import BLOCK_FRAMES, check_protocol, frame_blocks
 from benchmarks.side_by_side import describe_machine
 from datasets.files import write_atomically
 from datasets.formats import camvid
-from export.student_export import trained_method
-from training.checkpoint import load_student
+from training.checkpoint import load_student, load_trained_method
 from training.config import TrainConfig
-from training.detector import FOLDER_NAME
+from training.detector.provide import DETECTOR_FOLDER
 from training.display import Display
 from training.environment import resolve_device, resolve_memory_format, resolve_precision
 from training.evaluate import EvaluationExtras, evaluate_student
@@ -126,7 +125,7 @@ def description(job: CellJob, summary: dict[str, Any]) -> dict[str, Any]:
 
 def detector_summary(run_dir: Path) -> dict[str, Any] | None:
     """What the run's detector was worth; None for methods without one."""
-    path = run_dir / FOLDER_NAME / SUMMARY_NAME
+    path = run_dir / DETECTOR_FOLDER / SUMMARY_NAME
     if not path.is_file():
         return None
     summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -191,7 +190,9 @@ def measure_on_test(config: TrainConfig, run_dir: Path, root: Path) -> dict[str,
     student, trained = load_student(run_dir)
     device = resolve_device(config.run.device)
     memory_format = resolve_memory_format(config.run.channels_last, device, resolve_precision("no", device))
-    selection = trained_method(config.selection.name, config.selection.options, student, run_dir, trained).to(device)
+    selection = load_trained_method(run_dir, student, trained, config.selection.name, config.selection.options).to(
+        device
+    )
     inference = dataclasses.replace(inference_for(trained, device, memory_format), flip=True)
     dataset = camvid.build(root, "test")
     extras = EvaluationExtras(block_of=frame_blocks(dataset.sample_ids).__getitem__)

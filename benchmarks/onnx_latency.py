@@ -62,7 +62,7 @@ def untrained_model() -> CheckedModel:
 
 def softmax_model(num_classes: int) -> ModelProto:
     """One Softmax over axis 1, the operator that the export replaces by three faster ones."""
-    shape = ["N", num_classes, "H", "W"]
+    shape: list[str | int | None] = ["N", num_classes, "H", "W"]
     graph = helper.make_graph(
         [helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1)],
         "softmax",

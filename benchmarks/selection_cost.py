@@ -22,10 +22,10 @@ from training.config import TrainConfig
 from training.config_json import apply_changes
 from training.loop import train_step
 from training.presets import build_preset
-from training.profile import with_stand_in_boxes
 from training.session import Session, build_recipe, build_session
 from training.step import StepBatch
 from training.step_parts import SELECTION, StepClock, measured_by
+from training.step_profile import with_stand_in_boxes
 
 PROGRESS = 0.5
 """Place in the schedule: percentiles that fall with it are halfway."""

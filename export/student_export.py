@@ -102,7 +102,7 @@ def export_run(
     student, config = load_student(run_dir)
     trained_with = config.selection.options if config.selection.name == choice.method else {}
     options = resolve_options(choice.method, trained_with, choice.options or {})
-    method = load_trained_method(run_dir, choice.method, options)
+    method = load_trained_method(run_dir, student, config, choice.method, options)
     stride = student_stride(student)
     module = build_export_module(student, method, config.mean, config.std, stride, choice.flip_average)
     metadata = ModelMetadata(
@@ -134,7 +134,7 @@ def check_run(path: Path, run_dir: Path) -> CheckReport:
     if model.metadata.class_set != config.class_set:
         raise ValueError(f"{path} and {run_dir} have different classes, so the file does not come from this run")
     metadata = model.metadata
-    method = load_trained_method(run_dir, metadata.method, metadata.method_options)
+    method = load_trained_method(run_dir, student, config, metadata.method, metadata.method_options)
     stride = student_stride(student)
     module = build_export_module(student, method, config.mean, config.std, stride, metadata.flip_average)
     report = check_against_torch(module, path.read_bytes(), student_stride(student))

@@ -33,7 +33,7 @@ from datasets.splits import make_split, sequence_of, write_split
 from training.checkpoint import CONFIG_NAME, load_student, load_trained_method
 from training.config import TrainConfig
 from training.config_json import apply_changes, read_config
-from training.detector import detector_of_run
+from training.detector.provide import detector_of_run
 from training.display import Display
 from training.dry_run import dry_run
 from training.environment import resolve_device, resolve_memory_format, resolve_precision
@@ -41,12 +41,12 @@ from training.evaluate import EvaluationExtras, evaluate_student
 from training.loop import DivergedError, FitOptions, fit
 from training.presets import PRESETS, build_preset
 from training.processes import ProcessLostError, have_met, is_first_process, part, process_number
-from training.profile import operators_table, parts_table, profile_steps, summary_line
 from training.protocols import PROTOCOLS
 from training.records import SUMMARY_NAME, write_json
 from training.scenes import ensure_scenes
 from training.session import inference_for
 from training.signals import StopFlag, StopRequestedError
+from training.step_profile import operators_table, parts_table, profile_steps, summary_line
 
 EXIT_USER_ERROR, EXIT_DIVERGED, EXIT_LOST, EXIT_STOPPED = 2, 3, 4, 130
 
@@ -154,7 +154,8 @@ def run_evaluate(options: argparse.Namespace) -> None:
     precision = resolve_precision("no", device)
     memory_format = resolve_memory_format(config.run.channels_last, device, precision)
     inference = inference_for(config, device, memory_format)
-    selection = load_trained_method(options.run_dir, config.selection.name, config.selection.options).to(device)
+    method = config.selection
+    selection = load_trained_method(options.run_dir, student, config, method.name, method.options).to(device)
     progress = ProgressFile(options.progress_file)
     with StopFlag() as stop, Display() as display:
 

@@ -112,18 +112,23 @@ def load_student(run_dir: Path) -> tuple[Student, TrainConfig]:
     return student.eval(), config
 
 
-def load_trained_method(run_dir: Path, name: str, options: Mapping[str, Any]) -> SelectionMethod:
+def load_trained_method(
+    run_dir: Path, student: Student, config: TrainConfig, name: str, options: Mapping[str, Any]
+) -> SelectionMethod:
     """A selection method with what it learned in a run, on the CPU: it then selects what training selected.
 
+    Args:
+        run_dir: of the run.
+        student, config: what `load_student` gives for it.
+        name, options: of the method; the run's own, or another one that learns nothing.
+
     Raises:
-        FileNotFoundError: no such run, or it has no checkpoint yet.
         ValueError: unknown method or option, the folder is damaged, or the method learns while a student trains and
             this run trained with another one.
     """
     method = build_method(name, **options)
     if not method.learns_from:
         return method
-    student, config = load_student(run_dir)
     if config.selection.name != name:
         raise ValueError(
             f"selection method '{name}' learns while a student trains, but {run_dir} trained with "

@@ -17,7 +17,7 @@ from datasets.sample import Sample, SegmentationDataset
 from datasets.splits import find_split, read_split
 from datasets.views import with_split
 from training.config import DataConfig
-from training.detector_boxes import BoxArray
+from training.detector.boxes import BoxArray
 
 logger = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from training.checkpoint import CONFIG_NAME, has_checkpoint, save_checkpoint
 from training.config import TrainConfig
 from training.config_json import differing_keys, read_config, write_config
 from training.data import open_held_out, open_training_data
-from training.detector import needs_boxes, provide_boxes, stored_boxes
-from training.detector_watch import Watch
+from training.detector.provide import needs_boxes, provide_boxes, stored_boxes
+from training.detector.watch import Watch
 from training.display import Display
 from training.duration import with_steps
 from training.environment import describe_environment

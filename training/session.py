@@ -16,6 +16,10 @@ from torch import Tensor, nn
 from reliability.lookup import build_method
 from reliability.selection import SelectionMethod
 from training.batch_norm import average_statistics, share_batch_statistics
+from training.batches.device_pool import DevicePool, choose_device_pool
+from training.batches.device_views import DeviceRenderer
+from training.batches.drawn_loader import DrawnLoader
+from training.batches.loader import BatchLoader, Loader, Stream, device_mover
 from training.checkpoint import (
     PROJECTION,
     Checkpoint,
@@ -27,13 +31,9 @@ from training.checkpoint import (
 from training.checkpoint import load_student as load_finished_student
 from training.config import TrainConfig
 from training.data import HeldOut, TrainingData
-from training.device_pool import DevicePool, choose_device_pool
-from training.device_views import DeviceRenderer
-from training.drawn_loader import DrawnLoader
 from training.duration import epoch_steps
 from training.environment import resolve_device, resolve_memory_format, resolve_precision
 from training.evaluate import Inference
-from training.loader import BatchLoader, Loader, Stream, device_mover
 from training.lookup import build_host
 from training.losses import HardMining, supervised_loss
 from training.models import Student, StudentOutput, build_student, make_teacher

@@ -241,7 +241,7 @@ class Host(nn.Module):
 
 
 def _boxes_of(unlabeled: UnlabeledBatch, probabilities: Tensor) -> Tensor:
-    assert unlabeled.boxes is not None  # training/detector.py provides them
+    assert unlabeled.boxes is not None  # training/detector/provide.py provides them
     return box_class_mask(unlabeled.boxes, probabilities.shape[1], (probabilities.shape[2], probabilities.shape[3]))
 
 

@@ -15,7 +15,7 @@ from torchvision.ops import MultiScaleRoIAlign
 from reliability.selection import PixelSelection, SelectionMethod
 from tests.unit.training_cases import tiny_config
 from training.config import DetectorConfig, SelectionConfig, TrainConfig
-from training.detector_model import Detector
+from training.detector.model import Detector
 
 
 def thing_scene(seed, size_hw=(64, 80)):

@@ -244,4 +244,4 @@ def test_a_request_to_stop_reaches_the_process_of_the_cell(camvid_folder, tmp_pa
     matrix = Matrix("cpu_proxy", tiny_preset(steps=100_000), camvid_folder, tmp_path / "work", tmp_path / "out")
     stop = StopFlag()
     stop.set()
-    assert run_job(matrix.job(SUPERVISED), stop, None) != 0 and not matrix.out.exists()
+    assert run_job(matrix.job(SUPERVISED), stop, None) == 130 and not matrix.out.exists()

@@ -236,7 +236,7 @@ def test_a_method_that_learned_in_training_is_exported_with_what_it_learned(run_
     write_config(tmp_path / "config.json", config)
     groups = {"student": student.state_dict(), "selection": method.state_dict()}
     save_checkpoint(tmp_path, Checkpoint(7, groups, {"data_sha256": "cd" * 32}))
-    found = load_trained_method(tmp_path, "class_balanced", {})
+    found = load_trained_method(tmp_path, student, config, "class_balanced", {})
     assert all((value == 0.625).all() for value in found.state_dict().values()) and found.state_dict()
 
 

@@ -13,7 +13,7 @@ from training.presets import PRESETS
 from training.protocols import PROTOCOLS
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("app", "training", "export", "datasets", "reliability")
+PACKAGES = ("app", "training", "export", "datasets", "reliability", "benchmarks")
 SOURCES = sorted(path for package in PACKAGES for suffix in ("*.py", "*.js") for path in (ROOT / package).rglob(suffix))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -6,7 +6,7 @@ import torch
 from datasets.labels import IGNORE_INDEX
 from reliability.selection import PixelSelection
 from tests.unit.training_cases import tiny_batch
-from training.draws import RECIPES
+from training.batches.draws import RECIPES
 from training.lookup import build_host, host_names
 from training.step import StrongView, keep_known_labels, mixed, mixed_targets
 

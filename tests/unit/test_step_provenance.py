@@ -8,9 +8,9 @@ from datasets.labels import Provenance
 from datasets.sample import Sample
 from tests.unit.step_cases import context_for, tiny_host
 from tests.unit.training_cases import TinyStudent, color_blocks, provenance_halves
+from training.batches.loader import BatchLoader, device_mover
 from training.config import RunConfig, ViewConfig
 from training.data import TrainingData, training_sample
-from training.loader import BatchLoader, device_mover
 from training.lookup import host_names
 
 

@@ -19,14 +19,14 @@ from tests.unit.detector_cases import (
     thing_scene,
     write_things,
 )
-from training import detector as detector_module
-from training import detector_training
 from training import session as session_module
 from training.config_json import apply_changes
 from training.data import open_held_out, open_training_data
-from training.detector import detector_of_run, provide_boxes
-from training.detector_model import build_detector
-from training.detector_watch import Watch
+from training.detector import fit as detector_training
+from training.detector import provide as detector_module
+from training.detector.model import build_detector
+from training.detector.provide import detector_of_run, provide_boxes
+from training.detector.watch import Watch
 from training.evaluate import EvaluationExtras
 from training.loop import FitOptions, fit
 from training.session import build_recipe, build_session

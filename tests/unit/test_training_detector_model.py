@@ -13,11 +13,11 @@ from tests.unit.detector_cases import detector_config, thing_scene
 from training.config import TrainConfig
 from training.config_json import apply_changes, config_from_json, config_to_json
 from training.data import TrainingSample
-from training.detector_boxes import no_boxes
-from training.detector_model import MEAN_COLOR, Detector, build_detector, load_start_weights
-from training.detector_quality import DetectorQuality
-from training.detector_store import BoxStore, read_boxes
-from training.detector_training import detector_crop, people_label
+from training.detector.boxes import no_boxes
+from training.detector.fit import detector_crop, people_label
+from training.detector.model import MEAN_COLOR, Detector, build_detector, load_start_weights
+from training.detector.quality import DetectorQuality
+from training.detector.store import BoxStore, read_boxes
 
 RETINANET = "retinanet_resnet50_fpn_v2"
 

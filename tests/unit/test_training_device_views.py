@@ -7,19 +7,19 @@ import torch
 
 from datasets.labels import IGNORE_INDEX, ClassSet
 from tests.unit.training_cases import CLASS_NAMES, tiny_config, write_blocks
+from training.batches.device_pool import PROBED, choose_device_pool, decode_within, device_pool
+from training.batches.device_views import DeviceRenderer, blurred, cut_out, hue_turned, recolored
+from training.batches.drawn import DEVICE_RECIPES, blur_radius, drawn_crops, drawn_view, gaussian_kernel
+from training.batches.drawn_loader import DrawnLoader
+from training.batches.draws import HUE, RECIPES, Jitter, StrongDraw, draw_view
+from training.batches.loader import BatchLoader, device_mover
+from training.batches.opencv_views import draw_geometry, render_strong
 from training.config import RunConfig, TrainConfig, ViewConfig
 from training.config_json import apply_changes
 from training.data import SamplePool, TrainingData, TrainingSample
-from training.device_pool import PROBED, choose_device_pool, decode_within, device_pool
-from training.device_views import DeviceRenderer, blurred, cut_out, hue_turned, recolored
-from training.drawn import DEVICE_RECIPES, blur_radius, drawn_crops, drawn_view, gaussian_kernel
-from training.drawn_loader import DrawnLoader
-from training.draws import HUE, RECIPES, Jitter, StrongDraw, draw_view
-from training.loader import BatchLoader, device_mover
 from training.loop import FitOptions, fit
 from training.records import read_metrics
 from training.step import StepBatch
-from training.views import draw_geometry, render_strong
 
 VIEWS = ViewConfig(crop_hw=(48, 56))
 SIZES_HW = ((64, 80), (48, 32), (96, 112))

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from training.batches.draws import RECIPES, blocks_of, draw_box, draw_jitter, draw_view
 from training.config import ViewConfig
-from training.draws import RECIPES, blocks_of, draw_box, draw_jitter, draw_view
 
 VIEWS = ViewConfig(crop_hw=(64, 96))
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
+from training.batches.draws import draw_view
+from training.batches.intensity import OPERATIONS, IntensityStep, apply_intensity, draw_intensity
+from training.batches.opencv_views import render_strong
 from training.config import ViewConfig
-from training.draws import draw_view
-from training.intensity import OPERATIONS, IntensityStep, apply_intensity, draw_intensity
-from training.views import render_strong
 
 PILLOW = {
     "identity": lambda image, _: image,

@@ -10,7 +10,6 @@ from tests.unit.training_cases import tiny_config, write_blocks
 from training.__main__ import main
 from training.config import HostConfig
 from training.config_json import write_config
-from training.profile import SHOWN_OPERATORS, profile_steps
 from training.step_parts import (
     BACKWARD,
     LOSSES,
@@ -23,6 +22,7 @@ from training.step_parts import (
     measured_by,
     step_part,
 )
+from training.step_profile import SHOWN_OPERATORS, profile_steps
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import pytest
 
 from datasets.labels import IGNORE_INDEX
 from tests.unit.training_cases import color_blocks
+from training.batches.opencv_views import Geometry, cutmix_box, draw_geometry, masked_view, strong_view
 from training.config import ViewConfig
-from training.views import Geometry, cutmix_box, draw_geometry, masked_view, strong_view
 
 PLAIN = ViewConfig(crop_hw=(32, 40), scale_range=(1.0, 1.0), flip_probability=0.0)
 

@@ -14,15 +14,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from reliability.lookup import method_names
 from tests.unit.training_cases import tiny_config, write_blocks
+from training.batches.drawn import DEVICE_RECIPES
 from training.config import HostConfig, SelectionConfig, TrainConfig
 from training.config_json import apply_changes
 from training.data import open_training_data
-from training.detector import needs_boxes
-from training.drawn import DEVICE_RECIPES
+from training.detector.provide import needs_boxes
 from training.lookup import build_host, host_names
 from training.loop import StepMeter, train_step
-from training.profile import with_stand_in_boxes
 from training.session import build_recipe, build_session
+from training.step_profile import with_stand_in_boxes
 
 WAITING_OPERATORS = frozenset(
     f"aten::{name}"

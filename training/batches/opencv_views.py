@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from datasets.labels import IGNORE_INDEX, LabelArray
 from reliability.methods.csl import enlarge_cells
+from training.batches.draws import HUE, Jitter, StrongDraw, blocks_of, draw_box, draw_masked, draw_strong
+from training.batches.intensity import apply_intensity
 from training.config import ViewConfig
-from training.detector_boxes import BoxArray
-from training.draws import HUE, Jitter, StrongDraw, blocks_of, draw_box, draw_masked, draw_strong
-from training.intensity import apply_intensity
+from training.detector.boxes import BoxArray
 
 Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]

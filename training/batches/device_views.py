@@ -1,9 +1,9 @@
 """Weak and strong views of a whole batch, made in torch on the training device from numbers drawn on the CPU.
 
-The second renderer of training/draws.py; the first is training/views.py, with OpenCV. Label planes agree exactly except
-where a source coordinate lies halfway between two pixels. Pictures agree within rounding: OpenCV keeps 8 bits after
-every operation, this renderer keeps floating point (tests/unit/test_training_device_views.py states how close). No line
-waits for the device: everything that decides a shape is known on the CPU.
+The second renderer of draws.py; the first is opencv_views.py. Label planes agree exactly except where a source
+coordinate lies halfway between two pixels. Pictures agree within rounding: OpenCV keeps 8 bits after every operation,
+this renderer keeps floating point (tests/unit/test_training_device_views.py states how close). No line waits for the
+device: everything that decides a shape is known on the CPU.
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from torch.nn import functional
 
 from datasets.labels import IGNORE_INDEX
 from reliability.methods.csl import enlarge_cells
+from training.batches.device_pool import DevicePool
+from training.batches.drawn import DrawnBatch, DrawnBlur, DrawnCrops, DrawnHue, DrawnUnlabeled, DrawnView, on_tensors
 from training.config import ViewConfig
-from training.device_pool import DevicePool
-from training.drawn import DrawnBatch, DrawnBlur, DrawnCrops, DrawnHue, DrawnUnlabeled, DrawnView, on_tensors
 from training.step import LabeledBatch, StepBatch, StrongView, UnlabeledBatch
 
 LUMA = (0.299, 0.587, 0.114)

@@ -10,7 +10,7 @@ from torchvision.ops import box_iou
 
 from datasets.labels import IGNORE_INDEX, LabelArray
 from reliability.boxes import box_class_mask
-from training.detector_boxes import BoxArray, components_of
+from training.detector.boxes import BoxArray, components_of
 
 MATCHING_IOU = 0.5
 """From this overlap on a box has found its object, as in Pascal VOC."""

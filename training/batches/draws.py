@@ -1,4 +1,4 @@
-"""The random numbers behind strong views: drawn here once, applied by training/views.py or training/device_views.py.
+"""The random numbers behind strong views: drawn here once, applied by opencv_views.py or device_views.py.
 
 Everything is a function of the generator and the configuration alone, never of pixels, so both renderers make the same
 view from the same draw. The order of the calls is part of the seeded contract: a run is repeated by drawing again.
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from reliability.methods.csl import block_cells
+from training.batches.intensity import IntensityStep, draw_intensity
 from training.config import ViewConfig
-from training.intensity import IntensityStep, draw_intensity
 
 RECIPES = ("plain", "cutmix", "masked", "random_intensity")
 """Strong views a host may ask for: recolored; recolored with a box to paste; CSL's view with blocks to hide; AugSeg's

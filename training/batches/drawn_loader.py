@@ -1,11 +1,11 @@
-"""Batches as drawn numbers, for the renderer on the device; the same draws as training/loader.py's pictures."""
+"""Batches as drawn numbers, for the renderer on the device; the same draws as training/batches/loader.py's pictures."""
 
 import torch
 
-from training.drawn import DrawnBatch, DrawnCrops, DrawnUnlabeled, DrawnView, drawn_crops, drawn_view
-from training.draws import draw_view
-from training.loader import Loader, Sampler, padded_boxes, partners
-from training.views import Geometry, draw_geometry
+from training.batches.drawn import DrawnBatch, DrawnCrops, DrawnUnlabeled, DrawnView, drawn_crops, drawn_view
+from training.batches.draws import draw_view
+from training.batches.loader import Loader, Sampler, padded_boxes, partners
+from training.batches.opencv_views import Geometry, draw_geometry
 
 
 class DrawnLoader(Loader[DrawnBatch]):

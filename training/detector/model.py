@@ -16,7 +16,7 @@ from torchvision.models import detection as torchvision_detection
 from torchvision.ops import FrozenBatchNorm2d
 
 from training.config import DetectorConfig
-from training.detector_boxes import BoxArray, no_boxes
+from training.detector.boxes import BoxArray, no_boxes
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from training.batches.draws import HUE, StrongDraw, blocks_of
+from training.batches.opencv_views import Geometry
 from training.config import ViewConfig
-from training.draws import HUE, StrongDraw, blocks_of
-from training.views import Geometry
 
 DEVICE_RECIPES = ("plain", "cutmix", "masked")
 """The recipes of draws.RECIPES that can be rendered on a device. AugSeg's random intensity equalizes and posterizes

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from datasets.labels import IGNORE_INDEX
 from reliability.boxes import NO_BOX
+from training.batches.drawn import on_tensors
+from training.batches.draws import draw_view
+from training.batches.opencv_views import Image, Mask, block_mask, box_mask, draw_geometry, render_strong
 from training.config import RunConfig, ViewConfig
 from training.data import SamplePool, TrainingData, TrainingSample
-from training.detector_boxes import BoxArray
-from training.drawn import on_tensors
-from training.draws import draw_view
+from training.detector.boxes import BoxArray
 from training.step import LabeledBatch, StepBatch, StrongView, UnlabeledBatch
-from training.views import Image, Mask, block_mask, box_mask, draw_geometry, render_strong
 
 Prepared = TypeVar("Prepared")
 """What a loader hands over: finished pictures, or the numbers to make them from."""

@@ -22,12 +22,12 @@ from reliability.selection import SelectionMethod
 from training.config import DetectorConfig, TrainConfig
 from training.config_json import config_to_json
 from training.data import HeldOut, TrainingData, training_sample
-from training.detector_boxes import BoxArray, components_of, named_classes, thing_classes
-from training.detector_model import Detector
-from training.detector_quality import DetectorQuality
-from training.detector_store import BoxStore, read_boxes
-from training.detector_training import DetectorData, DetectorJob, load_detector, people_label, train_detector
-from training.detector_watch import Watch
+from training.detector.boxes import BoxArray, components_of, named_classes, thing_classes
+from training.detector.fit import DetectorData, DetectorJob, load_detector, people_label, train_detector
+from training.detector.model import Detector
+from training.detector.quality import DetectorQuality
+from training.detector.store import BoxStore, read_boxes
+from training.detector.watch import Watch
 from training.evaluate import BoxesFor
 from training.records import SUMMARY_NAME, write_json
 from training.session import Session
@@ -35,7 +35,7 @@ from training.signals import StopRequestedError
 
 logger = logging.getLogger(__name__)
 
-FOLDER_NAME = "detector"
+DETECTOR_FOLDER = "detector"
 BOXES_NAME, HELD_OUT_BOXES_NAME = "boxes.json", "held_out_boxes.json"
 
 
@@ -54,7 +54,7 @@ def provide_boxes(session: Session, run_dir: Path, watch: Watch) -> BoxesFor | N
         ValueError: the labeled masks give no boxes, or the configuration and the stored detector do not fit.
         StopRequestedError: stopped; everything so far is kept.
     """
-    folder, accelerator = run_dir / FOLDER_NAME, session.accelerator
+    folder, accelerator = run_dir / DETECTOR_FOLDER, session.accelerator
     problem: Exception | None = None
     if accelerator.is_main_process:
         try:
@@ -88,7 +88,7 @@ def detector_of_run(
     """
     if "boxes" not in selection.needs:
         return None
-    detector = load_detector(config.detector, run_dir / FOLDER_NAME).to(device)
+    detector = load_detector(config.detector, run_dir / DETECTOR_FOLDER).to(device)
     return lambda sample: _as_batch(detector.detect(sample.image)[0])
 
 

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 
 from datasets.labels import IGNORE_INDEX, LabelArray
+from training.batches.loader import Sampler, Stream
+from training.batches.opencv_views import draw_geometry
 from training.checkpoint import (
     Checkpoint,
     has_checkpoint,
@@ -23,12 +25,10 @@ from training.checkpoint import (
 )
 from training.config import DetectorConfig, ViewConfig
 from training.data import SamplePool, TrainingSample
-from training.detector_boxes import BoxArray
-from training.detector_model import MEAN_COLOR, Detector, Image, build_detector, load_start_weights
-from training.detector_watch import Watch
-from training.loader import Sampler, Stream
+from training.detector.boxes import BoxArray
+from training.detector.model import MEAN_COLOR, Detector, Image, build_detector, load_start_weights
+from training.detector.watch import Watch
 from training.signals import StopRequestedError
-from training.views import draw_geometry
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from training.config import TrainConfig
 from training.data import TrainingData, open_training_data
-from training.detector import needs_boxes
+from training.detector.provide import needs_boxes
 from training.duration import with_steps
 from training.loop import train_step
 from training.models import StudentOutput

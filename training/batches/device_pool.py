@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datasets.labels import IGNORE_INDEX
+from training.batches.drawn import DEVICE_RECIPES
 from training.config import TrainConfig
 from training.data import SamplePool, TrainingData, TrainingSample
-from training.drawn import DEVICE_RECIPES
 
 logger = logging.getLogger(__name__)
 

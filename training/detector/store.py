@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.files import write_atomically
-from training.detector_boxes import BoxArray
+from training.detector.boxes import BoxArray
 
 logger = logging.getLogger(__name__)
 
