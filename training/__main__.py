@@ -43,7 +43,7 @@ from training.presets import PRESETS, build_preset
 from training.processes import ProcessLostError, have_met, is_first_process, part, process_number
 from training.protocols import PROTOCOLS
 from training.records import SUMMARY_NAME, write_json
-from training.scenes import ensure_scenes
+from training.scenes import with_scenes
 from training.session import inference_for
 from training.signals import StopFlag, StopRequestedError
 from training.step_profile import operators_table, parts_table, profile_steps, summary_line
@@ -86,17 +86,14 @@ def _failed(error: BaseException, code: int) -> int:
 
 def run_fit(options: argparse.Namespace) -> None:
     """`fit`: train a student into a run folder."""
-    if options.run_dir is None and not options.dry_run:
-        raise ValueError("say where the run is written: --run-dir DIR (or only look: --dry-run)")
     config = fit_config(options)
-    if config.data.format == "scenes" and not config.data.root:
-        folder = options.run_dir or Path(tempfile.mkdtemp(prefix="pixelsieve-"))
-        root = ensure_scenes(folder / "scenes", config.run.seed)
-        config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=str(root)))
     if options.dry_run:
-        with Display() as display:
-            print(json.dumps(dry_run(config, display), indent=2))
+        with tempfile.TemporaryDirectory(prefix="pixelsieve-") as folder, Display() as display:
+            print(json.dumps(dry_run(with_scenes(config, Path(folder)), display), indent=2))
         return
+    if options.run_dir is None:
+        raise ValueError("say where the run is written: --run-dir DIR (or only look: --dry-run)")
+    config = with_scenes(config, options.run_dir)
     summary = fit(config, FitOptions(options.run_dir, options.resume, options.init_from, options.progress_file))
     part()
     if not is_first_process():
@@ -110,9 +107,7 @@ def run_profile(options: argparse.Namespace) -> None:
     """`profile`: measure some steps; nothing is written except the trace that was asked for."""
     config = fit_config(options)
     with tempfile.TemporaryDirectory(prefix="pixelsieve-") as folder:
-        if config.data.format == "scenes" and not config.data.root:
-            root = ensure_scenes(Path(folder) / "scenes", config.run.seed)
-            config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=str(root)))
+        config = with_scenes(config, Path(folder))
         profile = profile_steps(config, options.steps, options.warmup, options.trace)
     console = Console()
     console.print(parts_table(profile))

@@ -2,7 +2,7 @@
 
 Memory and operations come from one whole step on torch's meta device, which has shapes and no numbers. The time is that
 of two real crops, forward and backward, on the device that would be used, times the ratio of operations: a rough
-estimate, and without loading, augmentation and selection.
+estimate, and without loading, augmentation, selection, evaluation, and the detector of methods that look at boxes.
 """
 
 import functools
@@ -18,19 +18,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from datasets.lookup import build_dataset
 from datasets.sample import SegmentationDataset
-from reliability.lookup import build_method
 from reliability.selection import SelectionMethod
-from training.config import HostConfig, TrainConfig
+from training.config import HostConfig, SelectionConfig, TrainConfig
 from training.config_json import config_to_json
 from training.data import open_held_out, open_training_data
 from training.display import Display
 from training.duration import with_steps
 from training.environment import resolve_device, resolve_precision
-from training.lookup import build_host
 from training.losses import supervised_loss
-from training.models import Student, build_student, make_teacher
+from training.models import build_student, make_teacher
 from training.processes import process_count
-from training.session import build_recipe, check_classes, check_streams
+from training.session import build_recipe, check_classes, check_streams, prepared_student
 from training.step import Host, LabeledBatch, StepBatch, StepContext, StrongView, UnlabeledBatch
 
 BOXES = 16  # stands for what a detector finds on one crop
@@ -65,12 +63,9 @@ def estimate_step(config: TrainConfig, num_classes: int) -> StepEstimate:
     Raises:
         ValueError: the host or the method does something for which shapes alone are not enough; names it.
     """
-    host = build_host(config.host.name, **config.host.options)
-    selection = build_method(config.selection.name, **config.selection.options)
-    student = _meta_student(config, host, num_classes)
-    for stateful in (host, selection):
-        stateful.prepare(num_classes, student.num_features)
-        stateful.to("meta")
+    recipe = build_recipe(config)
+    student = prepared_student(replace(config.model, pretrained="none"), recipe, num_classes).to("meta").train()
+    host, selection = recipe.host.to("meta"), recipe.selection.to("meta")
     teacher = make_teacher(student, host.teacher_mode) if host.ema_decay is not None else None
     context = StepContext(student, teacher, selection, supervised_loss, progress=0.5)
     kept: dict[int, torch.UntypedStorage] = {}  # by address; holding them keeps the addresses apart
@@ -97,13 +92,6 @@ def estimate_step(config: TrainConfig, num_classes: int) -> StepEstimate:
     copies = total * (1 if teacher is None else 2) + sum(trained) * (1 + averages)
     activations = sum(storage.nbytes() for address, storage in kept.items() if address not in weights)
     return StepEstimate(sum(trained), counter.get_total_flops(), activations, 4 * copies)
-
-
-def _meta_student(config: TrainConfig, host: Host, num_classes: int) -> Student:
-    student = build_student(replace(config.model, pretrained="none"), num_classes)
-    if host.projection_channels:
-        student.add_projection(host.projection_channels)
-    return student.to("meta").train()
 
 
 def _meta_batch(config: TrainConfig, host: Host, selection: SelectionMethod) -> StepBatch:
@@ -137,7 +125,8 @@ def _parts(config: TrainConfig, estimate: StepEstimate, num_classes: int) -> lis
     labels_only = config.host.supervised_share
     if labels_only == 0:
         return [(estimate, 1.0)]
-    supervised = estimate_step(replace(config, host=HostConfig(name="supervised")), num_classes)
+    baseline = replace(config, host=HostConfig(name="supervised"), selection=SelectionConfig(name="fixed_threshold"))
+    supervised = estimate_step(baseline, num_classes)
     return [(supervised, labels_only), (estimate, 1 - labels_only)]
 
 

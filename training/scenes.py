@@ -1,11 +1,21 @@
 """Generated scenes for presets that need no data set of their own."""
 
+import dataclasses
 import logging
 from pathlib import Path
 
 from datasets.formats.scenes import SceneCounts, write_scenes
+from training.config import TrainConfig
 
 logger = logging.getLogger(__name__)
+
+
+def with_scenes(config: TrainConfig, folder: Path) -> TrainConfig:
+    """The configuration with generated scenes below `folder` if it wants scenes and names none; otherwise the same."""
+    if config.data.format != "scenes" or config.data.root:
+        return config
+    root = ensure_scenes(folder / "scenes", config.run.seed)
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, root=str(root)))
 
 
 def ensure_scenes(root: Path, seed: int, counts: SceneCounts | None = None) -> Path:

@@ -29,7 +29,7 @@ from training.checkpoint import (
     optimizer_tensors,
 )
 from training.checkpoint import load_student as load_finished_student
-from training.config import TrainConfig
+from training.config import ModelConfig, TrainConfig
 from training.data import HeldOut, TrainingData
 from training.duration import epoch_steps
 from training.environment import resolve_device, resolve_memory_format, resolve_precision
@@ -215,6 +215,16 @@ def build_recipe(config: TrainConfig) -> Recipe:
     return Recipe(host, selection)
 
 
+def prepared_student(model: ModelConfig, recipe: Recipe, num_classes: int) -> Student:
+    """A student with what its host wants on it; host and selection method get room for what they will learn."""
+    student = build_student(model, num_classes)
+    if recipe.host.projection_channels:
+        student.add_projection(recipe.host.projection_channels)
+    for stateful in (recipe.host, recipe.selection):
+        stateful.prepare(num_classes, student.num_features)
+    return student
+
+
 def build_session(
     config: TrainConfig, recipe: Recipe, data: TrainingData, held_out: HeldOut | None, will_load_weights: bool = False
 ) -> Session:
@@ -238,14 +248,10 @@ def build_session(
     accelerator = fresh_accelerator(device, precision, some_unused=host.projection_channels > 0)
     torch.manual_seed(config.run.seed)
     model = dataclasses.replace(config.model, pretrained="none") if will_load_weights else config.model
-    bare_student = build_student(model, len(data.class_set))
-    if host.projection_channels:
-        bare_student.add_projection(host.projection_channels)
+    bare_student = prepared_student(model, recipe, len(data.class_set))
     if config.model.batch_norm == "train":
         share_batch_statistics(bare_student, accelerator)
     bare_student = bare_student.to(memory_format=memory_format)
-    for stateful in (host, selection):
-        stateful.prepare(len(data.class_set), bare_student.num_features)
     teacher = (
         make_teacher(bare_student, host.teacher_mode).to(accelerator.device) if host.ema_decay is not None else None
     )

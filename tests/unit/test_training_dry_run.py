@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import tempfile
 from dataclasses import replace
 
 import pytest
@@ -26,6 +27,12 @@ def config(tmp_path) -> TrainConfig:
 def with_host(config: TrainConfig, host: str, selection: str = "fixed_threshold") -> TrainConfig:
     changed = replace(config, host=replace(config.host, name=host))
     return replace(changed, selection=SelectionConfig(name=selection))
+
+
+def test_generated_scenes_of_a_dry_run_do_not_stay(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert main(["fit", "--preset", "debug", "--run-dir", str(tmp_path / "run"), "--dry-run"]) == 0
+    assert list(tmp_path.iterdir()) == [] and json.loads(capsys.readouterr().out)["data"]["labeled_images"] > 0
 
 
 def test_parameters_are_those_of_the_student(config):
