@@ -92,9 +92,10 @@ def load_checkpoint(run_dir: Path, groups: tuple[str, ...] | None = None) -> Che
 
 
 def load_student(run_dir: Path) -> tuple[Student, TrainConfig]:
-    """The student of a run folder on the CPU in eval mode, with the configuration it was trained by.
+    """The result of a run folder on the CPU in eval mode, with the configuration it was trained by.
 
-    A projection head (U2PL) only serves training and is left out.
+    That is the student, or the teacher of hosts whose papers measure the teacher (`Host.result`). A projection head
+    (U2PL) only serves training and is left out.
 
     Raises:
         FileNotFoundError: no such run, or it has no checkpoint yet.
@@ -107,7 +108,8 @@ def load_student(run_dir: Path) -> tuple[Student, TrainConfig]:
         )
     config = read_config(config_path)
     student = fresh_student(config)
-    tensors = load_checkpoint(run_dir, ("student",)).tensors["student"]
+    group = load_checkpoint(run_dir, groups=()).values.get("result", "student")  # runs from before had no such value
+    tensors = load_checkpoint(run_dir, (group,)).tensors[group]
     load_tensors(student, {name: value for name, value in tensors.items() if not name.startswith(PROJECTION)}, run_dir)
     return student.eval(), config
 

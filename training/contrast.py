@@ -88,8 +88,8 @@ class ClassSets:
 def cells_of(logits: Tensor, label: Tensor, known: Tensor, num_labeled: int, cells_hw: tuple[int, int]) -> Cells:
     """One pixel per cell of the feature map: the one at which the student's upsampling keeps the cell's own logits.
 
-    Corners are aligned. A feature map also covers the padding that the student added on the right and below; its cells
-    come out as not known.
+    Corners are aligned, as in the student's upsampling. Where a crop was padded, its last cells reach into the padding
+    and lie up to one cell off.
 
     Args:
         logits: (N, C, H, W) of the teacher.
@@ -103,19 +103,17 @@ def cells_of(logits: Tensor, label: Tensor, known: Tensor, num_labeled: int, cel
     )
 
     def sampled(plane: Tensor) -> Tensor:
-        height, width = plane.shape[-2:]
-        return plane.index_select(-2, rows.clamp(max=height - 1)).index_select(-1, columns.clamp(max=width - 1))
+        return plane.index_select(-2, rows).index_select(-1, columns)
 
-    inside = (rows < logits.shape[-2])[:, None] & (columns < logits.shape[-1])
     probabilities = sampled(logits).float().softmax(dim=1).permute(0, 2, 3, 1).flatten(0, 2)
     is_labeled = (torch.arange(len(label), device=label.device) < num_labeled).view(-1, 1, 1).expand(-1, *cells_hw)
-    return Cells(probabilities, sampled(label).flatten(), (sampled(known) & inside).flatten(), is_labeled.flatten())
+    return Cells(probabilities, sampled(label).flatten(), sampled(known).flatten(), is_labeled.flatten())
 
 
 def _pixels(side: int, count: int, device: torch.device) -> Tensor:
-    """(count,) int64: round(cell * (padded - 1) / (count - 1)), with the padded side a multiple of the cells."""
-    padded, last = -(-side // count) * count, max(count - 1, 1)
-    return (2 * torch.arange(count, device=device) * (padded - 1) + last) // (2 * last)
+    """(count,) int64: round(cell * (side - 1) / (count - 1)), whatever the stride: that of DPT is 1.75 pixels."""
+    last = max(count - 1, 1)
+    return (2 * torch.arange(count, device=device) * (side - 1) + last) // (2 * last)
 
 
 def class_sets(cells: Cells, rule: ContrastRule, progress: float) -> ClassSets:

@@ -17,7 +17,7 @@ from datasets.sample import Sample, SegmentationDataset
 from reliability.boxes import box_class_mask
 from reliability.selection import SelectionInputs, SelectionMethod
 from training.evaluation_counts import EvaluationCounts
-from training.processes import ALONE, Share
+from training.processes import ALONE, Share, in_full_precision
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def evaluate_student(
     """Measure on every labeled image of a data set; with `extras.share` all processes of a run do so together.
 
     Args:
-        student: in any mode; in eval mode while this runs.
+        student: in any mode; in eval mode and float32 while this runs.
         dataset: images without a label are skipped.
         inference: how probabilities are made.
         selection: whose reliable pixels are measured.
@@ -160,9 +160,10 @@ def evaluate_student(
     was_training = student.training
     student.eval()
     try:
-        for turn, index in enumerate(extras.share.of(labeled), start=1):
-            count_image(counts, student, dataset[index], inference, selection, extras)
-            on_image(min(turn * extras.share.processes, len(labeled)), len(labeled))
+        with in_full_precision(student):
+            for turn, index in enumerate(extras.share.of(labeled), start=1):
+                count_image(counts, student, dataset[index], inference, selection, extras)
+                on_image(min(turn * extras.share.processes, len(labeled)), len(labeled))
     finally:
         student.train(was_training)
     extras.share.add_up(counts.tensors().values())

@@ -3,6 +3,7 @@
 import logging
 import math
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,6 @@ from training.session import Session, build_recipe, build_session, restore, star
 from training.signals import StopFlag, StopRequestedError
 from training.step import StepBatch, StepLosses
 from training.step_parts import AVERAGES, BACKWARD, LOSSES, OPTIMIZER, step_part
-from training.teacher import update_teacher
 from training.withheld import open_withheld
 
 logger = logging.getLogger(__name__)
@@ -200,7 +200,7 @@ class Run:
         pinned = session.accelerator.device.type == "cuda"
         for batch in session.loader().batches(session.finished, run.steps, pinned):
             losses, gradient_norm = train_step(session, move(batch))
-            self._meter.add(losses, gradient_norm)
+            self._meter.add(losses, gradient_norm, is_scaled=session.accelerator.scaler is not None)
             is_last = session.finished == run.steps
             every = session.config.evaluation.every_steps
             evaluate_now = every > 0 and session.finished % every == 0 and not is_last
@@ -279,9 +279,7 @@ class Run:
         if session.held_out is not None:
             dataset, inference = session.held_out.dataset, session.inference()
             extras = EvaluationExtras(boxes_for=self._boxes_for, share=session.share())
-            result = evaluate_student(
-                session.bare_student, dataset, inference, session.selection, self._on_image, extras
-            )
+            result = evaluate_student(session.result(), dataset, inference, session.selection, self._on_image, extras)
         if self._withheld is not None:
             result["pseudo"] = self._pseudo_label_quality(self._withheld)
         if self._records is not None and result:
@@ -292,7 +290,7 @@ class Run:
     def _pseudo_label_quality(self, withheld: SegmentationDataset) -> dict[str, Any]:
         """Precision, coverage and mIoU of what would teach now: the teacher's labels, or the student's without one."""
         session = self._session
-        author = session.bare_student if session.teacher is None else session.teacher
+        author = session.teacher if session.teacher is not None and session.teaches() else session.bare_student
         boxes = session.data.boxes
         now = EvaluationExtras(
             progress=session.finished / session.config.run.steps,
@@ -327,32 +325,45 @@ def train_step(session: Session, batch: StepBatch) -> tuple[StepLosses, Tensor]:
     with step_part(AVERAGES):
         session.learn(losses)
         session.agree_on_statistics()
-        if session.teacher is not None:
-            decay = session.host.ema_decay_at(session.finished, session.epoch_steps())
-            update_teacher(session.teacher, session.bare_student, decay)
+        session.average_teacher()
     session.finished += 1
     assert gradient_norm is not None
     return losses, gradient_norm
 
 
 class StepMeter:
-    """Sums of the steps since the last log line, kept on the device so that no step waits for them."""
+    """Sums of the steps since the last log line, kept on the device so that no step waits for them.
+
+    Each number is averaged over the steps that had it: where labels-only steps end, the host's terms are not diluted.
+    """
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
+        self._counts: Counter[str] = Counter()
         self._count = 0
         self._started = time.monotonic()
         self._sick: Tensor | None = None
 
-    def add(self, losses: StepLosses, gradient_norm: Tensor) -> None:
-        """Add one step."""
+    def add(self, losses: StepLosses, gradient_norm: Tensor, is_scaled: bool = False) -> None:
+        """Add one step.
+
+        Args:
+            losses: of the step.
+            gradient_norm: before clipping.
+            is_scaled: the loss was scaled for fp16. The scale grows until a gradient overflows; that step is skipped
+                and the scale halved, which is how it should be: only the loss says that a run is sick.
+        """
+        finite = torch.isfinite(gradient_norm)
         values = {"loss": losses.total, **losses.parts, "gradient_norm": gradient_norm}
+        if is_scaled:
+            values |= {"gradient_norm": torch.where(finite, gradient_norm, 0.0), "skipped_steps": ~finite}
         optional = {"coverage": losses.coverage, "mean_weight": losses.mean_weight}
         values.update({name: value for name, value in optional.items() if value is not None})
         for name, value in values.items():
             self._sums[name] = self._sums.get(name, 0) + value.detach().float()
+            self._counts[name] += 1
         self._count += 1
-        sick = ~(torch.isfinite(losses.total.detach()) & torch.isfinite(gradient_norm))
+        sick = ~(torch.isfinite(losses.total.detach()) & (finite | is_scaled))
         self._sick = sick.long() if self._sick is None else self._sick + sick
 
     def sick_steps(self, device: torch.device) -> Tensor:
@@ -361,11 +372,11 @@ class StepMeter:
 
     def take(self, accelerator: Accelerator) -> dict[str, float]:
         """Means since the last call over steps and processes, and this process's `seconds_per_step`."""
-        sums = accelerator.reduce(torch.stack(list(self._sums.values())), reduction="mean") / self._count
-        means = dict(zip(self._sums, sums.tolist(), strict=True))
+        sums = accelerator.reduce(torch.stack(list(self._sums.values())), reduction="mean").tolist()
+        means = {name: total / self._counts[name] for name, total in zip(self._sums, sums, strict=True)}
         now = time.monotonic()
         means["seconds_per_step"] = (now - self._started) / self._count
-        self._sums, self._count, self._started = {}, 0, now
+        self._sums, self._counts, self._count, self._started = {}, Counter(), 0, now
         return means
 
 

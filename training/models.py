@@ -71,10 +71,13 @@ class Student(nn.Module):
         )
 
     def train(self, mode: bool = True) -> "Student":
-        """Train or eval mode; frozen batch-norm layers stay in eval mode, their scale and shift still learn."""
+        """Train or eval mode; frozen batch-norm layers stay in eval mode, their scale and shift still learn.
+
+        Only the encoder's have statistics worth keeping: those of decoder and projection start at mean 0, variance 1.
+        """
         super().train(mode)
         if self.freezes_statistics:
-            for layer in batch_norm_layers(self):
+            for layer in batch_norm_layers(self.network.encoder):
                 layer.eval()
         return self
 
@@ -103,7 +106,7 @@ class Student(nn.Module):
         return StudentOutput(logits[..., : image.shape[-2], : image.shape[-1]], self._shown(decoded, image), projection)
 
     def _shown(self, features: Tensor, image: Tensor) -> Tensor:
-        """Without the cells that show nothing but padding: rank statistics lay the rest exactly over the image."""
+        """Without the cells that show nothing but padding; what compares features with pixels lays the rest over it."""
         cells = [
             -(-side * count // (side + -side % self.stride))  # rounded up; the padded side is a multiple of the stride
             for side, count in zip(image.shape[-2:], features.shape[-2:], strict=True)

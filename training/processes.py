@@ -2,7 +2,8 @@
 
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -11,7 +12,7 @@ import torch.distributed
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
-from torch import Tensor
+from torch import Tensor, nn
 
 LONGEST_WAIT = timedelta(hours=4)
 """How long the other processes wait while the first one trains a detector or writes."""
@@ -39,6 +40,21 @@ def fresh_accelerator(device: torch.device, precision: str, some_unused: bool) -
             InitProcessGroupKwargs(timeout=LONGEST_WAIT),
         ],
     )
+
+
+@contextmanager
+def in_full_precision(module: nn.Module) -> Iterator[None]:
+    """Run a prepared module in float32, whatever a run trains in.
+
+    accelerate puts mixed precision into the forward pass of the module itself. Measured that way, a run would report
+    other numbers than `python -m training evaluate` finds for the same weights.
+    """
+    wrapped = module.__dict__.pop("forward", None)  # hides the class's own
+    try:
+        yield
+    finally:
+        if wrapped is not None:
+            module.forward = wrapped
 
 
 class ProcessLostError(Exception):

@@ -25,7 +25,9 @@ from training.config import (
     ViewConfig,
 )
 
-_CITYSCAPES_OHEM = LossConfig(ohem=True, ohem_threshold=0.7, ohem_min_kept=200_000)
+_OHEM_200K = LossConfig(ohem=True, ohem_threshold=0.7, ohem_min_kept=200_000)  # UniMatch and CSL on Cityscapes
+_OHEM_100K = LossConfig(ohem=True, ohem_threshold=0.7, ohem_min_kept=100_000)  # U2PL and AEL
+_U2PL_SELECTION = SelectionConfig(name="entropy_percentile", options={"drop_share": 0.2, "percentile_over": "batch"})
 
 
 def voc_unimatch_321() -> TrainConfig:
@@ -60,38 +62,49 @@ def voc_csl_321() -> TrainConfig:
 def voc_s4mc_513() -> TrainConfig:
     """Pascal VOC, crop 513, EMA teacher 0.99, first epoch supervised. S4MC; the shipped default adds U2PL's contrast.
 
-    Deviation: FixMatch's step, with equal weight for both losses as in S4MC; its CutMix boxes are UniMatch's.
+    Deviations: FixMatch's step, whose halved losses are made up for by twice the rate and half the decay; UniMatch's
+    CutMix boxes; the batch of U2PL, on whose code S4MC is built.
     """
     return replace(
         voc_unimatch_513(),
         model=_resnet101(output_stride=8),
         host=HostConfig(name="fixmatch", options={"teacher": "ema", "ema_decay": 0.99}, supervised_share=1 / 80),
-        selection=SelectionConfig(name="s4mc", options={"drop_share": 0.4}),
+        selection=SelectionConfig(name="s4mc", options={"drop_share": 0.4, "percentile_over": "batch"}),
+        optimizer=replace(_sgd(lr=0.002, head_lr_factor=10.0), weight_decay=5e-5),
+        run=_run(epochs=80, batch=16),
     )
 
 
 def voc_augseg_513() -> TrainConfig:
-    """Pascal VOC, crop 513, EMA teacher 0.999. AugSeg, released configuration."""
-    return replace(voc_unimatch_513(), host=HostConfig(name="augseg"))
+    """Pascal VOC, crop 513, EMA teacher 0.999, 16 crops of each kind. AugSeg, released configuration."""
+    return replace(voc_unimatch_513(), host=HostConfig(name="augseg"), run=_run(epochs=80, batch=16))
 
 
 def voc_u2pl_513() -> TrainConfig:
-    """Pascal VOC, crop 513, EMA teacher 0.99, first epoch supervised. U2PL, released configuration."""
+    """Pascal VOC, crop 513, EMA teacher 0.99, first epoch supervised, OHEM. U2PL, released configuration."""
     return replace(
         voc_unimatch_513(),
         model=_resnet101(output_stride=8),
         host=HostConfig(name="u2pl", supervised_share=1 / 80),
-        selection=SelectionConfig(name="entropy_percentile", options={"drop_share": 0.2}),
+        selection=_U2PL_SELECTION,
+        loss=_OHEM_100K,
+        run=_run(epochs=80, batch=16),
     )
 
 
 def voc_ael_513() -> TrainConfig:
-    """Pascal VOC, crop 513, EMA teacher 0.99, SGD 0.001. AEL; its threshold on Pascal VOC is 0.7."""
+    """Pascal VOC, crop 513, EMA teacher 0.99, OHEM, SGD 0.01; its threshold on Pascal VOC is 0.7. AEL.
+
+    The released code divides its loss by the number of GPUs although gradients are averaged over them already, so its
+    rate of 0.01 acts like 0.01 / GPUs there. Batch of UniMatch.
+    """
     return replace(
         voc_unimatch_513(),
         model=_resnet101(output_stride=8),
         host=HostConfig(name="ael", options={"paste_classes": 1, "least_area": 0.03}),
         selection=SelectionConfig(name="class_balanced", options={"threshold": 0.7}),
+        loss=_OHEM_100K,
+        optimizer=_sgd(lr=0.01, head_lr_factor=10.0),
     )
 
 
@@ -103,7 +116,7 @@ def voc_unimatch_v2_518() -> TrainConfig:
         views=ViewConfig(crop_hw=(518, 518)),
         host=HostConfig(name="unimatch_v2", options={"ema_decay": 0.996}),
         optimizer=_adamw(),
-        run=_run(epochs=60),
+        run=_run(epochs=60, batch=16),
     )
 
 
@@ -118,7 +131,7 @@ def cityscapes_unimatch_801() -> TrainConfig:
         views=ViewConfig(crop_hw=(801, 801)),
         host=HostConfig(name="unimatch"),
         selection=SelectionConfig(name="fixed_threshold", options={"threshold": 0.0}),
-        loss=_CITYSCAPES_OHEM,
+        loss=_OHEM_200K,
         optimizer=_sgd(lr=0.005, head_lr_factor=1.0),
         run=_run(epochs=240),
         evaluation=EvaluationConfig(split="val", window="sliding"),
@@ -159,10 +172,10 @@ def cityscapes_u2pl_769() -> TrainConfig:
         model=_resnet101(output_stride=8),
         views=ViewConfig(crop_hw=(769, 769)),
         host=HostConfig(name="u2pl"),
-        selection=SelectionConfig(name="entropy_percentile", options={"drop_share": 0.2}),
-        loss=LossConfig(ohem=True, ohem_threshold=0.7, ohem_min_kept=100_000),
-        optimizer=_sgd(lr=0.01, head_lr_factor=10.0),
-        run=_run(epochs=200),
+        selection=_U2PL_SELECTION,
+        loss=_OHEM_100K,
+        optimizer=replace(_sgd(lr=0.01, head_lr_factor=1.0), weight_decay=5e-4),
+        run=_run(epochs=200, batch=16),
     )
 
 
@@ -175,7 +188,6 @@ def cityscapes_unimatch_v2_798() -> TrainConfig:
         views=ViewConfig(crop_hw=(798, 798)),
         host=base.host,
         selection=base.selection,
-        loss=LossConfig(),
         optimizer=base.optimizer,
         run=_run(epochs=180),
     )
@@ -192,7 +204,6 @@ def coco_unimatch_513() -> TrainConfig:
         views=ViewConfig(crop_hw=(513, 513)),
         host=HostConfig(name="unimatch"),
         selection=SelectionConfig(name="fixed_threshold", options={"threshold": 0.95}),
-        loss=_CITYSCAPES_OHEM,
         optimizer=_sgd(lr=0.004, head_lr_factor=10.0),
         run=_run(epochs=30),
         evaluation=EvaluationConfig(split="val2017"),
@@ -215,10 +226,18 @@ def _adamw() -> OptimizerConfig:
     return OptimizerConfig(name="adamw", lr=5e-6, head_lr_factor=40.0, weight_decay=0.01, clip_norm=0.0)
 
 
-def _run(epochs: int) -> RunConfig:
-    """Eight labeled and eight unlabeled crops per step: the papers' 2 x 4 or 4 x 2."""
+def _run(epochs: int, batch: int = 8) -> RunConfig:
+    """As many labeled as unlabeled crops per step, the totals of the released scripts over all of their GPUs.
+
+    8 is UniMatch's and CSL's 2 x 4; 16 is U2PL's 4 x 4 and 2 x 8, AugSeg's 8 x 2 and UniMatch V2's 4 x 4 on Pascal.
+    """
     return RunConfig(
-        epochs=epochs, labeled_batch=8, unlabeled_batch=8, loader_threads=8, log_every=50, checkpoint_every=1000
+        epochs=epochs,
+        labeled_batch=batch,
+        unlabeled_batch=batch,
+        loader_threads=8,
+        log_every=50,
+        checkpoint_every=1000,
     )
 
 

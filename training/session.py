@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -41,6 +41,7 @@ from training.processes import Share, fresh_accelerator
 from training.schedule import build_optimizer
 from training.step import Host, StepBatch, StepContext, StepLosses
 from training.step_parts import TEACHER, step_part
+from training.teacher import update_teacher
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +104,24 @@ class Session:
     def supervised_steps(self) -> int:
         """How many steps use labels only before the host begins."""
         return round(self.config.host.supervised_share * self.config.run.steps)
+
+    def teaches(self) -> bool:
+        """Whether the host has begun: before, its teacher is as empty as the student was."""
+        return self.finished > self.supervised_steps()
+
+    def result(self) -> Student:
+        """The network that is measured and exported: the student, or the teacher of hosts whose papers measure it."""
+        return self.teacher if self.teacher is not None and self.result_group() == "teacher" else self.bare_student
+
+    def result_group(self) -> Literal["student", "teacher"]:
+        """In which group of a checkpoint the result lies."""
+        return self.host.result if self.teaches() else "student"
+
+    def average_teacher(self) -> None:
+        """Move the teacher after a step; it begins as a copy of the student after the last step with labels only."""
+        step = self.finished - max(0, self.supervised_steps() - 1)
+        if self.teacher is not None and step >= 0:
+            update_teacher(self.teacher, self.bare_student, self.host.ema_decay_at(step, self.epoch_steps()))
 
     def active_host(self) -> Host:
         """The host of the next step: labels only in the first `host.supervised_share` of them."""
@@ -185,6 +204,7 @@ class Session:
         if self.teacher is not None:
             groups["teacher"] = dict(self.teacher.state_dict())
         values: dict[str, Any] = {"data_sha256": self.data.sha256, "images_per_step": self.images_per_step()}
+        values["result"] = self.result_group()
         if self.accelerator.scaler is not None:
             values["scaler"] = self.accelerator.scaler.state_dict()
         return Checkpoint(self.finished, groups, values)

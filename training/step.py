@@ -205,6 +205,7 @@ class Host(nn.Module):
         uses_unlabeled: whether it needs unlabeled images at all.
         strong_recipes: which strong views it wants, each one of draws.RECIPES.
         ema_decay: of the teacher, or None when it has none.
+        result: which network is measured, exported and built upon, as in the papers' evaluation.
         teacher_mode: "eval" uses averaged batch-norm statistics; in "train" the teacher normalises over its own batch
             and only parameters are averaged (U2PL, AEL).
         projection_channels: of the projection head it wants on the student, 0 for none.
@@ -213,6 +214,7 @@ class Host(nn.Module):
     uses_unlabeled: bool = True
     strong_recipes: tuple[str, ...] = ()
     ema_decay: float | None = None
+    result: Literal["student", "teacher"] = "student"
     teacher_mode: Literal["eval", "train"] = "eval"
     projection_channels: int = 0
 
@@ -227,7 +229,11 @@ class Host(nn.Module):
         """
 
     def ema_decay_at(self, step: int, epoch_steps: int) -> float:
-        """The teacher's decay after step number `step` (0-based); an epoch is one pass over the unlabeled images."""
+        """The teacher's decay after step number `step`; an epoch is one pass over the unlabeled images.
+
+        Step 0 is the host's first step, or the last one with labels only when such steps come first; at a decay of 0
+        the teacher becomes a copy of the student.
+        """
         assert self.ema_decay is not None
         return decay_at(step, self.ema_decay)
 

@@ -18,10 +18,12 @@ def update_teacher(teacher: nn.Module, student: nn.Module, decay: float) -> None
     """Move the teacher to `decay` times itself plus 1 - `decay` times the student.
 
     A teacher in eval mode normalises with averaged statistics, so floating buffers move too and counters are copied
-    (UniMatch V2, released code). One in train mode has its own from its own passes: only parameters move (U2PL).
+    (UniMatch V2, released code). One in train mode has its own from its own passes: only parameters move (U2PL), but
+    for a decay of 0, where it becomes a copy and begins.
     """
     current = student.state_dict()
-    averaged = dict(teacher.named_parameters()) if teacher.training else teacher.state_dict()
+    keeps_statistics = teacher.training and decay > 0
+    averaged = dict(teacher.named_parameters()) if keeps_statistics else teacher.state_dict()
     floating = [name for name, average in averaged.items() if average.is_floating_point()]
     # A few kernels instead of one for each of hundreds of tensors; the arithmetic is that of lerp_, to the last bit.
     move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]

@@ -34,10 +34,10 @@ def test_a_cell_shows_the_pixel_at_which_corners_are_aligned():
     assert found.label.tolist() == [0, 7, 56, 63]
 
 
-def test_cells_of_the_students_padding_are_not_known():
-    logits = torch.zeros(1, 2, 5, 8)  # padded to 8 x 8 by the student: cells of 2 pixels at rows 0, 2, 5, 7
-    found = cells_of(logits, torch.zeros(1, 5, 8).long(), torch.ones(1, 5, 8, dtype=torch.bool), 1, (4, 4))
-    assert found.known.view(4, 4).all(dim=1).tolist() == [True, True, False, False]
+def test_cells_spread_over_the_image_whatever_their_stride():
+    label = torch.arange(7).view(1, 1, 7)  # 4 cells on 7 pixels, a stride of 1.75 as DPT's
+    found = cells_of(torch.zeros(1, 2, 1, 7), label, torch.ones(1, 1, 7, dtype=torch.bool), 1, (1, 4))
+    assert found.label.tolist() == [0, 2, 4, 6] and found.known.all()
 
 
 def test_the_first_images_of_a_batch_are_the_labeled_ones():

@@ -16,7 +16,6 @@ from training.display import Display
 from training.dry_run import dry_run, estimate_step
 from training.lookup import build_host, host_names
 from training.models import build_student
-from training.protocols import PROTOCOLS
 
 
 @pytest.fixture
@@ -114,9 +113,3 @@ def test_every_damaged_file_is_listed(config, tmp_path, capsys):
 def test_without_a_run_folder_there_is_only_a_dry_run(capsys):
     assert main(["fit", "--preset", "debug"]) == 2
     assert "--run-dir DIR (or only look: --dry-run)" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("name", PROTOCOLS)
-def test_every_published_protocol_can_be_built(name):
-    config = PROTOCOLS[name]()
-    assert config.run.epochs > 0 and config.data.labeled_split

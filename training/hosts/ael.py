@@ -44,6 +44,7 @@ from training.step import (
 class AEL(Host):
     """L = L_s + L_cons(labeled) + L_cons(unlabeled), pseudo-labels from the averaged teacher in train mode."""
 
+    result = "teacher"  # the released code measures and keeps the teacher
     teacher_mode = "train"
     may_paste: Tensor
 

@@ -41,6 +41,8 @@ class AugSeg(Host):
 
     strong_recipes = ("random_intensity",)
 
+    result = "teacher"  # the released code keeps the checkpoint whose teacher is best
+
     def __init__(self, ema_decay: float, normaliser: Normaliser | None) -> None:
         super().__init__()
         self.ema_decay = ema_decay

@@ -28,6 +28,7 @@ class FixMatch(Host):
     def __init__(self, ema_decay: float | None) -> None:
         super().__init__()
         self.ema_decay = ema_decay
+        self.result = "student" if ema_decay is None else "teacher"
 
     def losses(self, context: StepContext, batch: StepBatch) -> StepLosses:
         """Weak view, selection, mixing, then labeled and strong crops in one pass."""

@@ -1,0 +1,50 @@
+"""The published protocols, number by number as the released configurations have them."""
+
+import pytest
+
+from training.config_json import read_config, write_config
+from training.presets import build_preset
+from training.protocols import PROTOCOLS
+from training.session import build_recipe
+
+RELEASED = {  # crop, lr, head factor, weight decay, epochs, batch, OHEM's least pixels (0: cross entropy)
+    "voc_unimatch_321": (321, 0.001, 10, 1e-4, 80, 8, 0),
+    "voc_unimatch_513": (513, 0.001, 10, 1e-4, 80, 8, 0),
+    "voc_csl_321": (321, 0.001, 10, 1e-4, 80, 8, 0),
+    "voc_s4mc_513": (513, 0.002, 10, 5e-5, 80, 16, 0),  # our step halves the loss: twice the rate, half the decay
+    "voc_augseg_513": (513, 0.001, 10, 1e-4, 80, 16, 0),
+    "voc_u2pl_513": (513, 0.001, 10, 1e-4, 80, 16, 100_000),
+    "voc_ael_513": (513, 0.01, 10, 1e-4, 80, 8, 100_000),
+    "voc_unimatch_v2_518": (518, 5e-6, 40, 0.01, 60, 16, 0),
+    "cityscapes_unimatch_801": (801, 0.005, 1, 1e-4, 240, 8, 200_000),
+    "cityscapes_csl_801": (801, 0.005, 1, 1e-4, 240, 8, 200_000),
+    "cityscapes_howlader_801": (801, 0.005, 1, 1e-4, 240, 8, 200_000),
+    "cityscapes_u2pl_769": (769, 0.01, 1, 5e-4, 200, 16, 100_000),
+    "cityscapes_unimatch_v2_798": (798, 5e-6, 40, 0.01, 180, 8, 200_000),
+    "coco_unimatch_513": (513, 0.004, 10, 1e-4, 30, 8, 0),
+}
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_a_protocol_has_the_released_numbers(name):
+    config = PROTOCOLS[name]()
+    optimizer, run, loss = config.optimizer, config.run, config.loss
+    batch = {run.labeled_batch, run.unlabeled_batch}
+    found = (optimizer.lr, optimizer.head_lr_factor, optimizer.weight_decay, run.epochs)
+    crop, *numbers, size, least = RELEASED[name]
+    assert config.views.crop_hw == (crop, crop) and list(found) == pytest.approx(numbers)
+    assert batch == {size} and loss.ohem_min_kept * loss.ohem == least
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_a_protocol_fits_together_and_survives_json(name, tmp_path):
+    config = build_preset(name)
+    build_recipe(config)
+    write_config(tmp_path / "config.json", config)
+    assert read_config(tmp_path / "config.json") == config and config.data.labeled_split
+
+
+@pytest.mark.parametrize("name", [name for name in PROTOCOLS if name.startswith("cityscapes")])
+def test_cityscapes_is_measured_in_windows_unless_features_are_compared(name):
+    expected = "whole" if name == "cityscapes_howlader_801" else "sliding"
+    assert PROTOCOLS[name]().evaluation.window == expected
