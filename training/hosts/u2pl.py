@@ -7,8 +7,8 @@ Deviations from the released code (commit ab3d2be):
 - The pasted box has half of the area as there; its height is drawn as AEL does, the code draws the width uniformly.
 - Padding is not valid; the code gives it pseudo-labels.
 - Progress t/T is counted in steps, not in epochs.
-- The teacher begins as a copy of the student when the labels-only steps end, statistics included. In the code it looks at
-  the labeled images in train mode all that time, and is copied anew at every step of the first epoch after it.
+- The teacher begins as a copy of the student when the labels-only steps end, statistics included. In the code it looks
+  at the labeled images in train mode all that time, and is copied anew at every step of the first epoch after it.
 """
 
 from dataclasses import replace

@@ -5,8 +5,8 @@ Deviations from the released code (commit 0324f3d):
   same seed, so that CutMix pastes another crop of the same image; its author confirms that shuffling the batch works.
 - Pasted regions therefore carry the pseudo-labels of the one weak pass in train mode. The released code labels them in
   a pass of their own in eval mode, whose batch-norm statistics differ from those of the pixels around the box.
-- Only unlabeled images get a perturbed copy. The released code decodes copies of the labeled ones as well and drops them;
-  they only move the decoder's batch-norm statistics.
+- Only unlabeled images get a perturbed copy. The released code decodes copies of the labeled ones as well and drops
+  them; they only move the decoder's batch-norm statistics.
 """
 
 import torch
