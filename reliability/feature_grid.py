@@ -2,8 +2,8 @@
 
 Corners are aligned as in every bilinear upsampling of UniMatch and the repositories built on it (`align_corners=True`)
 and in the heads of our students: the centers of the four corner pixels are the centers of the four corner cells.
-Exact for sides that are multiples of the student's stride. Other sides were padded, the cells of the padding cut off, and
-the last cells lie up to one cell off.
+Exact for sides that are multiples of the student's stride. Other sides were padded, the cells of the padding cut off,
+and the last cells lie up to one cell off.
 """
 
 import torch
