@@ -22,7 +22,7 @@ class SelectionInputs:
         valid: (N, H, W) bool; False for padding and ignored pixels.
         features: (N, D, h, w) or None, decoder features at any stride.
         box_class_mask: (N, C, H, W) bool or None, pixels inside a detected box of that class.
-        progress: epoch / epochs in [0, 1]; 1 outside training.
+        progress: share of the semi-supervised steps that are done, in [0, 1]; 1 outside training.
     """
 
     probabilities: Tensor

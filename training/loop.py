@@ -293,7 +293,7 @@ class Run:
         author = session.teacher if session.teacher is not None and session.teaches() else session.bare_student
         boxes = session.data.boxes
         now = EvaluationExtras(
-            progress=session.finished / session.config.run.steps,
+            progress=session.progress(),
             boxes_for=None if boxes is None else stored_boxes(boxes),
             share=session.share(),
         )

@@ -105,6 +105,15 @@ class Session:
         """How many steps use labels only before the host begins."""
         return round(self.config.host.supervised_share * self.config.run.steps)
 
+    def progress(self) -> float:
+        """Share of the host's own steps that are done, in [0, 1]; what percentiles of S4MC and U2PL relax with.
+
+        Labels-only steps do not count: in the papers they are one epoch of 80, here they may be most of a short run,
+        and a threshold that relaxed meanwhile would never have kept anything out.
+        """
+        first, last = self.supervised_steps(), self.config.run.steps
+        return min(1.0, max(0, self.finished - first) / max(1, last - first))
+
     def teaches(self) -> bool:
         """Whether the host has begun: before, its teacher is as empty as the student was."""
         return self.finished > self.supervised_steps()
@@ -179,7 +188,7 @@ class Session:
             teacher=None if self.teacher is None else self._teach,
             selection=self.selection,
             supervised_loss=functools.partial(supervised_loss, hard_mining=mining),
-            progress=self.finished / self.config.run.steps,
+            progress=self.progress(),
         )
 
     def _teach(self, image: Tensor) -> StudentOutput:

@@ -89,7 +89,7 @@ class StepContext:
         teacher: frozen average of the student, None unless the host asks for one.
         selection: which pseudo-labels count.
         supervised_loss: with or without hard mining, as configured.
-        progress: step / steps in [0, 1).
+        progress: share of the host's steps that are done, in [0, 1); see Session.progress.
     """
 
     student: nn.Module

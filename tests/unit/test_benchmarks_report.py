@@ -130,18 +130,17 @@ def test_a_missing_baseline_is_said(tmp_path):
     assert "Labels only has not been run here" in report_of(cells_in(tmp_path, unimatch=0.7))
 
 
-def test_speed_is_a_ratio_to_labels_only(tmp_path):
+def test_a_steps_time_is_a_multiple_of_the_labels_only_steps_before_it_in_the_same_run(tmp_path):
     row = next(line for line in report_of(cells_in(tmp_path, supervised=0.5, unimatch=0.7)).splitlines()
                if line.startswith("| UniMatch 0.95 | 0 |"))  # fmt: skip
-    assert "| 2.50, 0.25 |" in row
+    assert "| 2.50, 4.00 |" in row
 
 
-def test_speeds_of_two_devices_have_no_ratio(tmp_path):
+def test_different_devices_are_pointed_out(tmp_path):
     cells_in(tmp_path, supervised=0.5)
     environment = {"device": "A GPU", "precision": "bf16", "versions": {"torch": "2.15.0"}}
     write_cell(tmp_path, Cell("unimatch", "1_8", 0), 0.7, environment=environment)
-    text = report_of(tmp_path)
-    assert "| 2.50, - |" in text and "ran on different devices" in text
+    assert "ran on different devices" in report_of(tmp_path)
 
 
 def test_the_detector_is_judged_where_one_was_trained(tmp_path):

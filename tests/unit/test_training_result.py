@@ -8,9 +8,11 @@ import torch
 from tests.unit.training_cases import tiny_config, write_blocks
 from training.checkpoint import load_checkpoint, load_student
 from training.config import SelectionConfig
+from training.data import open_training_data
 from training.lookup import build_host, host_names
 from training.loop import FitOptions, StepMeter, fit
 from training.processes import in_full_precision
+from training.session import build_recipe, build_session
 from training.step import StepLosses
 
 
@@ -106,3 +108,15 @@ def test_skipped_steps_are_logged_without_an_infinite_gradient():
     meter.add(losses(1.0), torch.tensor(float("inf")), is_scaled=True)
     means = meter.take(Alone())
     assert (means["gradient_norm"], means["skipped_steps"]) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("finished", "expected"),
+    [pytest.param(0, 0.0, id="labels-only"), pytest.param(6, 0.0, id="begins"), pytest.param(7, 0.5, id="half")],
+)
+def test_progress_counts_the_hosts_own_steps(data, finished, expected):
+    config = tiny_config(data, host="fixmatch", steps=8)
+    config = replace(config, host=replace(config.host, supervised_share=0.75))
+    session = build_session(config, build_recipe(config), open_training_data(config.data), None)
+    session.finished = finished
+    assert session.context().progress == expected
