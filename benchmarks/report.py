@@ -101,7 +101,7 @@ def detector_lines(cells: list[dict[str, Any]]) -> Iterator[str]:
 
 def quality_section(methods: dict[str, MethodResults]) -> Iterator[str]:
     """mIoU with differences, speed and memory, then what the differences mean."""
-    yield "| method | seeds | mIoU | to labels only | to UniMatch 0.95 | steps/s, step to labels-only step | peak memory |"
+    yield "| method | seeds | mIoU | to labels only | to UniMatch 0.95 | steps/s, to labels-only steps | peak memory |"
     yield "|---|---|---|---|---|---|---|"
     for name, method in methods.items():
         whole = miou_interval(method.confusion(method.seeds), _draws(method, method.seeds))
