@@ -21,7 +21,7 @@ class PercentileSelection(SelectionMethod):
         frozen_threshold: scalar buffer or None, in units of the score; replaces the percentile.
     """
 
-    normaliser = "kept"
+    normalizer = "kept"
     frozen_threshold: Tensor | None
 
     def __init__(self, drop_share: float, percentile_over: PercentileOver, low_is_sure: bool) -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-Normaliser = Literal["valid", "all", "kept", "weight"]
+Normalizer = Literal["valid", "all", "kept", "weight"]
 """What the summed loss is divided by; methods differ and the four are not interchangeable (training/losses.py)."""
 
 RELIABLE_WEIGHT = 1.0 - 1e-6
@@ -64,7 +64,7 @@ class PixelSelection:
         weight: (N, H, W) float32 in [0, 1], exactly 0 outside `valid`.
         reliable: (N, H, W) bool, a subset of `valid`.
         scores: name -> (N, H, W) float32 maps that the method computed on its way, for the app and for tests.
-        divisor_weight: (N, H, W) float32, what each pixel adds to the divisor under the normaliser "weight", 0 outside
+        divisor_weight: (N, H, W) float32, what each pixel adds to the divisor under the normalizer "weight", 0 outside
             `valid`; None: its `weight`. Howlader et al. divide by the weights of dropped pixels too.
     """
 
@@ -85,12 +85,12 @@ class SelectionMethod(nn.Module):
     Attributes:
         needs: the optional inputs that `forward` reads, a subset of {"features", "boxes", "progress"}.
         learns_from: what `collect` reads, a subset of {"labeled", "unlabeled", "boxes"}; empty: it keeps no state.
-        normaliser: what a loss weighted by this method is divided by.
+        normalizer: what a loss weighted by this method is divided by.
     """
 
     needs: frozenset[str] = frozenset()
     learns_from: frozenset[str] = frozenset()
-    normaliser: Normaliser = "valid"
+    normalizer: Normalizer = "valid"
 
     def prepare(self, num_classes: int, num_features: int) -> None:
         """Make room for learned state once the student is known; methods without state ignore it.

@@ -40,7 +40,7 @@ from training.environment import resolve_device, resolve_memory_format, resolve_
 from training.evaluate import EvaluationExtras, evaluate_student
 from training.loop import DivergedError, FitOptions, fit
 from training.presets import PRESETS, build_preset
-from training.processes import ProcessLostError, have_met, is_first_process, part, process_number
+from training.processes import ProcessLostError, have_met, is_first_process, leave_processes, process_number
 from training.protocols import PROTOCOLS
 from training.records import SUMMARY_NAME, write_json
 from training.scenes import with_scenes
@@ -95,7 +95,7 @@ def run_fit(options: argparse.Namespace) -> None:
         raise ValueError("say where the run is written: --run-dir DIR (or only look: --dry-run)")
     config = with_scenes(config, options.run_dir)
     summary = fit(config, FitOptions(options.run_dir, options.resume, options.init_from, options.progress_file))
-    part()
+    leave_processes()
     if not is_first_process():
         return
     final = summary["final"]

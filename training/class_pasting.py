@@ -107,11 +107,11 @@ class ClassMix:
 
     Attributes:
         partner: (N,) int64, from whom; never the image itself.
-        box_mask: (N, H, W) bool, where.
+        paste_mask: (N, H, W) bool, where.
     """
 
     partner: Tensor
-    box_mask: Tensor
+    paste_mask: Tensor
 
 
 def boxes_around_classes(

@@ -195,7 +195,7 @@ class OptimizerConfig(Section):
         lr: learning rate of the encoder before the schedule.
         head_lr_factor: factor on `lr` for everything behind the encoder (UniMatch, Pascal: 10).
         momentum: of SGD; AdamW uses its own two averages.
-        weight_decay: on weights of two and more dimensions; biases and normalisation parameters have none.
+        weight_decay: on weights of two and more dimensions; biases and normalization parameters have none.
         clip_norm: gradients are scaled down to this norm over all parameters; 0 switches clipping off.
         poly_power: lr falls with (1 - step/steps) to this power (0.9: DeepLab, arXiv:1606.00915).
         warmup_steps: linear rise of lr before that.
@@ -219,7 +219,7 @@ class RunConfig(Section):
     Attributes:
         steps: optimizer steps.
         epochs: if above 0, passes over the unlabeled images (labeled ones for host supervised) instead of `steps`.
-        labeled_batch, unlabeled_batch: images per step and process; 2 or more, batch normalisation and mixing need it.
+        labeled_batch, unlabeled_batch: images per step and process; 2 or more, batch normalization and mixing need it.
         seed: of the first weights, the order, the views and dropout.
         device: auto takes the first accelerator, else the CPU.
         precision: auto is bf16 where the device multiplies it in hardware, else no.

@@ -17,7 +17,7 @@ from datasets.sample import Sample, SegmentationDataset
 from reliability.boxes import box_class_mask
 from reliability.selection import SelectionInputs, SelectionMethod
 from training.evaluation_counts import EvaluationCounts
-from training.processes import ALONE, Share, in_full_precision
+from training.processes import ALONE, ProcessPart, in_full_precision
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,13 @@ class EvaluationExtras:
         progress: of the run in [0, 1], for selection methods whose rule changes while training; 1 is its end.
         block_of: sample id -> the block that the image is counted in too; None counts the set as a whole only.
         boxes_for: what a detector found on an image, for selection methods that cannot judge pixels without it.
-        share: which of the images this process looks at; the counts of all processes are added up.
+        part: which of the images this process looks at; the counts of all processes are added up.
     """
 
     progress: float = 1.0
     block_of: Callable[[str], str] | None = None
     boxes_for: BoxesFor | None = None
-    share: Share = ALONE
+    part: ProcessPart = ALONE
 
     def box_class_mask(self, selection: SelectionMethod, sample: Sample, probabilities: Tensor) -> Tensor | None:
         """(1, C, H, W) bool, pixels inside the image's boxes of each class; None for methods without boxes."""
@@ -134,7 +134,7 @@ def evaluate_student(
     on_image: Callable[[int, int], None] = lambda done, total: None,
     extras: EvaluationExtras = NO_EXTRAS,
 ) -> dict[str, Any]:
-    """Measure on every labeled image of a data set; with `extras.share` all processes of a run do so together.
+    """Measure on every labeled image of a data set; with `extras.part` all processes of a run do so together.
 
     Args:
         student: in any mode; in eval mode and float32 while this runs.
@@ -142,7 +142,7 @@ def evaluate_student(
         inference: how probabilities are made.
         selection: whose reliable pixels are measured.
         on_image: called with the number of finished and of all images; processes are taken to be equally far.
-        extras: progress, blocks, boxes, and the share of this process.
+        extras: progress, blocks, boxes, and the part of this process.
 
     Returns:
         miou, iou_per_class and pixel_accuracy as fractions over valid pixels; `reliability`: per score the values of
@@ -161,12 +161,12 @@ def evaluate_student(
     student.eval()
     try:
         with in_full_precision(student):
-            for turn, index in enumerate(extras.share.of(labeled), start=1):
+            for turn, index in enumerate(extras.part.of(labeled), start=1):
                 count_image(counts, student, dataset[index], inference, selection, extras)
-                on_image(min(turn * extras.share.processes, len(labeled)), len(labeled))
+                on_image(min(turn * extras.part.count, len(labeled)), len(labeled))
     finally:
         student.train(was_training)
-    extras.share.add_up(counts.tensors().values())
+    extras.part.add_up(counts.tensors().values())
     return counts.summary()
 
 

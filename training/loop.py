@@ -25,13 +25,13 @@ from training.duration import with_steps
 from training.environment import describe_environment
 from training.evaluate import BoxesFor, EvaluationExtras, evaluate_student
 from training.processes import ProcessLostError, StopVote, is_first_process, is_lost_contact, process_count
+from training.pseudo_images import open_pseudo_images
 from training.records import ENVIRONMENT_NAME, SUMMARY_NAME, RunRecords, write_json, write_plots
 from training.schedule import lr_factor, set_lr
 from training.session import Session, build_recipe, build_session, restore, start_from
 from training.signals import StopFlag, StopRequestedError
 from training.step import StepBatch, StepLosses
 from training.step_parts import AVERAGES, BACKWARD, LOSSES, OPTIMIZER, step_part
-from training.withheld import open_withheld
 
 logger = logging.getLogger(__name__)
 
@@ -80,13 +80,13 @@ def fit(config: TrainConfig, options: FitOptions, stop: StopFlag | None = None) 
         data = open_training_data(config.data)
         config = with_steps(config, data, process_count())
         held_out = open_held_out(config.data, config.evaluation.split)
-        withheld = open_withheld(config.data, config.evaluation.pseudo_images)
+        pseudo_images = open_pseudo_images(config.data, config.evaluation.pseudo_images)
         session = build_session(config, recipe, data, held_out, resuming or options.init_from is not None)
         if resuming:
             restore(session, options.run_dir)
         elif options.init_from is not None:
             start_from(session, options.init_from)
-        run = Run(session, options, display, flag, withheld)
+        run = Run(session, options, display, flag, pseudo_images)
         run.open_folder()
         try:
             run.prepare_boxes()
@@ -143,10 +143,10 @@ class Run:
         options: FitOptions,
         display: Display,
         stop: StopFlag,
-        withheld: SegmentationDataset | None = None,
+        pseudo_images: SegmentationDataset | None = None,
     ) -> None:
         self._session, self._options, self._display, self._stop = session, options, display, stop
-        self._withheld = withheld
+        self._pseudo_images = pseudo_images
         self._boxes_for: BoxesFor | None = None
         self._is_main = session.accelerator.is_main_process
         self._progress = ProgressFile(options.progress_file if self._is_main else None)
@@ -278,16 +278,16 @@ class Run:
         result: dict[str, Any] = {}
         if session.held_out is not None:
             dataset, inference = session.held_out.dataset, session.inference()
-            extras = EvaluationExtras(boxes_for=self._boxes_for, share=session.share())
+            extras = EvaluationExtras(boxes_for=self._boxes_for, part=session.process_part())
             result = evaluate_student(session.result(), dataset, inference, session.selection, self._on_image, extras)
-        if self._withheld is not None:
-            result["pseudo"] = self._pseudo_label_quality(self._withheld)
+        if self._pseudo_images is not None:
+            result["pseudo"] = self._pseudo_label_quality(self._pseudo_images)
         if self._records is not None and result:
             self._records.add("evaluation", session.finished, _numbers(result))
         session.student.train()
         return result
 
-    def _pseudo_label_quality(self, withheld: SegmentationDataset) -> dict[str, Any]:
+    def _pseudo_label_quality(self, pseudo_images: SegmentationDataset) -> dict[str, Any]:
         """Precision, coverage and mIoU of what would teach now: the teacher's labels, or the student's without one."""
         session = self._session
         author = session.teacher if session.teacher is not None and session.teaches() else session.bare_student
@@ -295,9 +295,9 @@ class Run:
         now = EvaluationExtras(
             progress=session.progress(),
             boxes_for=None if boxes is None else stored_boxes(boxes),
-            share=session.share(),
+            part=session.process_part(),
         )
-        result = evaluate_student(author, withheld, session.inference(), session.selection, self._on_image, now)
+        result = evaluate_student(author, pseudo_images, session.inference(), session.selection, self._on_image, now)
         return {**result["selection"], "miou": result["miou"], "images": result["images"]}
 
     def _on_image(self, done: int, total: int) -> None:

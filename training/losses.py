@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from datasets.labels import IGNORE_INDEX
-from reliability.selection import Normaliser
+from reliability.selection import Normalizer
 from training.processes import mean_over_processes
 
 
@@ -79,7 +79,7 @@ class Targets:
     divisor_weight: Tensor
 
 
-def consistency_loss(logits: Tensor, target: Targets, normaliser: Normaliser) -> Tensor:
+def consistency_loss(logits: Tensor, target: Targets, normalizer: Normalizer) -> Tensor:
     """Weighted cross entropy of one branch against pseudo-labels; a branch without a pixel gives 0.
 
     The sum over valid pixels of weight times cross entropy, divided by
@@ -94,21 +94,21 @@ def consistency_loss(logits: Tensor, target: Targets, normaliser: Normaliser) ->
     Args:
         logits: (N, C, H, W).
         target: labels, weights and valid pixels of the same size.
-        normaliser: one of the four.
+        normalizer: one of the four.
     """
     kept = target.valid & (target.weight > 0)
     wanted = torch.where(kept, target.pseudo_label, IGNORE_INDEX)
     loss = functional.cross_entropy(logits.float(), wanted, ignore_index=IGNORE_INDEX, reduction="none")
-    return (loss * target.weight * kept).sum() / divisor(target, normaliser)
+    return (loss * target.weight * kept).sum() / divisor(target, normalizer)
 
 
-def divisor(target: Targets, normaliser: Normaliser) -> Tensor:
+def divisor(target: Targets, normalizer: Normalizer) -> Tensor:
     """What the summed loss of one branch is divided by, a 0-dim tensor; see `consistency_loss`."""
-    if normaliser == "valid":
+    if normalizer == "valid":
         return mean_over_processes(target.valid.sum(), at_least=1)
-    if normaliser == "kept":
+    if normalizer == "kept":
         kept = mean_over_processes((target.valid & (target.weight > 0)).sum(), at_least=1)
         return kept.square() / target.valid.numel()
-    if normaliser == "weight":
+    if normalizer == "weight":
         return mean_over_processes((target.divisor_weight * target.valid).sum(), at_least=1)
     return torch.full((), target.valid.numel(), device=target.valid.device)

@@ -87,7 +87,7 @@ class Student(nn.Module):
         Perturbed copies share the encoder pass: whole channels of two encoder maps are dropped with probability 0.5.
 
         Args:
-            image: (N, 3, H, W) normalised.
+            image: (N, 3, H, W) normalized.
             perturb_last: K, how many images from the end of the batch also get a perturbed copy (UniMatch, CSL).
             complement_last: 2 K, the last images are K first views followed by K second views of the same crops, whose
                 encoder channels are dropped complementarily (UniMatch V2). Not together with `perturb_last`.

@@ -19,7 +19,7 @@ def filled_boxes(top: Tensor, left: Tensor, bottom: Tensor, right: Tensor, size_
 def centered_boxes(share: Tensor, count: int, size_hw: tuple[int, int]) -> Tensor:
     """One box per image, all of the same size, cut off at the border; (N, H, W) bool.
 
-    Sides have the same proportion as the image; centres are drawn uniformly, leaving out the first eighth.
+    Sides have the same proportion as the image; centers are drawn uniformly, leaving out the first eighth.
 
     Args:
         share: 0-dim, of the image's area, in [0, 1].
@@ -31,8 +31,8 @@ def centered_boxes(share: Tensor, count: int, size_hw: tuple[int, int]) -> Tenso
     edges = []
     for side in size_hw:
         half = (side * share.sqrt()).long() // 2
-        centre = torch.randint(side // 8, side, (count,), device=share.device)
-        edges.append((centre - half, centre + half))
+        center = torch.randint(side // 8, side, (count,), device=share.device)
+        edges.append((center - half, center + half))
     (top, bottom), (left, right) = edges
     return filled_boxes(top, left, bottom, right, size_hw)
 

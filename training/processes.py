@@ -86,36 +86,36 @@ def is_lost_contact(error: RuntimeError) -> bool:
     return have_met() and (isinstance(error, torch.distributed.DistError) or "gloo" in str(error))
 
 
-def part() -> None:
+def leave_processes() -> None:
     """Leave the run's other processes at the end; NCCL warns when a program just ends."""
     if have_met():
         torch.distributed.destroy_process_group()
 
 
 @dataclass(frozen=True)
-class Share:
+class ProcessPart:
     """One process's part of a piece of work that all processes of a run do together.
 
     Attributes:
         number: of this process, from 0.
-        processes: how many there are.
+        count: how many there are.
     """
 
     number: int = 0
-    processes: int = 1
+    count: int = 1
 
     def of(self, items: Sequence[int]) -> Sequence[int]:
         """Every n-th item, so that parts differ by one item at most."""
-        return items[self.number :: self.processes]
+        return items[self.number :: self.count]
 
     def add_up(self, counts: Iterable[Tensor]) -> None:
         """Replace each tensor by its sum over all processes, in place; integers add up exactly."""
-        if self.processes > 1:
-            for count in counts:
-                torch.distributed.all_reduce(count)
+        if self.count > 1:
+            for tensor in counts:
+                torch.distributed.all_reduce(tensor)
 
 
-ALONE = Share()
+ALONE = ProcessPart()
 
 
 class StopVote:

@@ -4,7 +4,7 @@ They need the data set as downloaded (--data-root), a labeled split (--labeled-s
 `python -m training split`), ImageNet or DINOv2 weights (downloaded, or model.pretrained=FILE), and GPUs. Batch sizes
 are the papers' totals, for one process. Start with `--dry-run`. None of them has been run to its end yet.
 
-What differs from the released code everywhere: biases and normalisation layers have no weight decay; a crop's scale is
+What differs from the released code everywhere: biases and normalization layers have no weight decay; a crop's scale is
 drawn per axis-preserving factor on the whole image; the last weights are evaluated, not the best epoch's on the
 validation set, so expect less than the published numbers.
 """

@@ -37,7 +37,7 @@ from training.evaluate import Inference
 from training.lookup import build_host
 from training.losses import HardMining, supervised_loss
 from training.models import Student, StudentOutput, build_student, make_teacher
-from training.processes import Share, fresh_accelerator
+from training.processes import ProcessPart, fresh_accelerator
 from training.schedule import build_optimizer
 from training.step import Host, StepBatch, StepContext, StepLosses
 from training.step_parts import TEACHER, step_part
@@ -96,10 +96,9 @@ class Session:
     def loader(self) -> Loader[Any]:
         """Batches for this process; `mover` makes what a step takes of them."""
         recipes = self.host.strong_recipes if self.host.uses_unlabeled else None
-        share = self.accelerator.process_index, self.accelerator.num_processes
         config = self.config
         kind: type[Loader[Any]] = BatchLoader if self.device_pool is None else DrawnLoader
-        return kind(self.data, recipes, config.views, config.run, self.supervised_steps(), share)
+        return kind(self.data, recipes, config.views, config.run, self.supervised_steps(), self.process_part())
 
     def supervised_steps(self) -> int:
         """How many steps use labels only before the host begins."""
@@ -148,9 +147,9 @@ class Session:
         """Steps of one pass over the unlabeled images, over the labeled ones for a host that uses no others."""
         return epoch_steps(self.config, self.data, self.host.uses_unlabeled, self.accelerator.num_processes)
 
-    def share(self) -> Share:
-        """This process's part of the images that are measured on."""
-        return Share(self.accelerator.process_index, self.accelerator.num_processes)
+    def process_part(self) -> ProcessPart:
+        """What this process does of the work that all do together."""
+        return ProcessPart(self.accelerator.process_index, self.accelerator.num_processes)
 
     def learn(self, losses: StepLosses) -> None:
         """Let selection method and host take in what the step showed, the same in every process."""

@@ -25,7 +25,7 @@ class LabeledBatch:
     """Crops with labels.
 
     Attributes:
-        image: (N, 3, H, W) normalised.
+        image: (N, 3, H, W) normalized.
         label: (N, H, W) int64, IGNORE_INDEX outside the image, on void and on unreviewed pixels.
         weight: (N, H, W) float32 in [0, 1]: 1 people, w pseudo-label, 0 unreviewed or outside.
     """
@@ -37,16 +37,16 @@ class LabeledBatch:
 
 @dataclass(frozen=True)
 class StrongView:
-    """A heavily augmented copy of the weak crops, with what is done to it after normalisation.
+    """A heavily augmented copy of the weak crops, with what is done to it after normalization.
 
     Attributes:
-        image: (N, 3, H, W) normalised, not mixed yet.
-        box_mask: (N, H, W) bool, the pixels to paste from the partner; all False without mixing.
+        image: (N, 3, H, W) normalized, not mixed yet.
+        paste_mask: (N, H, W) bool, the pixels to paste from the partner; all False without mixing.
         block_mask: (N, H, W) bool, the blocks where trusted pixels are hidden; all False without masking.
     """
 
     image: Tensor
-    box_mask: Tensor
+    paste_mask: Tensor
     block_mask: Tensor
 
 
@@ -55,7 +55,7 @@ class UnlabeledBatch:
     """Crops without (complete) labels.
 
     Attributes:
-        weak_view: (N, 3, H, W) normalised.
+        weak_view: (N, 3, H, W) normalized.
         strong_views: one per recipe that the host asks for, in its order.
         valid: (N, H, W) bool, False outside the image and on pixels that people called void.
         known_label: (N, H, W) int64, the label of pixels that people drew, IGNORE_INDEX elsewhere.
@@ -148,7 +148,7 @@ class StepContext:
         """
 
         def paste(plane: Tensor) -> Tensor:
-            return mixed(plane, view.box_mask, unlabeled.partner)
+            return mixed(plane, view.paste_mask, unlabeled.partner)
 
         return self.observe_pasted(output, selection, unlabeled, paste)
 
@@ -172,9 +172,9 @@ class StepContext:
             return ()
         seen = output.detach()
         label, valid = paste(selection.pseudo_label), paste(unlabeled.valid)
-        sureness = paste(selection.scores["confidence"])
+        pasted_confidence = paste(selection.scores["confidence"])
         boxes = paste(_boxes_of(unlabeled, seen.logits)) if "boxes" in learns_from else None
-        return (Observation(seen.logits, seen.features, label, valid, False, sureness, boxes),)
+        return (Observation(seen.logits, seen.features, label, valid, False, pasted_confidence, boxes),)
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ class Host(nn.Module):
         strong_recipes: which strong views it wants, each one of draws.RECIPES.
         ema_decay: of the teacher, or None when it has none.
         result: which network is measured, exported and built upon, as in the papers' evaluation.
-        teacher_mode: "eval" uses averaged batch-norm statistics; in "train" the teacher normalises over its own batch
+        teacher_mode: "eval" uses averaged batch-norm statistics; in "train" the teacher normalizes over its own batch
             and only parameters are averaged (U2PL, AEL).
         projection_channels: of the projection head it wants on the student, 0 for none.
     """
@@ -263,15 +263,15 @@ def keep_known_labels(selection: PixelSelection, unlabeled: UnlabeledBatch) -> P
     )
 
 
-def mixed(plane: Tensor, box_mask: Tensor, partner: Tensor) -> Tensor:
+def mixed(plane: Tensor, paste_mask: Tensor, partner: Tensor) -> Tensor:
     """CutMix (arXiv:1905.04899): each image's box is filled from its partner.
 
     Args:
         plane: (N, H, W) or (N, C, H, W): image, label, weight, reliable or valid, all with the same box.
-        box_mask: (N, H, W) bool.
+        paste_mask: (N, H, W) bool.
         partner: (N,) int64.
     """
-    mask = box_mask if plane.ndim == 3 else box_mask[:, None]
+    mask = paste_mask if plane.ndim == 3 else paste_mask[:, None]
     return torch.where(mask, plane[partner], plane)
 
 
@@ -284,7 +284,7 @@ def targets_of(selection: PixelSelection, valid: Tensor) -> Targets:
 def mixed_targets(selection: PixelSelection, valid: Tensor, view: StrongView, partner: Tensor) -> Targets:
     """Targets of a mixed view: every plane pasted with the view's own box."""
     whole = targets_of(selection, valid)
-    return Targets(*(mixed(getattr(whole, plane.name), view.box_mask, partner) for plane in fields(Targets)))
+    return Targets(*(mixed(getattr(whole, plane.name), view.paste_mask, partner) for plane in fields(Targets)))
 
 
 def coverage_of(selection: PixelSelection, valid: Tensor) -> tuple[Tensor, Tensor]:

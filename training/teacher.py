@@ -17,7 +17,7 @@ def decay_at(step: int, ema_decay: float) -> float:
 def update_teacher(teacher: nn.Module, student: nn.Module, decay: float) -> None:
     """Move the teacher to `decay` times itself plus 1 - `decay` times the student.
 
-    A teacher in eval mode normalises with averaged statistics, so floating buffers move too and counters are copied
+    A teacher in eval mode normalizes with averaged statistics, so floating buffers move too and counters are copied
     (UniMatch V2, released code). One in train mode has its own from its own passes: only parameters move (U2PL), but
     for a decay of 0, where it becomes a copy and begins.
     """

@@ -34,7 +34,7 @@ class ClassBalanced(SelectionMethod):
         bank: how sure the student is of each class, None before `prepare`.
     """
 
-    normaliser = "weight"
+    normalizer = "weight"
     learns_from = frozenset({"labeled"})
     bank: ClassConfidenceBank | None
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from reliability.checks import checked_choice, checked_count, checked_number, usable_inputs
 from reliability.lookup import build_method
 from reliability.scores import probability_of, refine
-from reliability.selection import Normaliser, Observation, PixelSelection, SelectionInputs, SelectionMethod
+from reliability.selection import Normalizer, Observation, PixelSelection, SelectionInputs, SelectionMethod
 
 _NAME = __name__.rpartition(".")[2]
 
@@ -73,7 +73,7 @@ class Combined(SelectionMethod):
       class the winner the parts judged that class and not the pseudo-label: the pixel gets weight 0.
     - `scores` holds "confidence" before refinement, and the parts' scores; a name that occurs twice is put behind the
       part's own, "csl_confidence".
-    - The normaliser is that of the parts where they agree. If they differ and one divides by its weights, so does the
+    - The normalizer is that of the parts where they agree. If they differ and one divides by its weights, so does the
       whole, by the product of the parts' divisor weights: a part that divides by valid pixels gives 1 for each of them,
       one that divides by kept pixels gives 1 for its reliable ones. Otherwise valid pixels are the divisor.
 
@@ -88,7 +88,7 @@ class Combined(SelectionMethod):
         self.refinement = refinement
         self.needs = frozenset[str]().union(*(part.needs for part in parts.values()))
         self.learns_from = frozenset[str]().union(*(part.learns_from for part in parts.values()))
-        self.normaliser = common_normaliser([part.normaliser for part in parts.values()])
+        self.normalizer = common_normalizer([part.normalizer for part in parts.values()])
 
     def prepare(self, num_classes: int, num_features: int) -> None:
         """Prepare each part."""
@@ -113,7 +113,7 @@ class Combined(SelectionMethod):
             weight=weight,
             reliable=reliable,
             scores=self._scores(verdicts, torch.where(usable, confidence, 0.0)),
-            divisor_weight=self._divisor_weight(verdicts, inputs.valid) if self.normaliser == "weight" else None,
+            divisor_weight=self._divisor_weight(verdicts, inputs.valid) if self.normalizer == "weight" else None,
         )
 
     def _parts(self) -> list[tuple[str, SelectionMethod]]:
@@ -131,9 +131,9 @@ class Combined(SelectionMethod):
         product = valid.float()
         for name, part in self._parts():
             verdict = verdicts[name]
-            if part.normaliser == "weight":
+            if part.normalizer == "weight":
                 product = product * (verdict.weight if verdict.divisor_weight is None else verdict.divisor_weight)
-            elif part.normaliser == "kept":
+            elif part.normalizer == "kept":
                 product = product * verdict.reliable
         return product
 
@@ -156,11 +156,11 @@ class Combined(SelectionMethod):
                 part.absorb(own)
 
 
-def common_normaliser(normalisers: Sequence[Normaliser]) -> Normaliser:
+def common_normalizer(normalizers: Sequence[Normalizer]) -> Normalizer:
     """One divisor for the product of several methods, see `Combined`."""
-    if len(set(normalisers)) == 1:
-        return normalisers[0]
-    return "weight" if "weight" in normalisers else "valid"
+    if len(set(normalizers)) == 1:
+        return normalizers[0]
+    return "weight" if "weight" in normalizers else "valid"
 
 
 def replace_probabilities(inputs: SelectionInputs, probabilities: Tensor) -> SelectionInputs:

@@ -149,7 +149,7 @@ class CSL(SelectionMethod):
     pixels. Never read them as probabilities.
     """
 
-    normaliser = "valid"
+    normalizer = "valid"
     spread_penalty = 0.0
 
     def __init__(self, alpha: float, require_confidence: bool) -> None:

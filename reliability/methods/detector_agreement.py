@@ -25,7 +25,7 @@ class DetectorAgreement(SelectionMethod):
         boxless_classes: classes that no detector can know; for their pixels the confidence alone decides.
     """
 
-    normaliser = "valid"
+    normalizer = "valid"
     needs = frozenset({"boxes"})
     boxless: Tensor
 

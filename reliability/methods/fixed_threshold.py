@@ -17,7 +17,7 @@ class FixedThreshold(SelectionMethod):
         threshold: smallest confidence that counts, scalar buffer.
     """
 
-    normaliser = "valid"
+    normalizer = "valid"
     threshold: Tensor
 
     def __init__(self, threshold: float) -> None:

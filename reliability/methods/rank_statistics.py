@@ -85,7 +85,7 @@ class RankStatistics(SelectionMethod):
         labeled, unlabeled: the memories, None before `prepare`.
     """
 
-    normaliser = "weight"
+    normalizer = "weight"
     class_channels: Tensor | None
     labeled: FeatureMemory | None
     unlabeled: FeatureMemory | None

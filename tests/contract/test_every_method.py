@@ -72,7 +72,7 @@ def test_some_pixels_are_reliable_and_some_are_not(selection, inputs):
 
 
 def test_reliable_pixels_have_full_weight(name, selection):
-    if ready(name).normaliser == "weight":  # a loss divided by its weights does not know what a full weight is
+    if ready(name).normalizer == "weight":  # a loss divided by its weights does not know what a full weight is
         assert selection.weight[selection.reliable].min() >= selection.weight[~selection.reliable].max()
     else:
         assert torch.equal(selection.reliable, selection.weight > RELIABLE_WEIGHT)
@@ -80,7 +80,7 @@ def test_reliable_pixels_have_full_weight(name, selection):
 
 def test_only_a_loss_divided_by_weights_has_its_own_divisor(name, selection, inputs):
     divisor = selection.divisor_weight
-    assert divisor is None or (ready(name).normaliser == "weight" and (divisor >= selection.weight).all())
+    assert divisor is None or (ready(name).normalizer == "weight" and (divisor >= selection.weight).all())
 
 
 def test_an_image_alone_gives_what_it_gives_in_a_batch(name, inputs):

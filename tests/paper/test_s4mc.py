@@ -105,7 +105,7 @@ def test_the_loss_equals_the_released_code(name):
     label = torch.from_numpy(data["target_in"]).long()
     logits = torch.from_numpy(data["student_logits"])
     weight = method(inputs).weight
-    loss = consistency_loss(logits, Targets(label, weight, inputs.valid, weight), method.normaliser)
+    loss = consistency_loss(logits, Targets(label, weight, inputs.valid, weight), method.normalizer)
     assert loss.item() == pytest.approx(data["loss"].item(), rel=1e-5)
 
 

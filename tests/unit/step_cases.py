@@ -68,10 +68,10 @@ def written_out_loss(logits, label, weight, valid):
     return total / count
 
 
-def pasted_by_hand(planes, box_mask, partner):
+def pasted_by_hand(planes, paste_mask, partner):
     """Copies of the planes with every pixel of the boxes taken from the partner, one by one."""
     pasted = [plane.clone() for plane in planes]
-    for n, y, x in box_mask.nonzero().tolist():
+    for n, y, x in paste_mask.nonzero().tolist():
         for plane, source in zip(pasted, planes, strict=True):
             plane[n, ..., y, x] = source[partner[n], ..., y, x]
     return pasted

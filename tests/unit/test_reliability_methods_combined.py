@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from reliability.lookup import build_method
-from reliability.methods.combined import Combined, common_normaliser
+from reliability.methods.combined import Combined, common_normalizer
 from reliability.scores import refine
 from reliability.selection import Observation, PixelSelection, SelectionInputs
 from tests.unit.training_cases import TinyStudent, tiny_batch, tiny_context
@@ -102,7 +102,7 @@ def test_weights_are_multiplied_and_all_parts_must_agree(options):
 def test_the_divisor_of_csl_and_rank_statistics_is_that_of_rank_statistics_on_valid_pixels():
     method = built(**TWO)
     _, rank = verdicts(method, refined())
-    assert method.normaliser == "weight"
+    assert method.normalizer == "weight"
     torch.testing.assert_close(method(inputs()).divisor_weight, rank.divisor_weight)
 
 
@@ -129,7 +129,7 @@ def test_without_a_part_that_divides_by_weights_there_is_no_divisor_weight():
     ids=str,
 )
 def test_the_divisor_follows_from_those_of_the_parts(parts, whole):
-    assert common_normaliser(parts) == whole
+    assert common_normalizer(parts) == whole
 
 
 def test_scores_of_one_name_are_told_apart_by_their_part():

@@ -90,7 +90,7 @@ def test_labels_after_copy_paste_are_what_is_learned(monkeypatch):
     student = TinyStudent()
     with torch.no_grad():
         expected = written_out_loss(student(pasted.image).logits, pasted.label, pasted.weight, pasted.weight > 0)
-    assert losses_of(batch, student).parts["loss_s"].item() == pytest.approx(expected, rel=1e-5)
+    assert losses_of(batch, student).parts["loss_x"].item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_pixels_outside_valid_change_no_loss(upper_half):
@@ -112,7 +112,7 @@ def test_the_teacher_gets_no_gradient():
     assert teacher.layer.weight.grad is None
 
 
-def test_the_teacher_averages_parameters_and_normalises_over_its_batch():
+def test_the_teacher_averages_parameters_and_normalizes_over_its_batch():
     host = build_host("ael")
     assert (host.ema_decay, host.teacher_mode, host.strong_recipes) == (0.99, "train", ())
 

@@ -10,7 +10,7 @@ from datasets.labels import IGNORE_INDEX
 from tests.unit.step_cases import Learner, RecordingStudent, context_of
 from tests.unit.training_cases import TinyStudent, tiny_batch
 from training.hosts import augseg
-from training.hosts.augseg import adaptive_source, pasted_targets, sureness
+from training.hosts.augseg import adaptive_source, image_score, pasted_targets
 from training.lookup import build_host
 from training.losses import consistency_loss
 from training.pasting import pasted
@@ -27,24 +27,24 @@ def losses_of(batch, student=None, teacher=None, selection="csl", **options):
 def test_a_certain_image_scores_1_and_a_uniform_one_0():
     logits = torch.zeros(2, 3, 2, 2)
     logits[0, 1] = 50.0
-    torch.testing.assert_close(sureness(logits, torch.ones(2, 2, 2, dtype=torch.bool)), torch.tensor([1.0, 0.0]))
+    torch.testing.assert_close(image_score(logits, torch.ones(2, 2, 2, dtype=torch.bool)), torch.tensor([1.0, 0.0]))
 
 
 def test_the_score_is_the_mean_of_confidence_times_one_minus_relative_entropy():
     logits = torch.tensor([[0.8, 0.2], [0.5, 0.5]]).log().T.view(1, 2, 1, 2)  # one pixel at 0.8 / 0.2, one undecided
     entropy = -(0.8 * torch.tensor(0.8).log() + 0.2 * torch.tensor(0.2).log()) / torch.tensor(2.0).log()
     expected = 0.8 * (1 - entropy) / 2
-    assert sureness(logits, torch.ones(1, 1, 2, dtype=torch.bool)).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert image_score(logits, torch.ones(1, 1, 2, dtype=torch.bool)).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_padding_takes_no_part_in_the_score():
     logits = torch.zeros(1, 3, 1, 2)
     logits[0, 0, 0, 0] = 50.0
-    assert sureness(logits, torch.tensor([[[True, False]]])).item() == pytest.approx(1.0)
+    assert image_score(logits, torch.tensor([[[True, False]]])).item() == pytest.approx(1.0)
 
 
 def test_an_image_without_a_valid_pixel_scores_0():
-    assert sureness(torch.randn(1, 3, 2, 2), torch.zeros(1, 2, 2, dtype=torch.bool)).item() == 0
+    assert image_score(torch.randn(1, 3, 2, 2), torch.zeros(1, 2, 2, dtype=torch.bool)).item() == 0
 
 
 def test_images_the_teacher_knows_get_pixels_of_their_partner_only():
@@ -148,7 +148,7 @@ def test_the_divisor_may_follow_the_selection_instead(monkeypatch):
     batch = tiny_batch(recipes=1)
     logits, target = ingredients(batch, monkeypatch)
     expected = consistency_loss(logits, target, "valid").item()
-    assert losses_of(batch, normaliser="selection").parts["loss_u"].item() == pytest.approx(expected, rel=1e-5)
+    assert losses_of(batch, normalizer="selection").parts["loss_u"].item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_both_losses_have_unit_weight():
@@ -179,9 +179,9 @@ def test_without_a_valid_pixel_the_supervised_loss_is_left():
     assert losses_of(batch).total.item() == 0
 
 
-def test_another_normaliser_is_refused():
-    with pytest.raises(ValueError, match=r"host\.options\.normaliser: choose valid, all, kept, weight or selection"):
-        build_host("augseg", normaliser="pixels")
+def test_another_normalizer_is_refused():
+    with pytest.raises(ValueError, match=r"host\.options\.normalizer: choose valid, all, kept, weight or selection"):
+        build_host("augseg", normalizer="pixels")
 
 
 def test_a_method_learns_from_unlabeled_pixels_only(monkeypatch):

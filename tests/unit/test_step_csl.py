@@ -20,7 +20,7 @@ def written_out(batch):
             student(batch.labeled.image).logits, batch.labeled.label, batch.labeled.weight, batch.labeled.weight > 0
         )
         planes = [view_s.image, selected.pseudo_label, selected.weight, u.valid]
-        pasted = pasted_by_hand(planes, view_s.box_mask, u.partner)
+        pasted = pasted_by_hand(planes, view_s.paste_mask, u.partner)
         loss_s = written_out_loss(student(pasted[0]).logits, *pasted[1:])
         masked = view_m.image.clone()
         for n, y, x in (selected.reliable & view_m.block_mask).nonzero().tolist():

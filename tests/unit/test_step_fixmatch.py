@@ -23,7 +23,7 @@ def test_the_teacher_labels_the_weak_view():
     (view,) = u.strong_views
     with torch.no_grad():
         target = mixed_targets(context.select(teacher(u.weak_view), u), u.valid, view, u.partner)
-        logits = student(mixed(view.image, view.box_mask, u.partner)).logits
+        logits = student(mixed(view.image, view.paste_mask, u.partner)).logits
         expected = consistency_loss(logits, target, "valid")
     assert losses.parts["loss_s"].item() == pytest.approx(expected.item(), rel=1e-6)
 

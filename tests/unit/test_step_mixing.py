@@ -23,16 +23,16 @@ def test_one_box_pastes_every_plane(plane):
     batch = tiny_batch()
     u, selected = batch.unlabeled, selection_of(batch)
     u.valid[0, :3] = False  # so that the two images differ
-    view = StrongView(torch.randn(2, 3, 8, 8), u.strong_views[0].box_mask, u.strong_views[0].block_mask)
+    view = StrongView(torch.randn(2, 3, 8, 8), u.strong_views[0].paste_mask, u.strong_views[0].block_mask)
     target = mixed_targets(selected, u.valid, view, u.partner)
     before, after = {
-        "image": (view.image, mixed(view.image, view.box_mask, u.partner)),
+        "image": (view.image, mixed(view.image, view.paste_mask, u.partner)),
         "label": (selected.pseudo_label, target.pseudo_label),
         "weight": (selected.weight, target.weight),
         "valid": (u.valid, target.valid),
     }[plane]
     for n, y, x in torch.cartesian_prod(torch.arange(2), torch.arange(8), torch.arange(8)).tolist():
-        source = 1 - n if view.box_mask[n, y, x] else n
+        source = 1 - n if view.paste_mask[n, y, x] else n
         assert torch.equal(after[n, ..., y, x], before[source, ..., y, x])
 
 

@@ -83,7 +83,7 @@ def test_the_contrastive_term_has_the_papers_weight():
     losses = losses_of(tiny_batch(), host=host)
     part = {name: value.item() for name, value in losses.parts.items()}
     assert part["loss_c"] > 0
-    assert losses.total.item() == pytest.approx(part["loss_s"] + part["loss_u"] + 0.1 * part["loss_c"], rel=1e-5)
+    assert losses.total.item() == pytest.approx(part["loss_x"] + part["loss_u"] + 0.1 * part["loss_c"], rel=1e-5)
 
 
 def test_the_first_step_has_no_negatives_to_compare_with():
@@ -120,7 +120,7 @@ def test_without_a_valid_pixel_the_supervised_loss_is_left():
     batch = tiny_batch()
     batch.unlabeled.valid[:] = False
     losses = losses_of(batch)
-    assert losses.total.item() == pytest.approx(losses.parts["loss_s"].item())
+    assert losses.total.item() == pytest.approx(losses.parts["loss_x"].item())
 
 
 def test_pixels_outside_valid_change_no_loss(lower_half):
@@ -138,7 +138,7 @@ def test_the_teacher_gets_no_gradient():
     assert teacher.layer.weight.grad is None
 
 
-def test_the_teacher_averages_parameters_and_normalises_over_its_batch():
+def test_the_teacher_averages_parameters_and_normalizes_over_its_batch():
     host = build_host("u2pl")
     assert (host.ema_decay, host.teacher_mode, host.projection_channels) == (0.99, "train", 256)
 

@@ -21,7 +21,7 @@ def written_out(batch):
         parts = {"loss_x": written_out_loss(student(x.image).logits, x.label, x.weight, x.weight > 0)}
         for name, view in zip(("loss_s1", "loss_s2"), u.strong_views, strict=True):
             planes = [view.image, selected.pseudo_label, selected.weight, u.valid]
-            image, *target = pasted_by_hand(planes, view.box_mask, u.partner)
+            image, *target = pasted_by_hand(planes, view.paste_mask, u.partner)
             parts[name] = written_out_loss(student(image).logits, *target)
         perturbed = student(u.weak_view, perturb_last=len(u.weak_view)).logits[len(u.weak_view) :]
         parts["loss_fp"] = written_out_loss(perturbed, selected.pseudo_label, selected.weight, u.valid)
@@ -45,7 +45,7 @@ def test_each_strong_view_is_mixed_with_its_own_box():
     batch, student = boxed_batch(), RecordingStudent()
     losses_of(batch, student)
     first, second = batch.unlabeled.strong_views
-    expected = [pasted_by_hand([view.image], view.box_mask, batch.unlabeled.partner)[0] for view in (first, second)]
+    expected = [pasted_by_hand([view.image], view.paste_mask, batch.unlabeled.partner)[0] for view in (first, second)]
     assert torch.equal(student.seen[1], torch.cat(expected))
 
 

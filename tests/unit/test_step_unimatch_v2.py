@@ -20,7 +20,7 @@ def written_out(batch):
         parts = {"loss_x": written_out_loss(student(x.image).logits, x.label, x.weight, x.weight > 0)}
         for name, view, red in zip(("loss_s1", "loss_s2"), u.strong_views, (0.0, 2.0), strict=True):
             planes = [view.image, selected.pseudo_label, selected.weight, u.valid]
-            image, *target = pasted_by_hand(planes, view.box_mask, u.partner)
+            image, *target = pasted_by_hand(planes, view.paste_mask, u.partner)
             image[:, 0] *= red
             parts[name] = written_out_loss(student(image).logits, *target)
     return parts

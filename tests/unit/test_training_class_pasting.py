@@ -160,7 +160,7 @@ def mixes(confidence, least_area=0.005, changes=lambda valid: None):
     label, valid, partner = three_images()
     changes(valid)
     found = [boxes_around_classes(label, valid, partner, confidence, least_area) for _ in range(200)]
-    return [(mix.partner[0].item(), edges_of(mix.box_mask[0])) for mix in found]
+    return [(mix.partner[0].item(), edges_of(mix.paste_mask[0])) for mix in found]
 
 
 UNSURE = torch.tensor([1.0, 1.0, -40.0])  # far beyond what a bank holds, so that class 2 is always drawn

@@ -80,7 +80,7 @@ def planes(batch: StepBatch):
     named = {"label": batch.labeled.label, "weight": batch.labeled.weight}
     named |= {"valid": u.valid, "known_label": u.known_label, "partner": u.partner}
     for number, view in enumerate(u.strong_views):
-        named |= {f"box_mask {number}": view.box_mask, f"block_mask {number}": view.block_mask}
+        named |= {f"paste_mask {number}": view.paste_mask, f"block_mask {number}": view.block_mask}
     return named
 
 

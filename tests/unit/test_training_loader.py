@@ -10,6 +10,7 @@ from tests.unit.training_cases import color_blocks, write_blocks
 from training.batches.loader import BatchLoader, Sampler, Stream, device_mover, labeled_crop, partners, unlabeled_crop
 from training.config import DataConfig, RunConfig, ViewConfig
 from training.data import open_training_data, training_sample
+from training.processes import ProcessPart
 
 VIEWS = ViewConfig(crop_hw=(32, 40))
 RUN = RunConfig(labeled_batch=2, unlabeled_batch=2)
@@ -24,7 +25,7 @@ def data(tmp_path_factory):
 
 def tensors(batch):
     x, u = batch.labeled, batch.unlabeled
-    views = [plane for view in u.strong_views for plane in (view.image, view.box_mask, view.block_mask)]
+    views = [plane for view in u.strong_views for plane in (view.image, view.paste_mask, view.block_mask)]
     return [x.image, x.label, x.weight, u.weak_view, u.valid, u.known_label, u.partner, *views]
 
 
@@ -61,7 +62,7 @@ def test_epochs_have_their_own_order():
 def test_processes_share_one_order_without_overlap(data):
     drawn = []
     for rank in range(2):
-        loader = BatchLoader(data, None, VIEWS, RUN, share=(rank, 2))
+        loader = BatchLoader(data, None, VIEWS, RUN, part=ProcessPart(rank, 2))
         drawn += [loader._labeled.item(draw) for draw in loader._draws(0, 2)]
     assert sorted(drawn) == sorted(data.labeled)
 
@@ -73,7 +74,7 @@ def test_neighbors_are_mixed_with_each_other(count, expected):
 
 def test_two_processes_draw_what_one_with_twice_the_batch_draws(data):
     whole = BatchLoader(data, RECIPES, VIEWS, RunConfig(labeled_batch=4, unlabeled_batch=4)).batch(3)
-    halves = [BatchLoader(data, RECIPES, VIEWS, RUN, share=(rank, 2)).batch(3) for rank in range(2)]
+    halves = [BatchLoader(data, RECIPES, VIEWS, RUN, part=ProcessPart(rank, 2)).batch(3) for rank in range(2)]
     partner = torch.cat([halves[0].unlabeled.partner, halves[1].unlabeled.partner + 2])
     assert torch.equal(partner, whole.unlabeled.partner)
     planes = [torch.cat([one, two]) for one, two in zip(*map(tensors, halves), strict=True)]

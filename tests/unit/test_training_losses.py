@@ -38,7 +38,7 @@ def test_supervised_loss_of_two_pixels(label, weight, expected):
 
 
 @pytest.mark.parametrize(
-    ("normaliser", "valid", "expected"),
+    ("normalizer", "valid", "expected"),
     [
         pytest.param("valid", [1, 1], (np.log(2) + 0.5 * np.log(4)) / 2, id="valid-counts-pixels"),
         pytest.param("valid", [1, 0], np.log(2), id="valid-leaves-padding-out"),
@@ -51,20 +51,20 @@ def test_supervised_loss_of_two_pixels(label, weight, expected):
         pytest.param("weight", [0, 0], 0.0, id="weight-nothing"),
     ],
 )
-def test_consistency_loss_of_two_pixels(normaliser, valid, expected):
+def test_consistency_loss_of_two_pixels(normalizer, valid, expected):
     logits, label = two_pixels()
     weight = torch.tensor([[[1.0, 0.5]]])
     loss = consistency_loss(
-        logits, Targets(label, weight, torch.tensor(valid, dtype=torch.bool).view(1, 1, 2), weight), normaliser
+        logits, Targets(label, weight, torch.tensor(valid, dtype=torch.bool).view(1, 1, 2), weight), normalizer
     )
     assert loss.item() == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize("normaliser", ["valid", "all", "kept", "weight"])
-def test_gradient_of_a_batch_with_nothing_in_it_is_zero(normaliser):
+@pytest.mark.parametrize("normalizer", ["valid", "all", "kept", "weight"])
+def test_gradient_of_a_batch_with_nothing_in_it_is_zero(normalizer):
     logits = torch.randn(1, 3, 2, 2, requires_grad=True)
     nothing = torch.zeros(1, 2, 2)
-    consistency_loss(logits, Targets(nothing.long(), nothing, nothing.bool(), nothing), normaliser).backward()
+    consistency_loss(logits, Targets(nothing.long(), nothing, nothing.bool(), nothing), normalizer).backward()
     assert torch.equal(logits.grad, torch.zeros_like(logits))
 
 

@@ -33,7 +33,7 @@ def test_a_share_of_0_is_an_empty_box():
 
 def test_centers_leave_out_the_first_eighth():
     torch.manual_seed(0)
-    boxes = centered_boxes(torch.tensor(4 / 64**2), 2000, (64, 64))  # 2 px wide: from centre - 1 to centre + 1
+    boxes = centered_boxes(torch.tensor(4 / 64**2), 2000, (64, 64))  # 2 px wide: from center - 1 to center + 1
     first = boxes.any(dim=2).int().argmax(dim=1)
     assert (first.min(), first.max()) == (64 // 8 - 1, 62)
 

@@ -123,7 +123,7 @@ def _color(image: Image, factor: float) -> Image:
 
 
 def _sharpness(image: Image, factor: float) -> Image:
-    """Towards Pillow's smoothed image (a 3x3 mean whose centre counts 5 of 13), which leaves the border pixels."""
+    """Towards Pillow's smoothed image (a 3x3 mean whose center counts 5 of 13), which leaves the border pixels."""
     kernel = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / 13
     smooth = image.copy()
     smooth[1:-1, 1:-1] = cv2.filter2D(image, -1, kernel)[1:-1, 1:-1]

@@ -18,10 +18,11 @@ from datasets.labels import IGNORE_INDEX
 from reliability.boxes import NO_BOX
 from training.batches.drawn import on_tensors
 from training.batches.draws import draw_view
-from training.batches.opencv_views import Image, Mask, block_mask, box_mask, draw_geometry, render_strong
+from training.batches.opencv_views import Image, Mask, block_mask, draw_geometry, paste_mask, render_strong
 from training.config import RunConfig, ViewConfig
 from training.data import SamplePool, TrainingData, TrainingSample
 from training.detector.boxes import BoxArray
+from training.processes import ALONE, ProcessPart
 from training.step import LabeledBatch, StepBatch, StrongView, UnlabeledBatch
 
 Prepared = TypeVar("Prepared")
@@ -74,7 +75,7 @@ class LabeledCrop:
 
 @dataclass(frozen=True)
 class UnlabeledCrop:
-    """Numpy form of one item of UnlabeledBatch; strong views as (image, box mask, block mask)."""
+    """Numpy form of one item of UnlabeledBatch; strong views as (image, paste mask, block mask)."""
 
     weak: Image
     strong: tuple[tuple[Image, Mask, Mask], ...]
@@ -118,7 +119,7 @@ def _strong(
     rng: np.random.Generator, weak: Image, inside: Mask, views: ViewConfig, recipe: str
 ) -> tuple[Image, Mask, Mask]:
     draw = draw_view(rng, views, recipe)
-    return render_strong(draw, weak, inside), box_mask(draw, views), block_mask(draw, views)
+    return render_strong(draw, weak, inside), paste_mask(draw, views), block_mask(draw, views)
 
 
 def partners(count: int) -> NDArray[np.int64]:
@@ -141,7 +142,7 @@ class Loader(ABC, Generic[Prepared]):
         recipes: strong views that the host wants; None when it uses no unlabeled images.
         views, run: sizes and seeds.
         unlabeled_from: the first step that gets unlabeled images.
-        share: this process's rank and the number of processes; each draws its own part of the same order.
+        part: of this process in every batch; each draws its own part of the same order.
     """
 
     def __init__(
@@ -151,7 +152,7 @@ class Loader(ABC, Generic[Prepared]):
         views: ViewConfig,
         run: RunConfig,
         unlabeled_from: int = 0,
-        share: tuple[int, int] = (0, 1),
+        part: ProcessPart = ALONE,
     ) -> None:
         self._pool: SamplePool = data.pool
         self._boxes = data.boxes
@@ -160,7 +161,7 @@ class Loader(ABC, Generic[Prepared]):
         self._recipes, self._views, self._run = recipes or (), views, run
         self._uses_unlabeled = recipes is not None
         self._unlabeled_from = unlabeled_from
-        self._rank, self._world = share
+        self._part = part
 
     @abstractmethod
     def batch(self, step: int) -> Prepared:
@@ -174,7 +175,7 @@ class Loader(ABC, Generic[Prepared]):
         return on_tensors(batch, Tensor.pin_memory) if pinned else batch
 
     def _draws(self, step: int, batch: int) -> range:
-        first = (step * self._world + self._rank) * batch
+        first = (step * self._part.count + self._part.number) * batch
         return range(first, first + batch)
 
     def batches(self, first: int, end: int, pinned: bool = False) -> Iterator[Prepared]:
@@ -261,7 +262,7 @@ def _images(crops: list[Image]) -> Tensor:
 
 @dataclass(frozen=True)
 class DeviceMover:
-    """Moves a batch to the device as uint8 and normalises there.
+    """Moves a batch to the device as uint8 and normalizes there.
 
     Attributes:
         mean, std: (3, 1, 1) in 0-255.
@@ -279,7 +280,7 @@ class DeviceMover:
         if u is None:
             return StepBatch(labeled, None)
         strong_views = tuple(
-            StrongView(self._image(view.image), self._move(view.box_mask), self._move(view.block_mask))
+            StrongView(self._image(view.image), self._move(view.paste_mask), self._move(view.block_mask))
             for view in u.strong_views
         )
         return StepBatch(

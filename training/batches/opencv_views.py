@@ -58,7 +58,7 @@ class Geometry:
     def of_boxes(self, boxes: BoxArray) -> BoxArray:
         """(B', 5), cut to the crop; boxes without a pixel in it are left out.
 
-        A pixel of the crop is inside if its centre is, as in `of_mask`: drawing the moved box gives the moved drawing.
+        A pixel of the crop is inside if its center is, as in `of_mask`: drawing the moved box gives the moved drawing.
         """
         height, width = self.size_hw
         offset, step = self.matrix[[0, 1], 2], self.matrix[[0, 1], [0, 1]]
@@ -92,7 +92,7 @@ def draw_geometry(rng: np.random.Generator, source_hw: tuple[int, int], views: V
     top = int(rng.integers(0, max(0, scaled_hw[0] - height) + 1))
     left = int(rng.integers(0, max(0, scaled_hw[1] - width) + 1))
     step_y, step_x = source_hw[0] / scaled_hw[0], source_hw[1] / scaled_hw[1]
-    offset_y, offset_x = (top + 0.5) * step_y - 0.5, (left + 0.5) * step_x - 0.5  # pixel centres
+    offset_y, offset_x = (top + 0.5) * step_y - 0.5, (left + 0.5) * step_x - 0.5  # pixel centers
     if rng.random() < views.flip_probability:
         offset_x, step_x = offset_x + (width - 1) * step_x, -step_x
     matrix = np.array([[step_x, 0.0, offset_x], [0.0, step_y, offset_y]])
@@ -112,7 +112,7 @@ def masked_view(rng: np.random.Generator, weak: Image, valid: Mask, views: ViewC
 
 def cutmix_box(rng: np.random.Generator, views: ViewConfig) -> Mask:
     """(h, w) bool, True inside one box, or nowhere; see `draws.draw_box`."""
-    return box_mask(StrongDraw(box=draw_box(rng, views)), views)
+    return paste_mask(StrongDraw(box=draw_box(rng, views)), views)
 
 
 def render_strong(draw: StrongDraw, weak: Image, valid: Mask) -> Image:
@@ -126,7 +126,7 @@ def render_strong(draw: StrongDraw, weak: Image, valid: Mask) -> Image:
     return _black_outside(image, valid)
 
 
-def box_mask(draw: StrongDraw, views: ViewConfig) -> Mask:
+def paste_mask(draw: StrongDraw, views: ViewConfig) -> Mask:
     """(h, w) bool, True inside the draw's box."""
     mask = np.zeros(views.crop_hw, bool)
     if draw.box is not None:

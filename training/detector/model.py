@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 Image = NDArray[np.uint8]
 
 MEAN_COLOR = (124, 116, 104)
-"""RGB that torchvision's detectors normalise to zero: what is painted over pixels that nobody decided."""
+"""RGB that torchvision's detectors normalize to zero: what is painted over pixels that nobody decided."""
 
 _PUBLISHED: dict[str, WeightsEnum] = {
     "fasterrcnn_mobilenet_v3_large_320_fpn": (

@@ -42,7 +42,10 @@ from training.step import (
 
 
 class AEL(Host):
-    """L = L_s + L_cons(labeled) + L_cons(unlabeled), pseudo-labels from the averaged teacher in train mode."""
+    """L = L_x + L_cons(labeled) + L_cons(unlabeled), L_x being the paper's L_s.
+
+    Pseudo-labels come from the averaged teacher in train mode.
+    """
 
     result = "teacher"  # the released code measures and keeps the teacher
     teacher_mode = "train"
@@ -101,19 +104,19 @@ class AEL(Host):
 
         mix = boxes_around_classes(selected_u.pseudo_label, u.valid, u.partner, confidence, self.least_area)
         u = replace(u, partner=mix.partner)
-        view = StrongView(u.weak_view, mix.box_mask, torch.zeros_like(mix.box_mask))
+        view = StrongView(u.weak_view, mix.paste_mask, torch.zeros_like(mix.paste_mask))
 
-        output = context.student(torch.cat([x.image, mixed(view.image, view.box_mask, u.partner)]))
+        output = context.student(torch.cat([x.image, mixed(view.image, view.paste_mask, u.partner)]))
         out_x, out_u = output.split([num_x, num_u])
-        normaliser = context.selection.normaliser
+        normalizer = context.selection.normalizer
         target_u = mixed_targets(selected_u, u.valid, view, u.partner)
-        loss_s = context.supervised_loss(out_x.logits, x.label, x.weight)
-        loss_x = consistency_loss(out_x.logits, targets_of(selected_x, as_unlabeled.valid), normaliser)
-        loss_u = consistency_loss(out_u.logits, target_u, normaliser)
+        loss_x = context.supervised_loss(out_x.logits, x.label, x.weight)
+        loss_cons_x = consistency_loss(out_x.logits, targets_of(selected_x, as_unlabeled.valid), normalizer)
+        loss_cons_u = consistency_loss(out_u.logits, target_u, normalizer)
 
         return StepLosses(
-            loss_s + loss_x + loss_u,
-            {"loss_s": loss_s, "loss_cons_x": loss_x, "loss_cons_u": loss_u},
+            loss_x + loss_cons_x + loss_cons_u,
+            {"loss_x": loss_x, "loss_cons_x": loss_cons_x, "loss_cons_u": loss_cons_u},
             *coverage_of(selected_u, u.valid),
             observed=(*context.observe_labeled(out_x, x), *context.observe_mixed(out_u, selected_u, u, view)),
             host_rows=self.bank.sums(out_x.logits.detach(), x.label, (x.label != IGNORE_INDEX) & (x.weight == 1)),

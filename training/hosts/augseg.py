@@ -16,7 +16,7 @@ from torch import Tensor
 
 from datasets.labels import IGNORE_INDEX
 from reliability.scores import entropy
-from reliability.selection import Normaliser, PixelSelection
+from reliability.selection import Normalizer, PixelSelection
 from training.hosts._options import choice_option, decay_option
 from training.losses import Targets, consistency_loss
 from training.pasting import beta_draw, centered_boxes, pasted
@@ -43,10 +43,10 @@ class AugSeg(Host):
 
     result = "teacher"  # the released code keeps the checkpoint whose teacher is best
 
-    def __init__(self, ema_decay: float, normaliser: Normaliser | None) -> None:
+    def __init__(self, ema_decay: float, normalizer: Normalizer | None) -> None:
         super().__init__()
         self.ema_decay = ema_decay
-        self.normaliser = normaliser
+        self.normalizer = normalizer
 
     def ema_decay_at(self, step: int, epoch_steps: int) -> float:
         """0 in the whole first epoch, in which teacher and student are one (released code)."""
@@ -64,16 +64,16 @@ class AugSeg(Host):
         selected = context.select(out_w, u)
 
         source = adaptive_source(
-            sureness(out_w.logits, u.valid), u.partner, num_x, (u.valid.shape[1], u.valid.shape[2])
+            image_score(out_w.logits, u.valid), u.partner, num_x, (u.valid.shape[1], u.valid.shape[2])
         )
         image_s = pasted(strong.image, x.image, source)
         target = pasted_targets(selected, u, x, source)
 
         out_x, out_s = context.student(torch.cat([x.image, image_s])).split([num_x, len(image_s)])
 
-        normaliser = self.normaliser or context.selection.normaliser
+        normalizer = self.normalizer or context.selection.normalizer
         loss_x = context.supervised_loss(out_x.logits, x.label, x.weight)
-        loss_u = consistency_loss(out_s.logits, target, normaliser)
+        loss_u = consistency_loss(out_s.logits, target, normalizer)
 
         def paste(plane: Tensor) -> Tensor:  # labeled pixels are no unlabeled ones
             return pasted(plane, plane.new_zeros(num_x, *plane.shape[1:]), source)
@@ -84,7 +84,7 @@ class AugSeg(Host):
 
 
 @torch.no_grad()
-def sureness(logits: Tensor, valid: Tensor) -> Tensor:
+def image_score(logits: Tensor, valid: Tensor) -> Tensor:
     """rho: mean over an image's valid pixels of p_max (1 - H / log C); (N,) in [0, 1], 0 without a valid pixel."""
     probabilities = logits.float().softmax(dim=1)
     score = probabilities.amax(dim=1) * (1 - entropy(probabilities) / math.log(logits.shape[1]))
@@ -128,18 +128,18 @@ def pasted_targets(selected: PixelSelection, u: UnlabeledBatch, x: LabeledBatch,
     )
 
 
-def build(ema_decay: float = 0.999, normaliser: str = "all") -> AugSeg:
+def build(ema_decay: float = 0.999, normalizer: str = "all") -> AugSeg:
     """AugSeg.
 
     Args:
         ema_decay: of the teacher, in [0, 1); 0.999 for Pascal VOC, 0.996 for Cityscapes in the released code.
-        normaliser: what the loss of unlabeled pixels is divided by: valid, all, kept or weight as in
+        normalizer: what the loss of unlabeled pixels is divided by: valid, all, kept or weight as in
             training/losses.py, or selection for what the selection method asks for. "all" is AugSeg's own and
             reproduces the paper together with the selection method fixed_threshold.
 
     Raises:
-        ValueError: a decay outside [0, 1) or another normaliser.
+        ValueError: a decay outside [0, 1) or another normalizer.
     """
-    choice_option("normaliser", normaliser, (*get_args(Normaliser), FOLLOW_SELECTION))
-    own = None if normaliser == FOLLOW_SELECTION else cast(Normaliser, normaliser)
+    choice_option("normalizer", normalizer, (*get_args(Normalizer), FOLLOW_SELECTION))
+    own = None if normalizer == FOLLOW_SELECTION else cast(Normalizer, normalizer)
     return AugSeg(decay_option("ema_decay", ema_decay), own)

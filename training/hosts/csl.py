@@ -39,16 +39,16 @@ class Csl(Host):
         out_x, out_w, out_fp = output.split([num_x, num_u, num_u])
         selected = context.select(out_w, u)
 
-        image_s = mixed(view_s.image, view_s.box_mask, u.partner)
+        image_s = mixed(view_s.image, view_s.paste_mask, u.partner)
         image_m = mask_trusted_pixels(view_m.image, selected.reliable, view_m.block_mask)
         out_s, out_m = context.student(torch.cat([image_s, image_m])).split([num_u, num_u])
 
         target, target_s = targets_of(selected, u.valid), mixed_targets(selected, u.valid, view_s, u.partner)
-        normaliser = context.selection.normaliser
+        normalizer = context.selection.normalizer
         loss_x = context.supervised_loss(out_x.logits, x.label, x.weight)
-        loss_s = consistency_loss(out_s.logits, target_s, normaliser)
-        loss_m = consistency_loss(out_m.logits, target, normaliser)
-        loss_fp = consistency_loss(out_fp.logits, target, normaliser)
+        loss_s = consistency_loss(out_s.logits, target_s, normalizer)
+        loss_m = consistency_loss(out_m.logits, target, normalizer)
+        loss_fp = consistency_loss(out_fp.logits, target, normalizer)
         total = (loss_x + FACTOR_S * loss_s + FACTOR_M * loss_m + FACTOR_FP * loss_fp) / 2
         parts = {"loss_x": loss_x, "loss_s": loss_s, "loss_m": loss_m, "loss_fp": loss_fp}
         observed = (*context.observe_labeled(out_x, x), *context.observe_mixed(out_s, selected, u, view_s))

@@ -38,13 +38,13 @@ class FixMatch(Host):
 
         selected = context.select(self._weak_output(context, u), u)
         target = mixed_targets(selected, u.valid, strong, u.partner)
-        strong_image = mixed(strong.image, strong.box_mask, u.partner)
+        strong_image = mixed(strong.image, strong.paste_mask, u.partner)
 
         output = context.student(torch.cat([x.image, strong_image]))
         out_x, out_s = output.split([len(x.image), len(strong_image)])
 
         loss_x = context.supervised_loss(out_x.logits, x.label, x.weight)
-        loss_s = consistency_loss(out_s.logits, target, context.selection.normaliser)
+        loss_s = consistency_loss(out_s.logits, target, context.selection.normalizer)
         total = (loss_x + loss_s) / 2
         observed = (*context.observe_labeled(out_x, x), *context.observe_mixed(out_s, selected, u, strong))
         parts = {"loss_x": loss_x, "loss_s": loss_s}

@@ -40,7 +40,7 @@ CUTMIX_PROBABILITY = 0.5  # released code: of a whole batch
 
 
 class U2PL(Host):
-    """L = L_s + L_u + w L_c; the teacher in train mode judges the mixed image."""
+    """L = L_x + L_u + w L_c, L_x being the paper's L_s; the teacher in train mode judges the mixed image."""
 
     result = "teacher"  # the released code measures and keeps the teacher
     teacher_mode = "train"
@@ -84,8 +84,8 @@ class U2PL(Host):
 
         output = context.student(images)
         out_x, out_u = output.split([num_x, num_u])
-        loss_s = context.supervised_loss(out_x.logits, x.label, x.weight)
-        loss_u = consistency_loss(out_u.logits, targets_of(selected, u.valid), context.selection.normaliser)
+        loss_x = context.supervised_loss(out_x.logits, x.label, x.weight)
+        loss_u = consistency_loss(out_u.logits, targets_of(selected, u.valid), context.selection.normalizer)
 
         features, teacher_features = _rows(output), _rows(taught)
         sets = class_sets(self._cells(taught, x, u, label_u), self.rule, context.progress)
@@ -96,8 +96,8 @@ class U2PL(Host):
             *context.observe_pasted(out_u, selected, u, lambda plane: plane),  # mixed already
         )
         return StepLosses(
-            loss_s + loss_u + self.contrast_weight * loss_c,
-            {"loss_s": loss_s, "loss_u": loss_u, "loss_c": loss_c},
+            loss_x + loss_u + self.contrast_weight * loss_c,
+            {"loss_x": loss_x, "loss_u": loss_u, "loss_c": loss_c},
             *coverage_of(selected, u.valid),
             observed=observed,
             host_rows=rows_to_keep(teacher_features, sets.negatives, self.rule),

@@ -42,16 +42,16 @@ class UniMatch(Host):
         out_x, out_w, out_fp = output.split([num_x, num_u, num_u])
         selected = context.select(out_w, u)
 
-        image_s1, image_s2 = (mixed(view.image, view.box_mask, u.partner) for view in u.strong_views)
+        image_s1, image_s2 = (mixed(view.image, view.paste_mask, u.partner) for view in u.strong_views)
         out_s1, out_s2 = context.student(torch.cat([image_s1, image_s2])).split([num_u, num_u])
 
         target = targets_of(selected, u.valid)
         target_s1, target_s2 = (mixed_targets(selected, u.valid, view, u.partner) for view in u.strong_views)
-        normaliser = context.selection.normaliser
+        normalizer = context.selection.normalizer
         loss_x = context.supervised_loss(out_x.logits, x.label, x.weight)
-        loss_s1 = consistency_loss(out_s1.logits, target_s1, normaliser)
-        loss_s2 = consistency_loss(out_s2.logits, target_s2, normaliser)
-        loss_fp = consistency_loss(out_fp.logits, target, normaliser)
+        loss_s1 = consistency_loss(out_s1.logits, target_s1, normalizer)
+        loss_s2 = consistency_loss(out_s2.logits, target_s2, normalizer)
+        loss_fp = consistency_loss(out_fp.logits, target, normalizer)
         total = (loss_x + FACTOR_S * (loss_s1 + loss_s2) + FACTOR_FP * loss_fp) / 2
         parts = {"loss_x": loss_x, "loss_s1": loss_s1, "loss_s2": loss_s2, "loss_fp": loss_fp}
         observed = (

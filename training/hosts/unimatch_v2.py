@@ -4,7 +4,7 @@ Deviations from the released code (commit f6afb4d):
 - The image mixed in is another member of the batch, `UnlabeledBatch.partner`. The released code takes the batch in
   reverse order, in which a batch of one and the middle of an odd batch are mixed with themselves.
 - Labeled and strong crops go through the student in one pass, where the released code takes two. Its students have no
-  batch normalisation, and without it the numbers are the same; with it, statistics are those of both together, as in
+  batch normalization, and without it the numbers are the same; with it, statistics are those of both together, as in
   UniMatch's own passes over labeled and unlabeled crops.
 """
 
@@ -33,15 +33,15 @@ class UniMatchV2(Host):
 
         selected = context.select(context.teacher(u.weak_view), u)
 
-        image_s1, image_s2 = (mixed(view.image, view.box_mask, u.partner) for view in u.strong_views)
+        image_s1, image_s2 = (mixed(view.image, view.paste_mask, u.partner) for view in u.strong_views)
         output = context.student(torch.cat([x.image, image_s1, image_s2]), complement_last=2 * num_u)
         out_x, out_s1, out_s2 = output.split([num_x, num_u, num_u])
 
         target_s1, target_s2 = (mixed_targets(selected, u.valid, view, u.partner) for view in u.strong_views)
-        normaliser = context.selection.normaliser
+        normalizer = context.selection.normalizer
         loss_x = context.supervised_loss(out_x.logits, x.label, x.weight)
-        loss_s1 = consistency_loss(out_s1.logits, target_s1, normaliser)
-        loss_s2 = consistency_loss(out_s2.logits, target_s2, normaliser)
+        loss_s1 = consistency_loss(out_s1.logits, target_s1, normalizer)
+        loss_s2 = consistency_loss(out_s2.logits, target_s2, normalizer)
         total = (loss_x + (loss_s1 + loss_s2) / 2) / 2
         parts = {"loss_x": loss_x, "loss_s1": loss_s1, "loss_s2": loss_s2}
         observed = (

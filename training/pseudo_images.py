@@ -17,7 +17,7 @@ from training.config import DataConfig
 _CHOICE_SEED = 0  # not run.seed: all seeds and methods on one split are measured on the same images
 
 
-def open_withheld(config: DataConfig, count: int) -> SegmentationDataset | None:
+def open_pseudo_images(config: DataConfig, count: int) -> SegmentationDataset | None:
     """`count` unlabeled training images with the labels that the labeled split hides; None for a count of 0.
 
     Args:

@@ -8,8 +8,8 @@ from datasets.splits import LabeledSplit, write_split
 from tests.unit.training_cases import tiny_config, write_blocks
 from training.config import DataConfig, EvaluationConfig
 from training.loop import FitOptions, fit
+from training.pseudo_images import open_pseudo_images
 from training.records import read_metrics
-from training.withheld import open_withheld
 
 
 @pytest.fixture
@@ -25,31 +25,31 @@ def data_config(root, split="1_4"):
 
 
 def test_none_are_opened_for_a_count_of_0(split_root):
-    assert open_withheld(data_config(split_root), 0) is None
+    assert open_pseudo_images(data_config(split_root), 0) is None
 
 
 def test_they_come_from_the_unlabeled_list_only(split_root):
-    assert set(open_withheld(data_config(split_root), 6).sample_ids) == {f"p{n}" for n in range(2, 8)}
+    assert set(open_pseudo_images(data_config(split_root), 6).sample_ids) == {f"p{n}" for n in range(2, 8)}
 
 
 def test_they_have_their_labels(split_root):
-    withheld = open_withheld(data_config(split_root), 3)
-    assert all(withheld.is_labeled(index) for index in range(3))
+    pseudo_images = open_pseudo_images(data_config(split_root), 3)
+    assert all(pseudo_images.is_labeled(index) for index in range(3))
 
 
 def test_the_choice_is_always_the_same(split_root):
     config = data_config(split_root)
-    assert open_withheld(config, 3).sample_ids == open_withheld(config, 3).sample_ids
+    assert open_pseudo_images(config, 3).sample_ids == open_pseudo_images(config, 3).sample_ids
 
 
 def test_more_than_there_are_is_refused(split_root):
     with pytest.raises(ValueError, match="only 6 unlabeled images of split '1_4' have a label"):
-        open_withheld(data_config(split_root), 7)
+        open_pseudo_images(data_config(split_root), 7)
 
 
 def test_a_run_without_a_labeled_split_is_refused(split_root):
     with pytest.raises(ValueError, match=r"data\.labeled_split is empty"):
-        open_withheld(data_config(split_root, ""), 3)
+        open_pseudo_images(data_config(split_root, ""), 3)
 
 
 def measured_config(root, pseudo_images):
