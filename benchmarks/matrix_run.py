@@ -7,7 +7,6 @@ import dataclasses
 import json
 import logging
 import os
-import resource
 import statistics
 import sys
 import time
@@ -26,7 +25,7 @@ from training.checkpoint import load_student, load_trained_method
 from training.config import TrainConfig
 from training.detector.provide import DETECTOR_FOLDER
 from training.display import Display
-from training.environment import resolve_device, resolve_memory_format, resolve_precision
+from training.environment import resident_peak, resolve_device, resolve_memory_format, resolve_precision
 from training.evaluate import EvaluationExtras, evaluate_student
 from training.evaluation_counts import SCORE_EDGES
 from training.loop import DivergedError, FitOptions, fit
@@ -175,10 +174,7 @@ def peak_memory() -> dict[str, Any]:
     """The most memory this process has held so far."""
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated() > 0:
         return {"mib": round(torch.cuda.max_memory_allocated() / 2**20, 1), "kind": "CUDA, allocated by tensors"}
-    return {
-        "mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10, 1),
-        "kind": "resident, whole process",
-    }
+    return {"mib": round(resident_peak() / 2**20, 1), "kind": "resident, whole process"}
 
 
 def measure_on_test(config: TrainConfig, run_dir: Path, root: Path) -> dict[str, Any]:

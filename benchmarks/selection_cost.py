@@ -20,6 +20,7 @@ from reliability.lookup import build_method, method_names
 from reliability.selection import SelectionMethod
 from training.config import TrainConfig
 from training.config_json import apply_changes
+from training.environment import device_name
 from training.loop import train_step
 from training.presets import build_preset
 from training.session import Session, build_recipe, build_session
@@ -72,7 +73,7 @@ def run(session: Session, batch: StepBatch, name: str, repeats: int) -> Comparis
     method = step_with(session, batch, prepared(session, build_method(name)))
     config = session.config
     facts = {
-        "device": torch.cuda.get_device_name() if session.accelerator.device.type == "cuda" else "cpu",
+        "device": device_name(session.accelerator.device),
         "precision": session.accelerator.mixed_precision,
         "host": config.host.name,
         "backbone": config.model.backbone,

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from datasets.labels import ClassSet, LabelArray
 
+Image = NDArray[np.uint8]
+"""(H, W, 3) RGB, 0-255."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -23,7 +26,7 @@ class Sample:
     """
 
     sample_id: str
-    image: NDArray[np.uint8]
+    image: Image
     label: LabelArray | None = None
     provenance: NDArray[np.uint8] | None = None
     weight: NDArray[np.float32] | None = None

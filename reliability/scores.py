@@ -13,6 +13,9 @@ from torch.nn.functional import pad
 
 from reliability.checks import check_two_classes
 
+NEIGHBOR_STRENGTH = math.exp(-0.5)
+"""How much a neighbor's belief counts for a pixel: beta in the released code of S4MC, exp(-1/2)."""
+
 
 def confidence(probabilities: Tensor) -> Tensor:
     """Largest probability.
@@ -139,7 +142,7 @@ def refine(
     valid: Tensor | None = None,
     neighborhood: Literal[4, 8] = 4,
     strongest: int = 1,
-    beta: float = math.exp(-0.5),
+    beta: float = NEIGHBOR_STRENGTH,
 ) -> Tensor:
     """Raise each class where the neighbors believe in it: probability of "this pixel or a neighbor", in one pass.
 
@@ -154,7 +157,7 @@ def refine(
         valid: (N, H, W) bool; pixels outside count as outside the map. None: every pixel is a neighbor, as released.
         neighborhood: 4 (up, down, left, right) or 8.
         strongest: how many neighbors are merged, 1 to `neighborhood`.
-        beta: strength of a neighbor in [0, 1]; exp(-1/2) in the released code.
+        beta: strength of a neighbor in [0, 1]; NEIGHBOR_STRENGTH in the released code.
 
     Returns:
         (N, C, H, W) in [0, 1]; does not sum to 1 over C.

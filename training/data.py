@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from datasets.files import sha256_of
 from datasets.labels import IGNORE_INDEX, ClassSet, LabelArray, Provenance
 from datasets.lookup import build_dataset
-from datasets.sample import Sample, SegmentationDataset
+from datasets.sample import Image, Sample, SegmentationDataset
 from datasets.splits import find_split, read_split
 from datasets.views import with_split
 from training.config import DataConfig
@@ -37,7 +37,7 @@ class TrainingSample:
     """
 
     sample_id: str
-    image: NDArray[np.uint8]
+    image: Image
     label: LabelArray
     weight: NDArray[np.float32] | None = None
     known: NDArray[np.bool_] | None = None

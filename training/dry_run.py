@@ -24,7 +24,7 @@ from training.config_json import config_to_json
 from training.data import open_held_out, open_training_data
 from training.display import Display
 from training.duration import with_steps
-from training.environment import resolve_device, resolve_precision
+from training.environment import device_name, resolve_device, resolve_precision
 from training.losses import supervised_loss
 from training.models import build_student, make_teacher
 from training.processes import process_count
@@ -218,7 +218,7 @@ def dry_run(config: TrainConfig, display: Display) -> dict[str, Any]:
         "estimate": {
             "steps": config.run.steps,
             "processes": process_count(),
-            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+            "device": device_name(device),
             "precision": precision,
             "million_parameters": round(estimate.parameters / 1e6, 2),
             "teraflop_per_step": round(estimate.operations / 1e12, 3),

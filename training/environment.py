@@ -3,6 +3,8 @@
 import logging
 import os
 import platform
+import resource
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,17 @@ def _cpu_flags() -> frozenset[str]:
     return frozenset()
 
 
+def device_name(device: torch.device) -> str:
+    """The GPU's name as its driver gives it, or cpu."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def resident_peak() -> int:
+    """Bytes of main memory that this process held at once at most; Linux counts in KiB, macOS in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
 def describe_environment(run: RunConfig, device: torch.device, precision: str, processes: int) -> dict[str, Any]:
     """Versions, device and threads; no path and no host name."""
     versions = {}
@@ -80,7 +93,7 @@ def describe_environment(run: RunConfig, device: torch.device, precision: str, p
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "device": device_name(device),
         "cpu_cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "loader_threads": run.loader_threads,

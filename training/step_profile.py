@@ -5,8 +5,6 @@ profiler, which slows everything down and is therefore asked for the most expens
 """
 
 import dataclasses
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from training.config import TrainConfig
 from training.data import TrainingData, open_training_data
 from training.detector.provide import needs_boxes
 from training.duration import with_steps
+from training.environment import device_name, resident_peak
 from training.loop import train_step
 from training.models import StudentOutput
 from training.processes import process_count
@@ -115,9 +114,9 @@ def profile_steps(config: TrainConfig, steps: int, warmup: int, trace: Path | No
             one_step()
         parts = clock.seconds()
     seconds = time.perf_counter() - started
-    peak = torch.cuda.max_memory_allocated(device) if is_gpu else _resident_peak()
+    peak = torch.cuda.max_memory_allocated(device) if is_gpu else resident_peak()
     return Profile(
-        device=torch.cuda.get_device_name(device) if is_gpu else "cpu",
+        device=device_name(device),
         renderer="opencv" if session.device_pool is None else "device",
         steps=steps,
         seconds=seconds,
@@ -182,12 +181,6 @@ def _operators(one_step: Callable[[], None], is_gpu: bool, trace: Path | None) -
         and (microseconds := event.self_device_time_total if is_gpu else event.self_cpu_time_total) > 0
     ]
     return tuple(sorted(found, key=lambda operator: -operator.seconds)[:SHOWN_OPERATORS])
-
-
-def _resident_peak() -> int:
-    """Bytes; Linux counts in KiB, macOS in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def parts_table(profile: Profile) -> Table:

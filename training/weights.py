@@ -31,10 +31,8 @@ def load_encoder_weights(encoder: nn.Module, path: Path) -> None:
         FileNotFoundError: no such file.
         ValueError: the file holds no plain tensors, or a tensor of the encoder is missing in it or has another shape.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"model.pretrained: no file {path}; give 'none', 'imagenet' or an existing weight file")
     wanted = encoder.state_dict()
-    found = {_bare(key): tensor for key, tensor in _read_tensors(path).items()}
+    found = {_bare(key): tensor for key, tensor in read_tensors(path, "model.pretrained").items()}
     state = {key: _fitted(_bare(key), found[_bare(key)], wanted[key]) for key in wanted if _bare(key) in found}
     missing = [key for key in wanted if key not in state and not key.endswith(_COUNTER_KEY)]
     misfits = [_misfit(key, state[key], wanted[key]) for key in state if state[key].shape != wanted[key].shape]
@@ -78,20 +76,32 @@ def _fitted(name: str, tensor: Tensor, wanted: Tensor) -> Tensor:
     return resampled
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path, key: str) -> dict[str, Tensor]:
+    """Names and tensors of a weight file, also where they are "state_dict" or "model" of a larger one; nothing runs.
+
+    Args:
+        path: .safetensors, or whatever torch.load reads as plain tensors.
+        key: of the configuration that names the file, for the error.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file holds no plain tensors.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{key}: no file {path}; give 'none' or an existing weight file")
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, safetensors.SafetensorError) as error:
         raise ValueError(
-            f"{path} holds no plain tensors and is not opened: pickled objects can run code. Save a state dict"
+            f"{key}: {path} holds no plain tensors and is not opened: pickled objects can run code. Save a state dict"
         ) from error
     for key in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ValueError(f"{path} holds no state dict (names and tensors)")
+        raise ValueError(f"{key}: {path} holds no state dict (names and tensors)")
     return content
 
 

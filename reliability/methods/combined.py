@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from reliability.checks import checked_choice, checked_count, checked_number, usable_inputs
 from reliability.lookup import build_method
-from reliability.scores import probability_of, refine
+from reliability.scores import NEIGHBOR_STRENGTH, probability_of, refine
 from reliability.selection import Normalizer, Observation, PixelSelection, SelectionInputs, SelectionMethod
 
 _NAME = __name__.rpartition(".")[2]
@@ -38,9 +38,9 @@ class Refinement(nn.Module):
         class_prior: Sequence[float] | None = None,
         neighborhood: Literal[4, 8] = 4,
         strongest: int = 1,
-        beta: float = 0.6065306597126334,
+        beta: float = NEIGHBOR_STRENGTH,
     ) -> None:
-        """Options and defaults as in `scores.refine`; beta is exp(-1/2).
+        """Options and defaults as in `scores.refine`.
 
         Raises:
             ValueError: an option is out of range.

@@ -3,7 +3,6 @@
 Source: arXiv:2308.13900 (TMLR 2024) and the released code s4mcontext/s4mc at 63905af.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from reliability.checks import checked_choice, checked_number, usable_inputs
 from reliability.percentile_selection import PercentileOver, PercentileSelection
-from reliability.scores import confidence, entropy, margin, refine
+from reliability.scores import NEIGHBOR_STRENGTH, confidence, entropy, margin, refine
 from reliability.selection import PixelSelection, SelectionInputs
 
 _SCORES = {"margin": margin, "confidence": confidence, "entropy": entropy}
@@ -39,7 +38,7 @@ class S4MCOptions:
     percentile_over: PercentileOver = "image"
     neighborhood: Literal[4, 8] = 4
     strongest: int = 1
-    beta: float = math.exp(-0.5)
+    beta: float = NEIGHBOR_STRENGTH
     ignored_neighbors: bool = False
 
     def __post_init__(self) -> None:
@@ -107,7 +106,7 @@ def build(
     percentile_over: PercentileOver = "image",
     neighborhood: Literal[4, 8] = 4,
     strongest: int = 1,
-    beta: float = math.exp(-0.5),
+    beta: float = NEIGHBOR_STRENGTH,
     ignored_neighbors: bool = False,
 ) -> S4MC:
     """S4MC; see `S4MCOptions` for the options that are not listed here.

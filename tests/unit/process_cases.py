@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from reliability.selection import Observation, PixelSelection, SelectionInputs, SelectionMethod
-from tests.unit.training_cases import CLASS_NAMES, tiny_config
+from tests.unit.training_cases import CLASS_NAMES, StopAfter, tiny_config
 from training import loop, models, session
 from training.config import ModelConfig, TrainConfig
 from training.config_json import apply_changes
@@ -50,26 +50,9 @@ def no_dropout() -> Iterator[None]:
     session.build_student = models.build_student
 
 
-class StopAfter(StopFlag):
-    """Asks to stop when the loop looks for the n-th time, that is after step n."""
-
-    def __init__(self, step: int) -> None:
-        super().__init__()
-        self._left = step - 1
-
-    @property
-    def is_set(self) -> bool:
-        self._left -= 1
-        return self._left < 0
-
-    @is_set.setter
-    def is_set(self, value: bool) -> None:
-        pass
-
-
 def stop_early(config: TrainConfig, run_dir: Path, asks: bool = True) -> None:
     """Train `STOP_AT` steps; `asks` says whether this process is the one that was told to stop."""
-    flag = StopAfter(STOP_AT) if asks else StopFlag()
+    flag = StopAfter(STOP_AT - 1) if asks else StopFlag()
     try:
         fit(config, FitOptions(run_dir, quiet=True), flag)
     except StopRequestedError:

@@ -106,12 +106,6 @@ def test_without_a_valid_pixel_nothing_of_the_unlabeled_crops_is_left():
     assert losses_of(batch).parts["loss_cons_u"].item() == 0
 
 
-def test_the_teacher_gets_no_gradient():
-    teacher = TinyStudent(seed=1)
-    losses_of(tiny_batch(), teacher=teacher).total.backward()
-    assert teacher.layer.weight.grad is None
-
-
 def test_the_teacher_averages_parameters_and_normalizes_over_its_batch():
     host = build_host("ael")
     assert (host.ema_decay, host.teacher_mode, host.strong_recipes) == (0.99, "train", ())
@@ -137,8 +131,8 @@ def test_a_method_that_needs_boxes_is_refused():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        pytest.param({"paste_classes": 0}, "paste_classes: must be a whole number of at least 1, got 0", id="classes"),
-        pytest.param({"paste_probability": 1.5}, "paste_probability: must be a number from 0 to 1, got 1.5", id="p"),
+        pytest.param({"paste_classes": 0}, "paste_classes' must be a whole number of at least 1 but", id="classes"),
+        pytest.param({"paste_probability": 1.5}, "at least 0 and at most 1 but is 1.5", id="p"),
         pytest.param({"never_pasted": "sky"}, "never_pasted: must be a list of class ids, got 'sky'", id="text"),
         pytest.param({"never_pasted": [True]}, "never_pasted: must be a list of class ids", id="bool"),
     ],

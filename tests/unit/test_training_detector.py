@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import shutil
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from tests.unit.detector_cases import (
     thing_scene,
     write_things,
 )
+from tests.unit.training_cases import StopAfter
 from training import session as session_module
 from training.config_json import apply_changes
 from training.data import open_held_out, open_training_data
@@ -68,23 +70,6 @@ def finished(root, tmp_path_factory):
         simplify(patch)
         train(boxed_config(root), run_dir)
     return run_dir
-
-
-class StopAfter(StopFlag):
-    """Asks to stop when somebody looks for the n-th time."""
-
-    def __init__(self, times):
-        super().__init__()
-        self._left = times
-
-    @property
-    def is_set(self):
-        self._left -= 1
-        return self._left < 0
-
-    @is_set.setter
-    def is_set(self, value):
-        pass
 
 
 def boxes_file(run_dir, name="boxes.json"):
@@ -154,9 +139,10 @@ def test_the_summary_says_what_was_learned_and_what_it_is_worth(finished):
     assert summary["held_out"]["split"] == "gold" and set(summary["held_out"]["per_class"]) == {"square", "disc"}
 
 
-def test_a_finished_run_does_not_train_its_detector_again(root, finished, monkeypatch):
+def test_a_finished_run_does_not_train_its_detector_again(root, finished, tmp_path, monkeypatch):
+    shutil.copytree(finished, tmp_path / "run")
     steps = counted_steps(monkeypatch)
-    train(boxed_config(root), finished, resume=True)
+    train(boxed_config(root), tmp_path / "run", resume=True)
     assert steps == []
 
 
@@ -227,12 +213,14 @@ def test_a_detector_that_finds_nothing_is_a_warning(root, tmp_path, caplog):
     assert summary_file(tmp_path)["share_with_boxes"] == 0
 
 
+@pytest.mark.slow
 def test_the_default_architecture_serves_a_run(root, tmp_path, monkeypatch):
     monkeypatch.setattr(detector_training, "build_detector", build_detector)
     train(boxed_config(root, steps=1), tmp_path)
     assert sorted(boxes_file(tmp_path)["images"]) == ["p4", "p5", "p6"]
 
 
+@pytest.mark.slow
 def test_a_detector_learns_to_find_things(tmp_path):
     root = write_things(tmp_path / "things", labeled=24, unlabeled=1, gold=8)
     learning = {"steps": 250, "batch": 4, "lr": 3e-3, "min_score": 0.5, "scale_range": (1.0, 1.2)}

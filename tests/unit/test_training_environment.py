@@ -1,5 +1,7 @@
 """Device, precision and layout for what was asked."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -64,3 +66,10 @@ def test_the_environment_names_versions_and_no_path():
     described = describe_environment(RunConfig(), CPU, "no", processes=1)
     assert described["versions"]["torch"] == torch.__version__.split("+")[0]
     assert not any("/" in str(value) for key, value in described.items() if key != "versions")
+
+
+@pytest.mark.parametrize(("system", "expected"), [("linux", 2048), ("darwin", 2)])
+def test_peak_memory_is_in_bytes_whatever_the_system_counts_in(monkeypatch, system, expected):
+    monkeypatch.setattr(environment.sys, "platform", system)
+    monkeypatch.setattr(environment.resource, "getrusage", lambda _: SimpleNamespace(ru_maxrss=2))
+    assert environment.resident_peak() == expected

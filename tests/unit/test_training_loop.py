@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from datasets.formats.scenes import SceneCounts, write_scenes
-from tests.unit.training_cases import tiny_config, write_blocks
+from tests.unit.training_cases import StopAfter, tiny_config, write_blocks
 from training import loop
 from training.checkpoint import load_checkpoint, load_student
 from training.config_json import apply_changes, read_config
@@ -16,7 +16,7 @@ from training.loop import DivergedError, FitOptions, fit
 from training.presets import build_preset
 from training.records import read_metrics
 from training.scenes import ensure_scenes
-from training.signals import StopFlag, StopRequestedError
+from training.signals import StopRequestedError
 
 
 @pytest.fixture(scope="module")
@@ -34,23 +34,6 @@ def finished(root, tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("finished") / "run"
     train(tiny_config(root, "supervised", steps=1), run_dir)
     return run_dir
-
-
-class StopAfter(StopFlag):
-    """Asks to stop when the loop looks for the n-th time, that is after step n."""
-
-    def __init__(self, step):
-        super().__init__()
-        self._left = step
-
-    @property
-    def is_set(self):
-        self._left -= 1
-        return self._left < 0
-
-    @is_set.setter
-    def is_set(self, value):
-        pass
 
 
 def stopped_run(config, run_dir, step):

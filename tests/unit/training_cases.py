@@ -1,6 +1,7 @@
 """Small data, batches and configurations, shared by the tests of the package training."""
 
 import json
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from datasets.labels import IGNORE_INDEX, Provenance
-from reliability.lookup import build_method
+from reliability.lookup import build_method, method_names
+from training.batches.drawn import DEVICE_RECIPES
 from training.config import (
     DataConfig,
     HostConfig,
@@ -19,8 +21,10 @@ from training.config import (
     TrainConfig,
     ViewConfig,
 )
+from training.lookup import build_host, host_names
 from training.losses import supervised_loss
 from training.models import StudentOutput
+from training.signals import StopFlag
 from training.step import LabeledBatch, StepBatch, StepContext, StrongView, UnlabeledBatch
 
 CLASS_NAMES = ("red", "green", "blue")
@@ -69,6 +73,43 @@ def tiny_config(root: Path, host: str = "csl", steps: int = 4, **host_options: o
             precision="no",
         ),
     )
+
+
+class StopAfter(StopFlag):
+    """Asks to stop from the moment somebody has looked `times` times."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self._left = times
+
+    @property
+    def is_set(self) -> bool:
+        self._left -= 1
+        return self._left < 0
+
+    @is_set.setter
+    def is_set(self, value: bool) -> None:
+        pass
+
+
+def accepts(host: str, method: str) -> bool:
+    """Whether the host takes the selection method, both with their default options."""
+    try:
+        build_host(host).check_selection(method, build_method(method))
+    except ValueError:
+        return False
+    return True
+
+
+@cache
+def allowed_pairs() -> tuple[tuple[str, str], ...]:
+    """Every host with every selection method that it takes."""
+    return tuple((host, method) for host in host_names() for method in method_names() if accepts(host, method))
+
+
+def rendered_hosts() -> tuple[str, ...]:
+    """Hosts whose views can be rendered on the training device."""
+    return tuple(host for host in host_names() if set(build_host(host).strong_recipes) <= set(DEVICE_RECIPES))
 
 
 class TinyStudent(nn.Module):

@@ -17,6 +17,7 @@ from reliability.methods.csl import enlarge_cells
 from training.batches.device_pool import DevicePool
 from training.batches.drawn import DrawnBatch, DrawnBlur, DrawnCrops, DrawnHue, DrawnUnlabeled, DrawnView, on_tensors
 from training.config import ViewConfig
+from training.pasting import filled_boxes
 from training.step import LabeledBatch, StepBatch, StrongView, UnlabeledBatch
 
 LUMA = (0.299, 0.587, 0.114)
@@ -87,7 +88,9 @@ class DeviceRenderer:
         image = recolored(crops.image, drawn) * crops.inside[:, None]
         size_hw = self.views.crop_hw
         blocks = enlarge_cells(drawn.cells.permute(1, 2, 0), size_hw).permute(2, 0, 1).contiguous()
-        return StrongView(self._normalized(image), boxes_as_masks(drawn.box, size_hw), blocks)
+        top, left, bottom, right = drawn.box.unbind(dim=1)
+        pasted = filled_boxes(top, left, bottom, right, size_hw)
+        return StrongView(self._normalized(image), pasted, blocks)
 
     def _normalized(self, image: Tensor) -> Tensor:
         return ((image - self.mean) / self.std).contiguous(memory_format=self.memory_format)
@@ -198,11 +201,3 @@ def _mirrored(size: int, radius: int, device: torch.device) -> Tensor:
     """(size + 2 radius,) places along an axis, continued as a mirror in its border pixels (OpenCV's BORDER_DEFAULT)."""
     place = torch.arange(-radius, size + radius, device=device).abs() % (2 * size - 2)
     return torch.minimum(place, 2 * size - 2 - place)
-
-
-def boxes_as_masks(box: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """(N, h, w) bool of (N, 4) top, left, bottom, right."""
-    rows, columns = (torch.arange(size, device=box.device) for size in size_hw)
-    top, left, bottom, right = (side[:, None] for side in box.unbind(dim=1))
-    in_rows, in_columns = (rows >= top) & (rows < bottom), (columns >= left) & (columns < right)
-    return in_rows[:, :, None] & in_columns[:, None, :]

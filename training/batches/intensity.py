@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
+from datasets.sample import Image
+
 Table = NDArray[np.uint8]
 
 MOST_STEPS = 3  # released configurations

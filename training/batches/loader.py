@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datasets.labels import IGNORE_INDEX
+from datasets.sample import Image
 from reliability.boxes import NO_BOX
 from training.batches.drawn import on_tensors
 from training.batches.draws import draw_view
-from training.batches.opencv_views import Image, Mask, block_mask, draw_geometry, paste_mask, render_strong
+from training.batches.opencv_views import Mask, block_mask, draw_geometry, paste_mask, render_strong
 from training.config import RunConfig, ViewConfig
 from training.data import SamplePool, TrainingData, TrainingSample
 from training.detector.boxes import BoxArray

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.labels import IGNORE_INDEX, LabelArray
+from datasets.sample import Image
 from reliability.methods.csl import enlarge_cells
 from training.batches.draws import HUE, Jitter, StrongDraw, blocks_of, draw_box, draw_masked, draw_strong
 from training.batches.intensity import apply_intensity
 from training.config import ViewConfig
 from training.detector.boxes import BoxArray
 
-Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Plane = NDArray[np.float32]
 

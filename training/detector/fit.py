@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from datasets.labels import IGNORE_INDEX, LabelArray
+from datasets.sample import Image
 from training.batches.loader import Sampler, Stream
 from training.batches.opencv_views import draw_geometry
 from training.checkpoint import (
@@ -26,7 +27,7 @@ from training.checkpoint import (
 from training.config import DetectorConfig, ViewConfig
 from training.data import SamplePool, TrainingSample
 from training.detector.boxes import BoxArray
-from training.detector.model import MEAN_COLOR, Detector, Image, build_detector, load_start_weights
+from training.detector.model import MEAN_COLOR, Detector, build_detector, load_start_weights
 from training.detector.watch import Watch
 from training.signals import StopRequestedError
 

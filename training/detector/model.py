@@ -1,13 +1,10 @@
 """The object detectors of torchvision behind one interface: images and whole-pixel boxes in, losses or boxes out."""
 
 import logging
-import pickle
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -15,12 +12,12 @@ from torchvision.models import WeightsEnum
 from torchvision.models import detection as torchvision_detection
 from torchvision.ops import FrozenBatchNorm2d
 
+from datasets.sample import Image
 from training.config import DetectorConfig
 from training.detector.boxes import BoxArray, no_boxes
+from training.weights import read_tensors
 
 logger = logging.getLogger(__name__)
-
-Image = NDArray[np.uint8]
 
 MEAN_COLOR = (124, 116, 104)
 """RGB that torchvision's detectors normalize to zero: what is painted over pixels that nobody decided."""
@@ -141,9 +138,9 @@ def load_start_weights(detector: Detector, config: DetectorConfig) -> None:
     if config.weights == "none":
         return
     if config.weights == "coco":
-        tensors = _downloaded(config.architecture)
+        tensors: Mapping[str, Tensor] = _downloaded(config.architecture)
     else:
-        tensors = _read_tensors(Path(config.weights))
+        tensors = read_tensors(Path(config.weights), "detector.weights")
     wanted = detector.network.state_dict()
     fits = {key: tensors[key] for key in wanted if key in tensors and tensors[key].shape == wanted[key].shape}
     missing = [key for key in wanted if key not in fits and not key.startswith(_CLASS_LAYERS) and _COUNTER not in key]
@@ -164,19 +161,3 @@ def _downloaded(architecture: str) -> Mapping[str, Tensor]:
             "elsewhere and name the file, or use none"
         ) from error
     return tensors
-
-
-def _read_tensors(path: Path) -> Mapping[str, Tensor]:
-    if not path.is_file():
-        raise FileNotFoundError(f"detector.weights: no file {path}; give 'none', 'coco' or an existing weight file")
-    try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, safetensors.SafetensorError) as error:
-        raise ValueError(
-            f"detector.weights: {path} holds no plain tensors and is not opened: pickled objects can run code"
-        ) from error
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ValueError(f"detector.weights: {path} holds no state dict (names and tensors)")
-    return content

@@ -21,10 +21,11 @@ import torch
 from torch import Tensor
 
 from datasets.labels import IGNORE_INDEX
+from reliability.checks import checked_count, checked_number
 from reliability.class_confidence import ClassConfidenceBank
 from reliability.selection import SelectionMethod
 from training.class_pasting import CopyPaste, boxes_around_classes, with_pasted_classes
-from training.hosts._options import count_option, decay_option, number_option
+from training.hosts._options import decay_option
 from training.losses import consistency_loss
 from training.step import (
     Host,
@@ -167,8 +168,8 @@ def build(
     if not isinstance(never_pasted, list | tuple) or any(type(class_id) is not int for class_id in never_pasted):
         raise ValueError(f"host.options.never_pasted: must be a list of class ids, got {never_pasted!r}")
     rule = CopyPaste(
-        classes=count_option("paste_classes", paste_classes, 1),
-        probability=number_option("paste_probability", paste_probability, 0.0, 1.0),
+        classes=checked_count("host.options.paste_classes", paste_classes, 1),
+        probability=checked_number("host.options.paste_probability", paste_probability, 0.0, 1.0),
     )
-    least = number_option("least_area", least_area, 0.0, 1.0)
+    least = checked_number("host.options.least_area", least_area, 0.0, 1.0)
     return AEL(decay_option("ema_decay", ema_decay), rule, least, frozenset(never_pasted))

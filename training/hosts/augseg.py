@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from datasets.labels import IGNORE_INDEX
+from reliability.checks import checked_choice
 from reliability.scores import entropy
 from reliability.selection import Normalizer, PixelSelection
-from training.hosts._options import choice_option, decay_option
+from training.hosts._options import decay_option
 from training.losses import Targets, consistency_loss
 from training.pasting import beta_draw, centered_boxes, pasted
 from training.step import (
@@ -140,6 +141,6 @@ def build(ema_decay: float = 0.999, normalizer: str = "all") -> AugSeg:
     Raises:
         ValueError: a decay outside [0, 1) or another normalizer.
     """
-    choice_option("normalizer", normalizer, (*get_args(Normalizer), FOLLOW_SELECTION))
+    checked_choice("host.options.normalizer", normalizer, (*get_args(Normalizer), FOLLOW_SELECTION))
     own = None if normalizer == FOLLOW_SELECTION else cast(Normalizer, normalizer)
     return AugSeg(decay_option("ema_decay", ema_decay), own)

@@ -5,7 +5,8 @@ L = (L_x + L_s) / 2, the step of UniMatch with a single strong view.
 
 import torch
 
-from training.hosts._options import choice_option, decay_option
+from reliability.checks import checked_choice
+from training.hosts._options import decay_option
 from training.losses import consistency_loss
 from training.models import StudentOutput
 from training.step import (
@@ -65,6 +66,6 @@ def build(teacher: str = "none", ema_decay: float = 0.996) -> FixMatch:
     Raises:
         ValueError: another teacher, or a decay outside [0, 1).
     """
-    choice_option("teacher", teacher, ("none", "ema"))
+    checked_choice("host.options.teacher", teacher, ("none", "ema"))
     decay = decay_option("ema_decay", ema_decay)
     return FixMatch(decay if teacher == "ema" else None)

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from datasets.labels import IGNORE_INDEX
+from reliability.checks import checked_count, checked_number
 from reliability.feature_memory import FeatureMemory
 from reliability.selection import SelectionMethod
 from training.contrast import Cells, ContrastRule, cells_of, class_sets, contrastive_loss, rows_to_keep
-from training.hosts._options import count_option, decay_option, number_option
+from training.hosts._options import decay_option
 from training.losses import consistency_loss
 from training.models import StudentOutput
 from training.pasting import half_boxes
@@ -164,16 +165,16 @@ def build(
         ValueError: a value out of range, or high_rank not above low_rank.
     """
     rule = ContrastRule(
-        low_rank=count_option("low_rank", low_rank, 1),
-        high_rank=count_option("high_rank", high_rank, 2),
+        low_rank=checked_count("host.options.low_rank", low_rank, 1),
+        high_rank=checked_count("host.options.high_rank", high_rank, 2),
     )
     if high_rank <= low_rank:
         raise ValueError(f"host.options.high_rank: must be above low_rank {low_rank}, got {high_rank}")
     host = U2PL(
         decay_option("ema_decay", ema_decay),
-        number_option("contrast_weight", contrast_weight, 0.0),
-        count_option("memory_rows", memory_rows, 1),
+        checked_number("host.options.contrast_weight", contrast_weight, 0.0),
+        checked_count("host.options.memory_rows", memory_rows, 1),
         rule,
     )
-    host.projection_channels = count_option("projection_channels", projection_channels, 1)
+    host.projection_channels = checked_count("host.options.projection_channels", projection_channels, 1)
     return host
