@@ -1,4 +1,4 @@
-# make demo | make test | make bench | make lint. Everything goes into .venv; nothing else on the machine changes.
+# make demo | make test | make test-slow | make bench | make lint. Everything goes into .venv; nothing else on the machine changes.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +8,7 @@ BENCHMARKS := csl_selection training_step onnx_latency regions_and_review
 # Spinning OpenMP threads slow every other process on the machine down; passive ones do not.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: install demo test lint bench clean
+.PHONY: install demo test test-slow lint bench clean
 
 install: $(VENV)/.installed
 
@@ -24,6 +24,9 @@ demo: install
 
 test: install lint
 	$(BIN)/python -m pytest
+
+test-slow: install
+	$(BIN)/python -m pytest -m slow
 
 lint: install
 	$(BIN)/ruff check .

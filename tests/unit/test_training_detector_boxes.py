@@ -139,8 +139,7 @@ def test_boxes_of_a_batch_are_padded_with_rows_without_a_class(data):
     whole = np.array([[0, 0, 79, 63, 1]], np.float32)
     names = [data.pool.read(item).sample_id for item in data.unlabeled]
     boxes = {name: whole if number % 2 else np.repeat(whole, 3, axis=0) for number, name in enumerate(names)}
-    batches = [batch_with(data, boxes) for _ in range(1)]
-    rows = batches[0].boxes
+    rows = batch_with(data, boxes).boxes
     assert rows.shape == (2, 3, 5) and set(rows[..., 4].unique().tolist()) <= {1.0, float(NO_BOX)}
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.unit.training_cases import tiny_config, write_blocks
+from tests.unit.training_cases import rendered_hosts, tiny_config, write_blocks
 from training.config_json import apply_changes
 from training.data import open_training_data
 from training.lookup import host_names
@@ -45,8 +45,10 @@ def stepped(config, host, *changes):
     return watches, inputs
 
 
-@pytest.mark.parametrize("renderer", ["opencv", "auto"])
-@pytest.mark.parametrize("host", host_names())
+@pytest.mark.parametrize(
+    ("host", "renderer"),
+    [*((host, "opencv") for host in host_names()), *((host, "device") for host in rendered_hosts())],
+)
 def test_every_pass_is_channels_last_in_bf16(config, host, renderer):
     watches, _ = stepped(config, host, f"run.renderer={renderer}")
     seen = [note for watch in watches for note in watch.seen]

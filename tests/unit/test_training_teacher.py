@@ -4,6 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from tests.unit.training_cases import tiny_config, write_blocks
+from training.data import open_training_data
+from training.session import build_recipe, build_session
 from training.teacher import decay_at, update_teacher
 
 
@@ -50,3 +53,12 @@ def test_a_teacher_in_train_mode_keeps_its_own_statistics():
     teacher = filled(0.0).train()
     update_teacher(teacher, filled(1.0), decay=0.75)
     assert (teacher.weight == 0.25).all() and (teacher.running_mean == 0).all() and teacher.num_batches_tracked == 0
+
+
+def test_a_steps_teacher_gives_no_gradient_even_if_its_parameters_ask_for_one(tmp_path):
+    config = tiny_config(write_blocks(tmp_path / "data"), "unimatch_v2")
+    session = build_session(config, build_recipe(config), open_training_data(config.data), None)
+    session.teacher.requires_grad_(True)
+    image = torch.randn(1, 3, 32, 32)
+    assert session.teacher(image).logits.requires_grad
+    assert not session.context().teacher(image).logits.requires_grad
