@@ -2,14 +2,11 @@
 
 import logging
 import math
-import time
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 
 from datasets.progress import Progress, ProgressFile
@@ -26,9 +23,18 @@ from training.environment import describe_environment
 from training.evaluate import BoxesFor, EvaluationExtras, evaluate_student
 from training.processes import ProcessLostError, StopVote, is_first_process, is_lost_contact, process_count
 from training.pseudo_images import open_pseudo_images
-from training.records import ENVIRONMENT_NAME, SUMMARY_NAME, RunRecords, write_json, write_plots
+from training.records import (
+    ENVIRONMENT_NAME,
+    SUMMARY_NAME,
+    RunRecords,
+    StepMeter,
+    single_numbers,
+    write_json,
+    write_plots,
+)
+from training.resume import restore, start_from
 from training.schedule import lr_factor, set_lr
-from training.session import Session, build_recipe, build_session, restore, start_from
+from training.session import Session, build_recipe, build_session
 from training.signals import StopFlag, StopRequestedError
 from training.step import StepBatch, StepLosses
 from training.step_parts import AVERAGES, BACKWARD, LOSSES, OPTIMIZER, step_part
@@ -131,7 +137,7 @@ SHARED_OUT_KEYS = (
     "run.log_every", "run.checkpoint_every",
 )  # fmt: skip
 """Where a run computes and how it is shared out: these may change when it is resumed. Its data is compared by hash and
-its batches as totals over the processes, in `restore`."""
+its batches as totals over the processes, in `resume.restore`."""
 
 
 class Run:
@@ -236,7 +242,7 @@ class Run:
         if self._is_main:
             write_plots(self._options.run_dir)
             write_json(self._options.run_dir / SUMMARY_NAME, summary)
-            self._progress.write(Progress(1, 1, "training finished", _numbers(final)))
+            self._progress.write(Progress(1, 1, "training finished", single_numbers(final)))
         session.accelerator.wait_for_everyone()
         return summary
 
@@ -283,7 +289,7 @@ class Run:
         if self._pseudo_images is not None:
             result["pseudo"] = self._pseudo_label_quality(self._pseudo_images)
         if self._records is not None and result:
-            self._records.add("evaluation", session.finished, _numbers(result))
+            self._records.add("evaluation", session.finished, single_numbers(result))
         session.student.train()
         return result
 
@@ -329,63 +335,3 @@ def train_step(session: Session, batch: StepBatch) -> tuple[StepLosses, Tensor]:
     session.finished += 1
     assert gradient_norm is not None
     return losses, gradient_norm
-
-
-class StepMeter:
-    """Sums of the steps since the last log line, kept on the device so that no step waits for them.
-
-    Each number is averaged over the steps that had it: where labels-only steps end, the host's terms are not diluted.
-    """
-
-    def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._counts: Counter[str] = Counter()
-        self._count = 0
-        self._started = time.monotonic()
-        self._sick: Tensor | None = None
-
-    def add(self, losses: StepLosses, gradient_norm: Tensor, is_scaled: bool = False) -> None:
-        """Add one step.
-
-        Args:
-            losses: of the step.
-            gradient_norm: before clipping.
-            is_scaled: the loss was scaled for fp16. The scale grows until a gradient overflows; that step is skipped
-                and the scale halved, which is how it should be: only the loss says that a run is sick.
-        """
-        finite = torch.isfinite(gradient_norm)
-        values = {"loss": losses.total, **losses.parts, "gradient_norm": gradient_norm}
-        if is_scaled:
-            values |= {"gradient_norm": torch.where(finite, gradient_norm, 0.0), "skipped_steps": ~finite}
-        optional = {"coverage": losses.coverage, "mean_weight": losses.mean_weight}
-        values.update({name: value for name, value in optional.items() if value is not None})
-        for name, value in values.items():
-            self._sums[name] = self._sums.get(name, 0) + value.detach().float()
-            self._counts[name] += 1
-        self._count += 1
-        sick = ~(torch.isfinite(losses.total.detach()) & (finite | is_scaled))
-        self._sick = sick.long() if self._sick is None else self._sick + sick
-
-    def sick_steps(self, device: torch.device) -> Tensor:
-        """How many steps had a loss or gradient that is not finite, as a 0-dim int64 tensor."""
-        return torch.zeros((), dtype=torch.int64, device=device) if self._sick is None else self._sick
-
-    def take(self, accelerator: Accelerator) -> dict[str, float]:
-        """Means since the last call over steps and processes, and this process's `seconds_per_step`."""
-        sums = accelerator.reduce(torch.stack(list(self._sums.values())), reduction="mean").tolist()
-        means = {name: total / self._counts[name] for name, total in zip(self._sums, sums, strict=True)}
-        now = time.monotonic()
-        means["seconds_per_step"] = (now - self._started) / self._count
-        self._sums, self._counts, self._count, self._started = {}, Counter(), 0, now
-        return means
-
-
-def _numbers(result: dict[str, Any]) -> dict[str, float]:
-    """The single numbers of an evaluation, flat."""
-    flat: dict[str, float] = {}
-    for name, value in result.items():
-        if isinstance(value, dict):
-            flat.update({f"{name}/{key}": number for key, number in _numbers(value).items()})
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            flat[name] = float(value)
-    return flat

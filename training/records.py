@@ -2,14 +2,20 @@
 
 import json
 import math
+import time
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import torch
+from accelerate import Accelerator
 from matplotlib.figure import Figure
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from datasets.files import write_atomically
+from training.step import StepLosses
 
 METRICS_NAME = "metrics.jsonl"
 SUMMARY_NAME = "summary.json"
@@ -52,6 +58,66 @@ class RunRecords:
     def close(self) -> None:
         """Flush TensorBoard's file."""
         self._board.close()
+
+
+class StepMeter:
+    """Sums of the steps since the last log line, kept on the device so that no step waits for them.
+
+    Each number is averaged over the steps that had it: where labels-only steps end, the host's terms are not diluted.
+    """
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._counts: Counter[str] = Counter()
+        self._count = 0
+        self._started = time.monotonic()
+        self._sick: Tensor | None = None
+
+    def add(self, losses: StepLosses, gradient_norm: Tensor, is_scaled: bool = False) -> None:
+        """Add one step.
+
+        Args:
+            losses: of the step.
+            gradient_norm: before clipping.
+            is_scaled: the loss was scaled for fp16. The scale grows until a gradient overflows; that step is skipped
+                and the scale halved, which is how it should be: only the loss says that a run is sick.
+        """
+        finite = torch.isfinite(gradient_norm)
+        values = {"loss": losses.total, **losses.parts, "gradient_norm": gradient_norm}
+        if is_scaled:
+            values |= {"gradient_norm": torch.where(finite, gradient_norm, 0.0), "skipped_steps": ~finite}
+        optional = {"coverage": losses.coverage, "mean_weight": losses.mean_weight}
+        values.update({name: value for name, value in optional.items() if value is not None})
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0) + value.detach().float()
+            self._counts[name] += 1
+        self._count += 1
+        sick = ~(torch.isfinite(losses.total.detach()) & (finite | is_scaled))
+        self._sick = sick.long() if self._sick is None else self._sick + sick
+
+    def sick_steps(self, device: torch.device) -> Tensor:
+        """How many steps had a loss or gradient that is not finite, as a 0-dim int64 tensor."""
+        return torch.zeros((), dtype=torch.int64, device=device) if self._sick is None else self._sick
+
+    def take(self, accelerator: Accelerator) -> dict[str, float]:
+        """Means since the last call over steps and processes, and this process's `seconds_per_step`."""
+        sums = accelerator.reduce(torch.stack(list(self._sums.values())), reduction="mean").tolist()
+        means = {name: total / self._counts[name] for name, total in zip(self._sums, sums, strict=True)}
+        now = time.monotonic()
+        means["seconds_per_step"] = (now - self._started) / self._count
+        self._sums, self._counts, self._count, self._started = {}, Counter(), 0, now
+        return means
+
+
+def single_numbers(result: dict[str, Any]) -> dict[str, float]:
+    """The single numbers of an evaluation, flat."""
+    flat: dict[str, float] = {}
+    for name, value in result.items():
+        if isinstance(value, dict):
+            flat.update({f"{name}/{key}": number for key, number in single_numbers(value).items()})
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            flat[name] = float(value)
+    return flat
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:

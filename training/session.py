@@ -1,11 +1,9 @@
-"""Everything a run consists of once its configuration has met its data: built, checked and restored here."""
+"""Everything a run consists of once its configuration has met its data: built and checked here."""
 
 import dataclasses
 import functools
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -19,16 +17,9 @@ from training.batch_norm import average_statistics, share_batch_statistics
 from training.batches.device_pool import DevicePool, choose_device_pool
 from training.batches.device_views import DeviceRenderer
 from training.batches.drawn_loader import DrawnLoader
-from training.batches.loader import BatchLoader, Loader, Stream, device_mover
-from training.checkpoint import (
-    PROJECTION,
-    Checkpoint,
-    load_checkpoint,
-    load_optimizer,
-    load_tensors,
-    optimizer_tensors,
-)
-from training.checkpoint import load_student as load_finished_student
+from training.batches.loader import BatchLoader, Loader, device_mover
+from training.batches.sampler import Stream
+from training.checkpoint import Checkpoint, optimizer_tensors
 from training.config import ModelConfig, TrainConfig
 from training.data import HeldOut, TrainingData
 from training.duration import epoch_steps
@@ -42,8 +33,6 @@ from training.schedule import build_optimizer
 from training.step import Host, StepBatch, StepContext, StepLosses
 from training.step_parts import TEACHER, step_part
 from training.teacher import update_teacher
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -131,9 +120,13 @@ class Session:
         if self.teacher is not None and step >= 0:
             update_teacher(self.teacher, self.bare_student, self.host.ema_decay_at(step, self.epoch_steps()))
 
+    @functools.cached_property
+    def _labels_only(self) -> Host:
+        return build_host("supervised")
+
     def active_host(self) -> Host:
         """The host of the next step: labels only in the first `host.supervised_share` of them."""
-        return build_host("supervised") if self.finished < self.supervised_steps() else self.host
+        return self._labels_only if self.finished < self.supervised_steps() else self.host
 
     def images_per_step(self) -> dict[str, int]:
         """How many images of each kind all processes together draw for one step."""
@@ -318,83 +311,6 @@ def check_streams(config: TrainConfig, host: Host, data: TrainingData) -> None:
             f"{len(data.labeled)} images. Name a labeled split (--labeled-split), set data.labeled_as_unlabeled=true, "
             "or use host.name=supervised"
         )
-
-
-def restore(session: Session, run_dir: Path) -> None:
-    """Continue from the checkpoint of `run_dir`.
-
-    Raises:
-        ValueError: the checkpoint is damaged or was made with other data, another model or another number of images
-            per step.
-    """
-    checkpoint = load_checkpoint(run_dir)
-    check_images_per_step(session, checkpoint.values.get("images_per_step"), run_dir)
-    if checkpoint.values.get("data_sha256") != session.data.sha256:
-        raise ValueError(
-            f"{run_dir}: the training data changed since its checkpoint, so --resume would not continue the same run. "
-            "Restore the data, or start a new run with --init-from"
-        )
-    load_tensors(session.bare_student, checkpoint.tensors["student"], run_dir)
-    load_tensors(session.selection, checkpoint.tensors["selection"], run_dir)
-    load_tensors(session.host, checkpoint.tensors.get("host", {}), run_dir)  # runs from before hosts had state: none
-    if session.teacher is not None:
-        load_tensors(session.teacher, checkpoint.tensors["teacher"], run_dir)
-    load_optimizer(session.optimizer.optimizer, checkpoint.tensors["optimizer"])
-    if session.accelerator.scaler is not None:
-        session.accelerator.scaler.load_state_dict(checkpoint.values["scaler"])
-    session.finished = checkpoint.step
-    logger.info("resuming after step %d", session.finished)
-
-
-def check_images_per_step(session: Session, before: dict[str, int] | None, run_dir: Path) -> None:
-    """Refuse to go on with larger or smaller steps; how they are shared out over processes does not matter.
-
-    Draws are counted over all processes, so the same total goes on with the next image of the pass.
-
-    Args:
-        session: of this start.
-        before: images per step of the run; None in checkpoints from before it was kept, which are taken as they are.
-        run_dir: for the message.
-
-    Raises:
-        ValueError: the totals differ; says which batches give the same.
-    """
-    now, processes = session.images_per_step(), session.accelerator.num_processes
-    if before is None or before == now:
-        return
-    was, would = (" and ".join(f"{count} {kind}" for kind, count in images.items()) for images in (before, now))
-    divisible = all(count % processes == 0 for count in before.values())
-    wanted = " ".join(f"--set run.{kind}_batch={count // processes}" for kind, count in before.items())
-    raise ValueError(
-        f"--resume: {run_dir} learns from {was} images per step, but this start would take {would} ({processes} "
-        f"process{'es' if processes > 1 else ''}). "
-        + (f"Add {wanted}" if divisible else "Start a number of processes that divides them")
-    )
-
-
-def start_from(session: Session, source: Path) -> None:
-    """Begin with the weights of another run's student.
-
-    Raises:
-        FileNotFoundError: `source` is no run folder.
-        ValueError: another backbone or other classes; says which.
-    """
-    student, before = load_finished_student(source)
-    now = session.config
-    if before.model.backbone != now.model.backbone:
-        raise ValueError(
-            f"--init-from {source}: it trained {before.model.backbone!r}, this run is configured for "
-            f"{now.model.backbone!r}; use --set model.backbone={before.model.backbone}"
-        )
-    if before.class_set.names != now.class_set.names:
-        raise ValueError(
-            f"--init-from {source}: its classes are {', '.join(before.class_set.names)}, the data's are "
-            f"{', '.join(now.class_set.names)}. Weights of other classes cannot be reused; train without --init-from"
-        )
-    for target in (session.bare_student, session.teacher):
-        if target is not None:
-            own_head = {name: value for name, value in target.state_dict().items() if name.startswith(PROJECTION)}
-            load_tensors(target, {**student.state_dict(), **own_head}, source)
 
 
 def inference_for(config: TrainConfig, device: torch.device, memory_format: torch.memory_format) -> Inference:

@@ -9,8 +9,8 @@ import torch
 from datasets.labels import ClassSet
 from reliability.boxes import NO_BOX, box_class_mask
 from tests.unit.training_cases import tiny_config, write_blocks
+from training.batches.geometry import Geometry, draw_geometry
 from training.batches.loader import BatchLoader
-from training.batches.opencv_views import Geometry, draw_geometry
 from training.config import ViewConfig
 from training.data import open_training_data
 from training.detector.boxes import components_of, named_classes, no_boxes, thing_classes

@@ -12,8 +12,9 @@ from training.batches.device_views import DeviceRenderer, blurred, cut_out, hue_
 from training.batches.drawn import DEVICE_RECIPES, blur_radius, drawn_crops, drawn_view, gaussian_kernel
 from training.batches.drawn_loader import DrawnLoader
 from training.batches.draws import HUE, RECIPES, Jitter, StrongDraw, draw_view
+from training.batches.geometry import draw_geometry
 from training.batches.loader import BatchLoader, device_mover
-from training.batches.opencv_views import draw_geometry, render_strong
+from training.batches.opencv_views import render_strong
 from training.config import RunConfig, TrainConfig, ViewConfig
 from training.config_json import apply_changes
 from training.data import SamplePool, TrainingData, TrainingSample

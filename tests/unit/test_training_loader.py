@@ -7,7 +7,8 @@ import torch
 from datasets.labels import IGNORE_INDEX, Provenance
 from datasets.sample import Sample
 from tests.unit.training_cases import color_blocks, write_blocks
-from training.batches.loader import BatchLoader, Sampler, Stream, device_mover, labeled_crop, partners, unlabeled_crop
+from training.batches.loader import BatchLoader, device_mover, labeled_crop, partners, unlabeled_crop
+from training.batches.sampler import Sampler, Stream
 from training.config import DataConfig, RunConfig, ViewConfig
 from training.data import open_training_data, training_sample
 from training.processes import ProcessPart

@@ -10,8 +10,9 @@ from training.checkpoint import load_checkpoint, load_student
 from training.config import SelectionConfig
 from training.data import open_training_data
 from training.lookup import build_host, host_names
-from training.loop import FitOptions, StepMeter, fit
+from training.loop import FitOptions, fit
 from training.processes import in_full_precision
+from training.records import StepMeter
 from training.session import build_recipe, build_session
 from training.step import StepLosses
 

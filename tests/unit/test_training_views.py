@@ -6,7 +6,9 @@ import pytest
 
 from datasets.labels import IGNORE_INDEX
 from tests.unit.training_cases import color_blocks
-from training.batches.opencv_views import Geometry, cutmix_box, draw_geometry, masked_view, strong_view
+from training.batches.draws import StrongDraw, draw_box, draw_masked, draw_strong
+from training.batches.geometry import Geometry, draw_geometry
+from training.batches.opencv_views import block_mask, paste_mask, render_strong
 from training.config import ViewConfig
 
 PLAIN = ViewConfig(crop_hw=(32, 40), scale_range=(1.0, 1.0), flip_probability=0.0)
@@ -67,60 +69,71 @@ def test_padding_of_a_small_image_is_black_ignored_and_invalid():
     assert (geometry.of_weight(np.ones((20, 24), np.float32))[outside] == 0).all()
 
 
+def drawn_box(seed, views):
+    return paste_mask(StrongDraw(box=draw_box(np.random.default_rng(seed), views)), views)
+
+
+def drawn_blocks(seed, views):
+    return block_mask(draw_masked(np.random.default_rng(seed), views), views)
+
+
 def test_a_box_lies_inside_and_has_its_area():
     views = ViewConfig(crop_hw=(60, 90), cutmix_probability=1.0)
-    shares = [cutmix_box(np.random.default_rng(seed), views).mean() for seed in range(200)]
+    shares = [drawn_box(seed, views).mean() for seed in range(200)]
     assert 0.015 <= min(shares) and max(shares) <= 0.41 and np.mean(shares) == pytest.approx(0.21, abs=0.03)
 
 
 def test_a_box_is_a_rectangle():
     views = ViewConfig(crop_hw=(60, 90), cutmix_probability=1.0)
-    box = cutmix_box(np.random.default_rng(3), views)
+    box = drawn_box(3, views)
     rows, columns = np.flatnonzero(box.any(1)), np.flatnonzero(box.any(0))
     assert box.sum() == (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1)
 
 
 def test_boxes_appear_with_their_probability():
     views = ViewConfig(crop_hw=(60, 90), cutmix_probability=0.5)
-    share = np.mean([cutmix_box(np.random.default_rng(seed), views).any() for seed in range(400)])
+    share = np.mean([drawn_box(seed, views).any() for seed in range(400)])
     assert share == pytest.approx(0.5, abs=0.08)
 
 
-@pytest.mark.parametrize("make", [strong_view, lambda *args: masked_view(*args)[0]], ids=["strong", "masked"])
-def test_padding_stays_black_in_strong_views(make):
+@pytest.mark.parametrize("draw", [draw_strong, draw_masked], ids=["strong", "masked"])
+def test_padding_stays_black_in_strong_views(draw):
     views = ViewConfig(crop_hw=(32, 40), blur_probability=1.0, jitter_probability=1.0)
     image, _ = color_blocks(0, (32, 48))
     image, valid = image[:, :40].copy(), np.ones((32, 40), bool)
     valid[:, 30:] = False
     image[~valid] = 0
     for seed in range(6):
-        assert (make(np.random.default_rng(seed), image, valid, views)[~valid] == 0).all()
+        assert (render_strong(draw(np.random.default_rng(seed), views), image, valid)[~valid] == 0).all()
 
 
 def test_half_of_the_masked_views_have_blocks():
     views = ViewConfig(crop_hw=(64, 64))
-    image, valid = np.zeros((64, 64, 3), np.uint8), np.ones((64, 64), bool)
-    with_blocks = [masked_view(np.random.default_rng(seed), image, valid, views)[1].any() for seed in range(300)]
+    with_blocks = [drawn_blocks(seed, views).any() for seed in range(300)]
     assert np.mean(with_blocks) == pytest.approx(0.5, abs=0.09)
 
 
 def test_blocks_cover_their_share_of_the_crop():
     views = ViewConfig(crop_hw=(128, 128))
-    image, valid = np.zeros((128, 128, 3), np.uint8), np.ones((128, 128), bool)
-    covers = [masked_view(np.random.default_rng(seed), image, valid, views)[1].mean() for seed in range(200)]
+    covers = [drawn_blocks(seed, views).mean() for seed in range(200)]
     assert np.mean([cover for cover in covers if cover > 0]) == pytest.approx(0.7, abs=0.05)
+
+
+def rendered(image, seed, views):
+    """A strong view of an image without padding."""
+    return render_strong(draw_strong(np.random.default_rng(seed), views), image, np.ones(image.shape[:2], bool))
 
 
 def test_a_strong_view_without_any_operation_is_the_weak_view():
     views = ViewConfig(crop_hw=(64, 80), jitter_probability=0, gray_probability=0, blur_probability=0)
     image, _ = color_blocks(0)
-    assert np.array_equal(strong_view(np.random.default_rng(0), image, np.ones((64, 80), bool), views), image)
+    assert np.array_equal(rendered(image, 0, views), image)
 
 
 def test_a_gray_view_has_equal_channels():
     views = ViewConfig(crop_hw=(64, 80), jitter_probability=0, gray_probability=1, blur_probability=0)
     image, _ = color_blocks(0)
-    gray = strong_view(np.random.default_rng(0), image, np.ones((64, 80), bool), views)
+    gray = rendered(image, 0, views)
     assert np.array_equal(gray[..., 0], gray[..., 1]) and np.array_equal(gray[..., 1], gray[..., 2])
 
 
@@ -128,7 +141,7 @@ def test_strong_views_leave_the_weak_view_alone():
     image, _ = color_blocks(0)
     before = image.copy()
     for seed in range(10):
-        strong_view(np.random.default_rng(seed), image, np.ones((64, 80), bool), ViewConfig(crop_hw=(64, 80)))
+        rendered(image, seed, ViewConfig(crop_hw=(64, 80)))
     assert np.array_equal(image, before)
 
 

@@ -18,7 +18,8 @@ from training.config_json import apply_changes
 from training.data import open_training_data
 from training.detector.provide import needs_boxes
 from training.lookup import host_names
-from training.loop import StepMeter, train_step
+from training.loop import train_step
+from training.records import StepMeter
 from training.session import build_recipe, build_session
 from training.step_profile import with_stand_in_boxes
 

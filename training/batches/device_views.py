@@ -15,7 +15,8 @@ from torch.nn import functional
 from datasets.labels import IGNORE_INDEX
 from reliability.methods.csl import enlarge_cells
 from training.batches.device_pool import DevicePool
-from training.batches.drawn import DrawnBatch, DrawnBlur, DrawnCrops, DrawnHue, DrawnUnlabeled, DrawnView, on_tensors
+from training.batches.drawn import DrawnBatch, DrawnBlur, DrawnCrops, DrawnHue, DrawnUnlabeled, DrawnView
+from training.batches.sampler import on_tensors
 from training.config import ViewConfig
 from training.pasting import filled_boxes
 from training.step import LabeledBatch, StepBatch, StrongView, UnlabeledBatch

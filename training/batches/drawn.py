@@ -1,9 +1,7 @@
 """A batch before anything is rendered: a few numbers per crop, which travel to the device instead of pictures."""
 
-import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -11,14 +9,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.batches.draws import HUE, StrongDraw, blocks_of
-from training.batches.opencv_views import Geometry
+from training.batches.geometry import Geometry
 from training.config import ViewConfig
 
 DEVICE_RECIPES = ("plain", "cutmix", "masked")
 """The recipes of draws.RECIPES that can be rendered on a device. AugSeg's random intensity equalizes and posterizes
 8-bit pictures, which is left to OpenCV."""
-
-Batch = TypeVar("Batch")
 
 
 @dataclass(frozen=True)
@@ -178,16 +174,3 @@ def gaussian_kernel(sigma: float, radius: int) -> NDArray[np.float32]:
     place = np.arange(-radius, radius + 1)
     kernel = np.where(np.abs(place) <= blur_radius(sigma), np.exp(-(place**2) / (2 * sigma**2)), 0)
     return np.asarray(kernel / kernel.sum(), np.float32)
-
-
-def on_tensors(value: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
-    """The same batch with every tensor in it changed: inside dataclasses and tuples; anything else stays."""
-    changed: Any = value
-    if isinstance(value, Tensor):
-        changed = change(value)
-    elif isinstance(value, tuple):
-        changed = tuple(on_tensors(item, change) for item in value)
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        parts = {item.name: on_tensors(getattr(value, item.name), change) for item in dataclasses.fields(value)}
-        changed = dataclasses.replace(value, **parts)
-    return changed  # type: ignore[no-any-return]

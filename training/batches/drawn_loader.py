@@ -4,8 +4,9 @@ import torch
 
 from training.batches.drawn import DrawnBatch, DrawnCrops, DrawnUnlabeled, DrawnView, drawn_crops, drawn_view
 from training.batches.draws import draw_view
-from training.batches.loader import Loader, Sampler, padded_boxes, partners
-from training.batches.opencv_views import Geometry, draw_geometry
+from training.batches.geometry import Geometry, draw_geometry
+from training.batches.loader import Loader, padded_boxes, partners
+from training.batches.sampler import Sampler
 
 
 class DrawnLoader(Loader[DrawnBatch]):

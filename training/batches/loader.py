@@ -1,11 +1,9 @@
 """Endless seeded batches. All randomness is a function of seed and step: a resumed run draws what it would have."""
 
-import functools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Generic, TypeVar
 
 import cv2
@@ -17,9 +15,10 @@ from torch import Tensor
 from datasets.labels import IGNORE_INDEX
 from datasets.sample import Image
 from reliability.boxes import NO_BOX
-from training.batches.drawn import on_tensors
 from training.batches.draws import draw_view
-from training.batches.opencv_views import Mask, block_mask, draw_geometry, paste_mask, render_strong
+from training.batches.geometry import Mask, draw_geometry
+from training.batches.opencv_views import block_mask, paste_mask, render_strong
+from training.batches.sampler import Sampler, Stream, on_tensors
 from training.config import RunConfig, ViewConfig
 from training.data import SamplePool, TrainingData, TrainingSample
 from training.detector.boxes import BoxArray
@@ -30,39 +29,6 @@ Prepared = TypeVar("Prepared")
 """What a loader hands over: finished pictures, or the numbers to make them from."""
 
 BATCHES_AHEAD = 2  # one being copied, one being made
-
-
-class Stream(IntEnum):
-    """What a random number is for; keeps the streams independent."""
-
-    LABELED = 0
-    UNLABELED = 1
-    STEP = 3
-    DETECTOR = 4
-
-
-@functools.lru_cache(maxsize=8)
-def _order(seed: int, stream: Stream, epoch: int, count: int) -> NDArray[np.int64]:
-    """The order of one pass over `count` items."""
-    return np.random.default_rng([seed, stream, 0, epoch]).permutation(count)
-
-
-@dataclass(frozen=True)
-class Sampler:
-    """Endless passes over `items`, each pass in its own order. Stateless: draw number k is computed from k."""
-
-    items: tuple[int, ...]
-    seed: int
-    stream: Stream
-
-    def item(self, draw: int) -> int:
-        """The item of draw number `draw` (0-based, counted over all processes)."""
-        epoch, position = divmod(draw, len(self.items))
-        return self.items[int(_order(self.seed, self.stream, epoch, len(self.items))[position])]
-
-    def rng(self, draw: int) -> np.random.Generator:
-        """Random numbers for the views of draw number `draw`."""
-        return np.random.default_rng([self.seed, self.stream, 1, draw])
 
 
 @dataclass(frozen=True)

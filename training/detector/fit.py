@@ -14,8 +14,8 @@ import torch
 
 from datasets.labels import IGNORE_INDEX, LabelArray
 from datasets.sample import Image
-from training.batches.loader import Sampler, Stream
-from training.batches.opencv_views import draw_geometry
+from training.batches.geometry import draw_geometry
+from training.batches.sampler import Sampler, Stream
 from training.checkpoint import (
     Checkpoint,
     has_checkpoint,
