@@ -11,7 +11,6 @@ goes on from its checkpoint at the next start. Exit codes: 0 done, 2 something t
 
 import argparse
 import dataclasses
-import json
 import multiprocessing
 import shutil
 import sys
@@ -19,13 +18,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.matrix_cells import METHODS, PRESETS, Cell, Preset, cell_config, changed_keys, published_config
 from benchmarks.matrix_data import BLOCK_FRAMES, check_protocol, half_size_copy
+from benchmarks.matrix_results import read_cell
 from benchmarks.matrix_run import EXIT_FAILED, EXIT_STOPPED, CellJob, run_in_this_process
 from benchmarks.side_by_side import RESULTS_FOLDER
 from training.checkpoint import has_checkpoint
@@ -84,20 +84,6 @@ class Matrix:
         for path in sorted(self.out.glob(f"{cell.method}-*.json")):
             return _START_SECONDS + float(sum(read_cell(path)["seconds"].values()))
         return _START_SECONDS + self.preset.estimated_seconds(cell)
-
-
-def read_cell(path: Path) -> dict[str, Any]:
-    """A cell's JSON.
-
-    Raises:
-        ValueError: damaged; names the file.
-    """
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        _ = [content[key] for key in ("config", "seconds", "block_frames", "test", "blocks")]
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not the result of a cell ({error!r}); remove it to run the cell again") from error
-    return content
 
 
 def show_list(matrix: Matrix, cells: Sequence[Cell]) -> None:

@@ -173,7 +173,16 @@ def gpu(pretrained: str = "none") -> Preset:
     )
     # From scratch on a few dozen images; the released learning rate, 5e-5, is for weights that know objects already.
     detector = ("detector.steps=1000", "detector.batch=8", "detector.lr=2e-4")
-    return Preset(config, detector, ("1_8", "1_16"), (0, 1, 2), False, 0.025, 45, 60)
+    return Preset(
+        config,
+        detector=detector,
+        splits=("1_8", "1_16"),
+        seeds=(0, 1, 2),
+        half_size=False,
+        step_seconds=0.025,
+        other_seconds=45,
+        detector_seconds=60,
+    )
 
 
 def cpu(pretrained: str = "none") -> Preset:
@@ -190,7 +199,16 @@ def cpu(pretrained: str = "none") -> Preset:
         ),
         evaluation=EvaluationConfig(split="none", every_steps=100, pseudo_images=16),
     )  # fmt: skip
-    return Preset(config, None, ("1_8",), (0,), True, 0.25, 60, 0)
+    return Preset(
+        config,
+        detector=None,
+        splits=("1_8",),
+        seeds=(0,),
+        half_size=True,
+        step_seconds=0.25,
+        other_seconds=60,
+        detector_seconds=0,
+    )
 
 
 def cpu_proxy(pretrained: str = "none") -> Preset:

@@ -1,5 +1,6 @@
 """The finished cells of a comparison, read from their JSON and put side by side."""
 
+import json
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.camvid_matrix import read_cell
 from benchmarks.matrix_cells import METHODS, PRESETS, Cell
+from benchmarks.matrix_run import FORMAT_VERSION
 from benchmarks.matrix_statistics import Counts
 
 
@@ -80,6 +81,24 @@ class MethodResults:
         """Class -> mean over the seeds of its test IoU."""
         names = next(iter(self.cells.values()))["test"]["iou_per_class"]
         return {name: self.mean(lambda cell, name=name: cell["test"]["iou_per_class"][name]) for name in names}  # type: ignore[misc]
+
+
+def read_cell(path: Path) -> dict[str, Any]:
+    """A cell's JSON.
+
+    Raises:
+        ValueError: damaged, or written in another format; names the file.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found, _ = content["format"], [content[key] for key in ("config", "seconds", "block_frames", "test", "blocks")]
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not the result of a cell ({error!r}); remove it to run the cell again") from error
+    if found != FORMAT_VERSION:
+        raise ValueError(
+            f"{path} has format {found!r}, this version reads {FORMAT_VERSION}; remove it to run the cell again"
+        )
+    return content
 
 
 def read_results(folder: Path) -> Results:

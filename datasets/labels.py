@@ -148,3 +148,14 @@ def default_colors(num_classes: int) -> tuple[tuple[int, int, int], ...]:
         factor = (1.0, 0.55, 0.8, 0.35)[cycle % 4]
         colors.append((int(hue[0] * factor), int(hue[1] * factor), int(hue[2] * factor)))
     return tuple(colors)
+
+
+def voc_colors(num_classes: int) -> tuple[tuple[int, int, int], ...]:
+    """The colors of Pascal VOC's development kit: an id's bits, dealt to the channels from the highest down."""
+    colors = []
+    for class_id in range(num_classes):
+        channels = [0, 0, 0]
+        for bit in range(24):
+            channels[bit % 3] |= (class_id >> bit & 1) << 7 - bit // 3
+        colors.append((channels[0], channels[1], channels[2]))
+    return tuple(colors)

@@ -15,7 +15,8 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 from torch import Tensor, nn
 
 LONGEST_WAIT = timedelta(hours=4)
-"""How long the other processes wait while the first one trains a detector or writes."""
+"""How long the other processes wait while the first one trains a detector or writes. Our choice, not measured: longer
+than a detector should take, where torch's own minutes would end the run; a lost process is noticed that much later."""
 
 
 def fresh_accelerator(device: torch.device, precision: str, some_unused: bool) -> Accelerator:

@@ -21,9 +21,8 @@ from pathlib import Path
 
 from datasets.coco_instances import MAX_IMAGES, AnnotatedImage, draw_label, read_instances
 from datasets.decoding import DEFAULT_LIMITS, read_bytes
-from datasets.formats.voc import palette
 from datasets.images import decode_upright, read_label
-from datasets.labels import ClassSet
+from datasets.labels import ClassSet, voc_colors
 from datasets.listed import ListedDataset, SampleFiles, check_same_size, refuse_repeated_ids
 from datasets.paths import IMAGE_SUFFIXES, require_inside, safe_relative_path, sample_id_of
 from datasets.sample import Sample, SegmentationDataset
@@ -46,7 +45,7 @@ _CATEGORY_IDS = [category_id for category_id in range(1, 91) if category_id not 
 CATEGORIES = dict(zip(_CATEGORY_IDS, _CATEGORY_NAMES, strict=True))
 """COCO's category id -> name; ids have gaps, classes have none."""
 
-CLASSES = ClassSet(("background", *_CATEGORY_NAMES), palette(len(_CATEGORY_NAMES) + 1))
+CLASSES = ClassSet(("background", *_CATEGORY_NAMES), voc_colors(len(_CATEGORY_NAMES) + 1))
 
 _UNLABELED_SPLITS = ("unlabeled2017", "test2017")
 _OTHER_FOLDERS = ("annotations", "images", "masks", "splits")

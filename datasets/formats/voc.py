@@ -23,29 +23,17 @@ as it is counted: Chen et al., DeepLab, PAMI 40(4), 2018, section 4.1.
 from pathlib import Path
 
 from datasets.images import read_label
-from datasets.labels import ClassSet, LabelArray
+from datasets.labels import ClassSet, LabelArray, voc_colors
 from datasets.listed import ListedDataset, SampleFiles
 from datasets.name_lists import listed_names
 from datasets.paths import safe_relative_path, sample_id_of
 from datasets.sbd_files import find_sbd, mask_path, own_lists, read_mat_label
 
-
-def palette(num_classes: int) -> tuple[tuple[int, int, int], ...]:
-    """The colours of the development kit: bits of the id, dealt to the channels from the highest bit down."""
-    colors = []
-    for class_id in range(num_classes):
-        channels = [0, 0, 0]
-        for bit in range(24):
-            channels[bit % 3] |= (class_id >> bit & 1) << 7 - bit // 3
-        colors.append((channels[0], channels[1], channels[2]))
-    return tuple(colors)
-
-
 _NAMES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
-CLASSES = ClassSet(_NAMES, palette(len(_NAMES)))
+CLASSES = ClassSet(_NAMES, voc_colors(len(_NAMES)))
 
 _AUGMENTED_SPLITS = ("trainaug", "train_aug")
 _AUGMENTED_MASKS = "SegmentationClassAug"

@@ -52,8 +52,8 @@ class DetectorAgreement(SelectionMethod):
         boxes = inputs.box_class_mask
         if boxes is None:
             raise ValueError(
-                "detector_agreement compares with detected boxes, but there are none; give the run a detector, or "
-                "choose a method that works on probabilities, for example csl"
+                "detector_agreement compares with detected boxes, but there are none; predict through a run folder "
+                "(python -m training evaluate) or choose csl"
             )
         self._check_boxless(probabilities.shape[1])
         confidence, label = probabilities.max(dim=1)

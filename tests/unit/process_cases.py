@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -45,9 +46,9 @@ def no_dropout() -> Iterator[None]:
                 layer.p = 0.0
         return student
 
-    session.build_student = build_student
-    yield
-    session.build_student = models.build_student
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "build_student", build_student)
+        yield
 
 
 def stop_early(config: TrainConfig, run_dir: Path, asks: bool = True) -> None:
@@ -109,20 +110,18 @@ def state_kept(path: Path) -> Iterator[None]:
         torch.save({name: dict(part.state_dict()) for name, part in parts.items() if part is not None}, path)
         return result
 
-    loop.train_step = train_step
-    yield
-    loop.train_step = original
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "train_step", train_step)
+        yield
 
 
 def learn_state(root: Path, folder: Path, rank: int) -> None:
     """Train with a host and a method that keep state."""
-    original = session.build_method, session.build_host
-    session.build_method = lambda name, **options: MeanLogits()
-    session.build_host = lambda name, **options: Remembering()
     config = apply_changes(tiny_config(root, "fixmatch", steps=3), ["evaluation.split=none"])
-    with state_kept(folder / f"state-{rank}.pt"):
+    with pytest.MonkeyPatch.context() as patch, state_kept(folder / f"state-{rank}.pt"):
+        patch.setattr(session, "build_method", lambda name, **options: MeanLogits())
+        patch.setattr(session, "build_host", lambda name, **options: Remembering())
         fit(config, FitOptions(folder / "state", quiet=True))
-    session.build_method, session.build_host = original
 
 
 SELECTION_OF = {"ael": "class_balanced", "unimatch": "rank_statistics", "u2pl": "entropy_percentile"}
@@ -147,12 +146,12 @@ def diverge(root: Path, folder: Path, rank: int) -> None:
         losses, norm = original(now, batch)
         return losses, norm * (float("nan") if rank == 1 else 1.0)
 
-    loop.train_step = train_step
-    try:
-        fit(tiny_config(root, "supervised", steps=2), FitOptions(folder / "diverged", quiet=True))
-    except loop.DivergedError as error:
-        (folder / f"diverged-{rank}.txt").write_text(str(error))
-    loop.train_step = original
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "train_step", train_step)
+        try:
+            fit(tiny_config(root, "supervised", steps=2), FitOptions(folder / "diverged", quiet=True))
+        except loop.DivergedError as error:
+            (folder / f"diverged-{rank}.txt").write_text(str(error))
 
 
 def everything(rank: int, root: Path, folder: Path, port: int) -> None:

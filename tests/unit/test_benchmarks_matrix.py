@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from benchmarks import camvid_matrix
-from benchmarks.camvid_matrix import Matrix, main, needs_run, read_cell, run_job
+from benchmarks.camvid_matrix import Matrix, main, needs_run, run_job
 from benchmarks.matrix_cells import METHODS, PRESETS, Cell, cell_config, config_hash, published_config
 from benchmarks.matrix_data import check_protocol, frame_blocks, half_size_copy
+from benchmarks.matrix_results import read_cell
 from benchmarks.matrix_run import CellJob, run_cell, seconds_per_step
 from datasets.formats import camvid
 from datasets.splits import LabeledSplit, write_split
@@ -196,6 +197,14 @@ def test_a_damaged_result_is_named(tmp_path):
     (tmp_path / "x.json").write_text("{", encoding="utf-8")
     with pytest.raises(ValueError, match="x.json is not the result of a cell"):
         read_cell(tmp_path / "x.json")
+
+
+def test_a_result_of_another_format_is_refused(tmp_path):
+    matrix = Matrix("cpu_proxy", PRESETS["cpu_proxy"](), tmp_path, tmp_path, tmp_path / "out")
+    path = write_cell(matrix.out, SUPERVISED, 0.5)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2}))
+    with pytest.raises(ValueError, match=r"seed0\.json has format 2, this version reads 1"):
+        read_cell(path)
 
 
 def test_a_measured_time_replaces_the_estimate(tmp_path):

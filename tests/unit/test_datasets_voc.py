@@ -6,6 +6,7 @@ from PIL import Image
 from scipy import io as scipy_io
 
 from datasets.formats import voc
+from datasets.labels import voc_colors
 from datasets.splits import find_split, read_split
 from datasets.views import with_split
 
@@ -16,7 +17,7 @@ def add(base, name, ids, mask_folder="SegmentationClass", mode="P"):
     Image.new("RGB", (len(ids), 1)).save(base / "JPEGImages" / f"{name}.jpg")
     mask = Image.frombytes(mode, (len(ids), 1), bytes(ids))
     if mode == "P":
-        mask.putpalette([channel for color in voc.palette(256) for channel in color])
+        mask.putpalette([channel for color in voc_colors(256) for channel in color])
     mask.save(base / mask_folder / f"{name}.png")
 
 

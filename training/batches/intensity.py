@@ -18,10 +18,9 @@ from datasets.sample import Image
 Table = NDArray[np.uint8]
 
 MOST_STEPS = 3  # released configurations
-FACTORS = (
-    0.05,
-    0.95,
-)  # of contrast, brightness, color and sharpness: they only ever reduce; a wider range is switched off
+FACTORS = (0.05, 0.95)
+"""Of contrast, brightness, color and sharpness. The released configurations leave the code's wider range switched off,
+so these four only ever reduce."""
 BLUR_SIGMA = (0.1, 2.0)
 POSTERIZE_BITS = (4, 7)
 SOLARIZE_FROM = (1, 255)
