@@ -78,7 +78,8 @@ def run_onnx(options: argparse.Namespace) -> None:
         print("not compared with PyTorch (--no-check)", file=sys.stderr)
     else:
         show_report(exported.report)
-    print(f"{exported.path}: {exported.size_bytes / 1e6:.1f} MB, sha256 {exported.sha256}")
+    size = f"{exported.size_bytes / 1e6:.1f} MB"
+    print(f"{exported.path}: {size}, reliability by {options.method}, sha256 {exported.sha256}")
 
 
 def run_check(options: argparse.Namespace) -> None:

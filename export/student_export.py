@@ -103,6 +103,11 @@ def export_run(
     trained_with = config.selection.options if config.selection.name == choice.method else {}
     options = resolve_options(choice.method, trained_with, choice.options or {})
     method = load_trained_method(run_dir, student, config, choice.method, options)
+    if "progress" in method.needs:
+        raise ValueError(
+            f"selection method '{choice.method}' relaxes its threshold while a student trains; fix one for the file, "
+            "for example --set threshold=0.5, in the unit of its score, or export csl"
+        )
     stride = student_stride(student)
     module = build_export_module(student, method, config.mean, config.std, stride, choice.flip_average)
     metadata = ModelMetadata(

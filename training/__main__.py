@@ -126,6 +126,10 @@ def fit_config(options: argparse.Namespace) -> TrainConfig:
     elif options.preset is not None:
         config = build_preset(options.preset)
     elif options.resume:
+        if options.run_dir is None or not (options.run_dir / CONFIG_NAME).is_file():
+            raise ValueError(
+                f"--resume: {options.run_dir} is no run folder, {CONFIG_NAME} is missing; give a --run-dir that was begun"
+            )
         config = read_config(options.run_dir / CONFIG_NAME)
     else:
         raise ValueError("say what to run: --preset NAME, --config FILE, or --resume for a run that was started before")

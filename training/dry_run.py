@@ -171,6 +171,8 @@ def check_files(config: TrainConfig, display: Display) -> None:
     Raises:
         FileNotFoundError, ValueError: no such data, or files that are damaged or missing; lists the first of them.
     """
+    if not config.data.root:
+        raise ValueError(f"data.root is empty: say where the {config.data.format} data is (--data-root)")
     held_out = open_held_out(config.data, config.evaluation.split)
     datasets = {config.data.split: build_dataset(config.data.format, Path(config.data.root), config.data.split)}
     if held_out is not None:

@@ -115,21 +115,30 @@ def check_run_folder(config: TrainConfig, options: FitOptions) -> bool:
     Raises:
         ValueError: the folder holds another run, or this one with another configuration.
     """
-    if not has_checkpoint(options.run_dir):
-        if options.resume:
-            logger.info("%s holds no checkpoint yet: starting from the first step", options.run_dir)
-        return False
-    if not options.resume:
+    has_begun = has_checkpoint(options.run_dir)
+    if has_begun and not options.resume:
         raise ValueError(f"{options.run_dir} already holds a run; continue it with --resume or choose another folder")
-    stored = read_config(options.run_dir / CONFIG_NAME)
+    if options.resume and not has_begun:
+        logger.info("%s holds no checkpoint yet: starting from the first step", options.run_dir)
+    if options.resume and (options.run_dir / CONFIG_NAME).is_file():  # a detector may have been trained for it already
+        refuse_another_run(config, options.run_dir)
+    return has_begun
+
+
+def refuse_another_run(config: TrainConfig, run_dir: Path) -> None:
+    """Compare a configuration with the one that a run folder was begun with.
+
+    Raises:
+        ValueError: they differ in what must not change; names keys and values.
+    """
+    stored = read_config(run_dir / CONFIG_NAME)
     may_differ = {"classes", *SHARED_OUT_KEYS, *(("run.steps",) if config.run.epochs else ())}
     changed = [key for key in differing_keys(stored, config) if key not in may_differ]
     if changed:
         raise ValueError(
-            f"--resume: {', '.join(changed)} differ from {options.run_dir / CONFIG_NAME}. "
+            f"--resume: {', '.join(changed)} differ from {run_dir / CONFIG_NAME}. "
             "Leave the flags out, or start a new run with --init-from"
         )
-    return True
 
 
 SHARED_OUT_KEYS = (

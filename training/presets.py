@@ -6,6 +6,7 @@ from dataclasses import replace
 from datasets.formats.scenes import LABELED_SPLIT
 from training.config import (
     DataConfig,
+    DetectorConfig,
     EvaluationConfig,
     HostConfig,
     LossConfig,
@@ -27,6 +28,7 @@ def debug() -> TrainConfig:
         host=HostConfig(name="csl"),
         optimizer=OptimizerConfig(name="adamw", lr=1e-3, weight_decay=0.01),
         run=RunConfig(steps=30, labeled_batch=4, unlabeled_batch=4, log_every=5, checkpoint_every=10),
+        detector=DetectorConfig(steps=5, batch=2, min_size=128, max_size=192),  # finds nothing, but takes its part
     )
 
 
@@ -37,6 +39,7 @@ def demo() -> TrainConfig:
         views=ViewConfig(crop_hw=(96, 128), scale_range=(0.75, 1.5)),
         host=HostConfig(name="csl", supervised_share=0.6),
         run=RunConfig(steps=200, labeled_batch=4, unlabeled_batch=4, checkpoint_every=40),
+        detector=DetectorConfig(),
     )
 
 
