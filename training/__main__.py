@@ -128,7 +128,7 @@ def fit_config(options: argparse.Namespace) -> TrainConfig:
     elif options.resume:
         if options.run_dir is None or not (options.run_dir / CONFIG_NAME).is_file():
             raise ValueError(
-                f"--resume: {options.run_dir} is no run folder, {CONFIG_NAME} is missing; give a --run-dir that was begun"
+                f"--resume: {options.run_dir} is no run folder, {CONFIG_NAME} is missing; name one with --run-dir"
             )
         config = read_config(options.run_dir / CONFIG_NAME)
     else:
