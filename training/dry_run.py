@@ -28,7 +28,7 @@ from training.environment import device_name, resolve_device, resolve_precision
 from training.losses import supervised_loss
 from training.models import build_student, make_teacher
 from training.processes import process_count
-from training.session import build_recipe, check_classes, check_streams, prepared_student
+from training.session import Recipe, build_recipe, check_classes, check_streams, prepared_student
 from training.step import Host, LabeledBatch, StepBatch, StepContext, StrongView, UnlabeledBatch
 
 BOXES = 16  # stands for what a detector finds on one crop
@@ -185,6 +185,13 @@ def check_files(config: TrainConfig, display: Display) -> None:
         raise ValueError(f"{len(problems)} images of {config.data.root} cannot be used, first of all:\n  {listed}")
 
 
+def _not_counted(config: TrainConfig, recipe: Recipe) -> list[str]:
+    """What takes time and memory beside the estimate."""
+    looks_at_boxes = "boxes" in recipe.selection.needs | recipe.selection.learns_from
+    detector = [f"a detector that trains {config.detector.steps} steps first"] if looks_at_boxes else []
+    return [*detector, "loading and augmentation", "selection", "evaluation", "what torch itself occupies"]
+
+
 def _show_reading(display: Display, split: str, done: int, total: int) -> None:
     display.show(f"reading {split}", done, total, {})
 
@@ -227,5 +234,6 @@ def dry_run(config: TrainConfig, display: Display) -> dict[str, Any]:
             "memory_gib": round(estimate.memory_bytes(precision) / 2**30, 2),
             "seconds_per_step": round(per_operation * estimate.operations, 4),
             "hours": round(per_operation * operations * config.run.steps / 3600, 2),
+            "not_counted": _not_counted(config, recipe),
         },
     }

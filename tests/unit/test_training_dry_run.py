@@ -93,6 +93,14 @@ def test_labels_only_steps_shorten_the_estimate(config):
     assert estimate["hours"] < 0.9 * 10 * estimate["seconds_per_step"]
 
 
+@pytest.mark.parametrize(("method", "trains"), [("rank_statistics", True), ("csl", False)])
+def test_a_detector_that_is_trained_first_is_named(config, method, trains):
+    asked = with_host(config, "unimatch", method)
+    with Display(enabled=False) as display:
+        said = dry_run(asked, display)["estimate"]["not_counted"]
+    assert ("a detector that trains 2000 steps first" in said) == trains
+
+
 def test_every_damaged_file_is_listed(config, tmp_path, capsys):
     for name in ("p0.png", "p1.png"):
         (tmp_path / "data" / "images" / "train" / name).write_bytes(b"not a picture")
