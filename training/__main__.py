@@ -44,7 +44,7 @@ from training.processes import ProcessLostError, have_met, is_first_process, lea
 from training.protocols import PROTOCOLS
 from training.records import SUMMARY_NAME, write_json
 from training.scenes import with_scenes
-from training.session import inference_for
+from training.session import build_recipe, inference_for
 from training.signals import StopFlag, StopRequestedError
 from training.step_profile import operators_table, parts_table, profile_steps, summary_line
 
@@ -93,6 +93,7 @@ def run_fit(options: argparse.Namespace) -> None:
         return
     if options.run_dir is None:
         raise ValueError("say where the run is written: --run-dir DIR (or only look: --dry-run)")
+    build_recipe(config)  # refuses wrong options before anything is written
     config = with_scenes(config, options.run_dir)
     summary = fit(config, FitOptions(options.run_dir, options.resume, options.init_from, options.progress_file))
     leave_processes()
@@ -113,6 +114,8 @@ def run_profile(options: argparse.Namespace) -> None:
     console.print(parts_table(profile))
     console.print(operators_table(profile))
     console.print(summary_line(profile), highlight=False)
+    if options.trace is not None:
+        console.print(f"trace: {options.trace} (open it in chrome://tracing or ui.perfetto.dev)", highlight=False)
 
 
 def fit_config(options: argparse.Namespace) -> TrainConfig:

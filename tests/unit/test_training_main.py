@@ -185,3 +185,9 @@ def test_two_processes_train_one_student(root, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     assert load_checkpoint(tmp_path / "run").step == 3
     assert json.loads((tmp_path / "run" / "environment.json").read_text())["processes"] == 2
+
+
+def test_wrong_options_leave_no_run_folder_behind(tmp_path, capsys):
+    arguments = ["fit", "--preset", "debug", "--run-dir", str(tmp_path / "run"), "--set", "selection.options.alfa=1"]
+    assert command.main(arguments) == 2
+    assert "has no option 'alfa'" in capsys.readouterr().err and list(tmp_path.iterdir()) == []
