@@ -194,7 +194,7 @@ WRONG_COMMANDS = {
     "unknown option": (["--set", "beta=1"], "has no option 'beta'"),
     "no value": (["--set", "alpha"], "expected option=value"),
     "value out of range": (["--set", "alpha=-1"], "alpha"),
-    "threshold that training moves": (["--method", "s4mc"], "cannot be exported while its threshold depends"),
+    "threshold that training moves": (["--method", "s4mc"], "relaxes its threshold while a student trains; fix one"),
 }
 
 
