@@ -28,9 +28,18 @@ class ImageState(StrEnum):
 
 
 class RegionKind(StrEnum):
-    """Why a region is shown. Only `queue` exists today."""
+    """Why a region is shown. Annotators are not told: who knows that a region is a test, treats it as one."""
 
     QUEUE = "queue"
+    """The model is unsure about it."""
+    AUDIT = "audit"
+    """Drawn from the reliable area: its error rate is that of the pixels that nobody looks at."""
+    PLANTED = "planted"
+    """Shown with a wrong label on purpose, to see whether it is noticed."""
+    CONTROL = "control"
+    """A whole image that is labeled from scratch, to see what the model's help saves."""
+    FLAGGED = "flagged"
+    """A reliable area that somebody pointed at because it is wrong."""
 
 
 class RegionState(StrEnum):
@@ -61,6 +70,8 @@ class DecisionKind(StrEnum):
     """Pixels set one by one: brush, eraser, polygon, superpixels."""
     ACCEPT_REST = "accept_rest"
     """Everything still open in the image is taken as proposed. Makes no pixel human."""
+    PROPAGATE = "propagate"
+    """Regions of one image that look like one just relabeled get its class, after a preview."""
     UNDO = "undo"
     """Takes one earlier decision out of the replay; an undone undo is a redo."""
 
@@ -82,6 +93,9 @@ class JobKind(StrEnum):
     PREDICT = "predict"
     COCO = "coco"
     ROUND = "round"
+    BACKUP = "backup"
+    EXPLORE = "explore"
+    """Brings the data set of the explorer, FiftyOne, up to date."""
 
 
 class JobState(StrEnum):

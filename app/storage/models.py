@@ -116,7 +116,12 @@ class Model(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     note: Mapped[str | None]
 
-    __table_args__ = (Index("ix_model_one_current", "status", unique=True, sqlite_where=text("status = 'current'")),)
+    __table_args__ = (
+        Index(
+            "ix_model_one_current", "status", unique=True,
+            sqlite_where=text("status = 'current'"), postgresql_where=text("status = 'current'"),
+        ),
+    )  # fmt: skip
 
 
 class Proposal(Base):
@@ -131,7 +136,12 @@ class Proposal(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     active: Mapped[bool]
 
-    __table_args__ = (Index("ix_proposal_one_active", "image_id", unique=True, sqlite_where=text("active = 1")),)
+    __table_args__ = (
+        Index(
+            "ix_proposal_one_active", "image_id", unique=True,
+            sqlite_where=text("active = 1"), postgresql_where=text("active"),
+        ),
+    )  # fmt: skip
 
 
 class Region(Base):

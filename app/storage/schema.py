@@ -1,7 +1,8 @@
 """The version of the tables: which one a file has, and how it gets the current one."""
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, inspect
+from sqlalchemy import Connection, Engine, event, inspect
 
 from app.storage.errors import DamagedStoreError, NewerSchemaError
 
@@ -53,9 +54,33 @@ def back_up(database: Path, target: Path) -> None:
 def _upgrade(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    with engine.execution_options(begin="BEGIN IMMEDIATE").connect() as connection, connection.begin():
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    with engine.execution_options(begin="BEGIN IMMEDIATE").connect() as connection, _unchecked_references(connection):
+        with connection.begin():
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+
+@contextmanager
+def _unchecked_references(connection: Connection) -> Iterator[None]:
+    """Migrations may replace tables that others refer to; what refers to nothing afterwards undoes all of them."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    driver.execute("PRAGMA foreign_keys = OFF")  # Has no effect inside a transaction.
+    event.listen(connection, "commit", _check_references)
+    try:
+        yield
+    finally:
+        event.remove(connection, "commit", _check_references)
+        driver.execute("PRAGMA foreign_keys = ON")
+
+
+def _check_references(connection: Connection) -> None:
+    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchone()
+    if broken is not None:
+        raise DamagedStoreError(
+            f"a row of table {broken[0]} refers to a row of {broken[2]} that is not there; nothing was changed. "
+            "Put a backup in the store's place."
+        )
 
 
 def _stamp() -> str:

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 from fastapi import APIRouter, Request, Response
 
+from app.domain.roles import Permission
 from app.domain.states import RegionState
 from app.services.review_types import ImagePlanes, QueueFilter, RegionRow
-from app.web.context import Context, WebContext
+from app.web.context import Context, WebContext, requires
 from app.web.pictures import browser_picture, thumbnail
 from app.web.wire import pack_planes
 
-router = APIRouter()
+router = APIRouter(dependencies=[requires(Permission.REVIEW)])
 
 _THUMBNAIL_WH = 160, 112
 _PENDING = None, RegionState.SECOND_REVIEW  # None lists open and skipped regions.

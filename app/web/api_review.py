@@ -5,26 +5,28 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from app.domain.roles import Permission
 from app.domain.states import RegionState
 from app.services.review_types import QueueFilter
 from app.web.bodies import OperationBody, RawBody, read_decision
-from app.web.context import Context
+from app.web.context import Context, CurrentActor, requires
 from app.web.keys import class_keys
 
-router = APIRouter()
+router = APIRouter(dependencies=[requires(Permission.REVIEW)])
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Offset = Annotated[int, Query(ge=0)]
 
 
 @router.get("/session")
-def session(context: Context) -> dict[str, Any]:
+def session(context: Context, actor: CurrentActor) -> dict[str, Any]:
     """What a reviewer page needs once: classes with colours and keys, settings, who is asking."""
     class_set = context.review.class_set()
     described = zip(class_set.names, class_set.colors, class_keys(len(class_set)), strict=True)
     return {
         "workspace_id": context.workspace_id,
-        "user": context.user,
+        "user": actor.name,
+        "role": actor.role.value,
         "classes": [
             {"id": i, "name": name, "color": color, "key": key} for i, (name, color, key) in enumerate(described)
         ],
@@ -60,27 +62,27 @@ def region(context: Context, region_id: int) -> dict[str, Any]:
 
 
 @router.post("/decisions")
-def decide(context: Context, raw: RawBody) -> dict[str, Any]:
+def decide(context: Context, actor: CurrentActor, raw: RawBody) -> dict[str, Any]:
     """Store a decision. When this answers, the decision is on disk; the same op_id again changes nothing."""
-    return asdict(context.review.decide(read_decision(context, raw)))
+    return asdict(context.review.decide(read_decision(context, actor, raw)))
 
 
 @router.post("/images/{image_id}/accept-rest")
-def accept_rest(context: Context, image_id: int, raw: RawBody) -> dict[str, Any]:
+def accept_rest(context: Context, actor: CurrentActor, image_id: int, raw: RawBody) -> dict[str, Any]:
     """Take everything still open in an image as proposed; logged as unseen."""
-    request = read_decision(context, raw)
+    request = read_decision(context, actor, raw)
     return asdict(
-        context.review.accept_rest(image_id, request.image_version, context.user, request.session, request.op_id)
+        context.review.accept_rest(image_id, request.image_version, actor.name, request.session, request.op_id)
     )
 
 
 @router.post("/undo")
-def undo(context: Context, body: OperationBody) -> dict[str, Any]:
+def undo(context: Context, actor: CurrentActor, body: OperationBody) -> dict[str, Any]:
     """Take back this user's last decision, in whichever tab and whenever it was made."""
-    return asdict(context.review.undo(context.user, body.session, body.op_id))
+    return asdict(context.review.undo(actor.name, body.session, body.op_id))
 
 
 @router.post("/redo")
-def redo(context: Context, body: OperationBody) -> dict[str, Any]:
+def redo(context: Context, actor: CurrentActor, body: OperationBody) -> dict[str, Any]:
     """Put the decision in force again that the last undo took back."""
-    return asdict(context.review.redo(context.user, body.session, body.op_id))
+    return asdict(context.review.redo(actor.name, body.session, body.op_id))

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from app.domain.decisions import Delta
 from app.domain.states import DecisionKind
 from app.services.review_types import ActionStats, DecisionRequest
-from app.web.context import WebContext
+from app.web.context import Actor, WebContext
 from app.web.errors import UserError, validation_sentence
 from app.web.wire import WireError, decode_plane, unpack_frame
 
@@ -73,7 +73,7 @@ async def raw_body(request: Request) -> tuple[bytes, bool]:
 RawBody = Annotated[tuple[bytes, bool], Depends(raw_body)]
 
 
-def read_decision(context: WebContext, raw: tuple[bytes, bool]) -> DecisionRequest:
+def read_decision(context: WebContext, actor: Actor, raw: tuple[bytes, bool]) -> DecisionRequest:
     """A decision from JSON, or from a frame of JSON header and deflated drawing.
 
     Raises:
@@ -93,7 +93,7 @@ def read_decision(context: WebContext, raw: tuple[bytes, bool]) -> DecisionReque
         kind=body.kind,
         image_id=body.image_id,
         image_version=body.image_version,
-        user=context.user,
+        user=actor.name,
         session=body.session,
         region_id=body.region_id,
         class_id=body.class_id,

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
+from fastapi.params import Depends as DependsParameter
 
 from app.config import Workspace
+from app.domain.roles import Permission, Role, permits
 from app.services.jobs import JobQueue
 from app.services.reviewing import ReviewService
 from app.storage.database import Store
 from app.storage.models import Setting
+from app.web.errors import ForbiddenError
 
 _WORKSPACE_ID_KEY = "workspace_id"
 
@@ -23,7 +26,6 @@ class WebContext:
     Attributes:
         workspace_id: tells workspaces apart that are served under the same address one after the other; browsers keep
             unsent decisions under this name.
-        user: whose decisions these are; without accounts, whoever runs the server.
     """
 
     workspace: Workspace
@@ -31,13 +33,25 @@ class WebContext:
     review: ReviewService
     jobs: JobQueue
     workspace_id: str
-    user: str
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who asks.
+
+    Attributes:
+        name: what decisions and logs call this person.
+        role: what this person may do.
+    """
+
+    name: str
+    role: Role
 
 
 def open_context(workspace: Workspace, store: Store, queue_url: str | None) -> WebContext:
     """Services over an open store."""
     jobs = JobQueue(workspace, queue_url, store)
-    return WebContext(workspace, store, ReviewService(store), jobs, _workspace_id(store), _user_name())
+    return WebContext(workspace, store, ReviewService(store), jobs, _workspace_id(store))
 
 
 def get_context(request: Request) -> WebContext:
@@ -47,6 +61,27 @@ def get_context(request: Request) -> WebContext:
 
 
 Context = Annotated[WebContext, Depends(get_context)]
+
+
+def get_actor() -> Actor:
+    """Without accounts whoever reaches the server is the person who runs it, and may do everything."""
+    return Actor(_user_name(), Role.LEAD)
+
+
+CurrentActor = Annotated[Actor, Depends(get_actor)]
+
+
+def requires(permission: Permission) -> DependsParameter:
+    """For the `dependencies` of an endpoint: refuses people whose role does not have the permission."""
+
+    def check(actor: CurrentActor) -> None:
+        if not permits(actor.role, permission):
+            raise ForbiddenError(
+                f"{actor.name} is {actor.role.value} here, which does not allow '{permission.value}'; "
+                "nothing was changed. Ask a lead."
+            )
+
+    return DependsParameter(check)
 
 
 def _workspace_id(store: Store) -> str:

@@ -35,13 +35,17 @@ STATUS_OF: dict[type[Exception], int] = {
 Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 
+class ForbiddenError(RuntimeError):
+    """The person may not do this; the message says as whom they are known."""
+
+
 class UserError(ValueError):
     """Arguments that a service refused; the message is for the person who sent them."""
 
 
 def install(app: FastAPI) -> None:
     """Answer every failure of the API with {"error": sentence}."""
-    for kind, status in {**STATUS_OF, UserError: 422}.items():
+    for kind, status in {**STATUS_OF, ForbiddenError: 403, UserError: 422}.items():
         app.add_exception_handler(kind, _with_status(status))
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -177,12 +178,18 @@ def test_a_store_can_be_read_while_another_program_writes(workspace):
             assert session.scalars(select(Image)).all() == []
 
 
+HEAD = ScriptDirectory(str(schema.MIGRATIONS)).get_current_head()
+
+
 def add_migration(folder):
+    """A copy of the migrations with one more; its path."""
     shutil.copytree(schema.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "0003_next.py").write_text(
-        'from alembic import op\nrevision = "0003"\ndown_revision = "0002"\n'
+    script = folder / "versions" / "9999_next.py"
+    script.write_text(
+        f'from alembic import op\nrevision = "9999"\ndown_revision = "{HEAD}"\n'
         'def upgrade():\n    op.execute("ALTER TABLE image ADD COLUMN extra TEXT")\n'
     )
+    return script
 
 
 def test_an_older_store_is_copied_before_it_is_migrated(workspace, tmp_path, monkeypatch):
@@ -193,8 +200,8 @@ def test_an_older_store_is_copied_before_it_is_migrated(workspace, tmp_path, mon
     add_migration(tmp_path / "migrations")
     monkeypatch.setattr(schema, "MIGRATIONS", tmp_path / "migrations")
     open_store(workspace).close()
-    (copy,) = workspace.root.glob("pixelsieve.db.before-*-from-0002")
-    for path, version, extra in ((workspace.database, "0003", 1), (copy, "0002", 0)):
+    (copy,) = workspace.root.glob(f"pixelsieve.db.before-*-from-{HEAD}")
+    for path, version, extra in ((workspace.database, "9999", 1), (copy, HEAD, 0)):
         with closing(sqlite3.connect(path)) as connection:
             assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (version,)
             assert connection.execute("SELECT sample_id FROM image").fetchall() == [("a",)]
@@ -204,12 +211,67 @@ def test_an_older_store_is_copied_before_it_is_migrated(workspace, tmp_path, mon
 
 def test_a_migration_that_fails_leaves_the_store_as_it_was(workspace, tmp_path, monkeypatch):
     open_store(workspace, create=True).close()
-    add_migration(tmp_path / "migrations")
-    script = tmp_path / "migrations" / "versions" / "0003_next.py"
+    script = add_migration(tmp_path / "migrations")
     script.write_text(script.read_text() + '    op.execute("SELECT * FROM nowhere")\n')
     monkeypatch.setattr(schema, "MIGRATIONS", tmp_path / "migrations")
     with pytest.raises(Exception, match="nowhere"):
         open_store(workspace)
     with raw(workspace) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0002",)
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (HEAD,)
         assert "extra" not in [row[1] for row in connection.execute("PRAGMA table_info(image)")]
+
+
+def make_store_of_version(workspace, tmp_path, monkeypatch, revision):
+    """A store as an earlier version of the program left it, with one region and two decisions about it."""
+    older = tmp_path / "older"
+    shutil.copytree(schema.MIGRATIONS, older, ignore=shutil.ignore_patterns("__pycache__"))
+    for script in (older / "versions").glob("*.py"):
+        if script.name[:4] > revision:
+            script.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", older)
+        open_store(workspace, create=True).close()
+    with raw(workspace) as connection:
+        for statement in (
+            "INSERT INTO image VALUES (1, 'a', 'a', 'a', 4, 3, 'pool', NULL, NULL, 'open', '2026-01-01', NULL)",
+            "INSERT INTO model VALUES (1, 1, 'm', 'h', NULL, 'current', 'csl', NULL, '2026-01-01', NULL)",
+            "INSERT INTO proposal VALUES (1, 1, 1, 'p', '2026-01-01', 1)",
+            "INSERT INTO region VALUES (1, 1, 1, 1, 'queue', 0, 9, 0, 0, 3, 3, 0.5, 1.0, '[]', 'open', NULL)",
+            "INSERT INTO region VALUES (2, 1, 1, 2, 'queue', 0, 9, 0, 0, 3, 3, 0.5, 1.0, '[]', 'open', 1)",
+            "INSERT INTO decision VALUES (5, 'one', 1, 1, 'accept', 1, NULL, NULL, NULL, 'u', 's', 1, 0, '{}', 't')",
+            "INSERT INTO decision VALUES (9, 'two', 1, 2, 'undo', 0, NULL, 'one', NULL, 'u', 's', 1, 0, '{}', 't')",
+        ):
+            connection.execute(statement)
+        connection.commit()
+
+
+def test_a_store_of_an_earlier_version_keeps_rows_indexes_and_triggers(workspace, tmp_path, monkeypatch):
+    make_store_of_version(workspace, tmp_path, monkeypatch, "0002")
+    kept = "SELECT type, name FROM sqlite_master WHERE type != 'table' ORDER BY name"
+    tables = ("image", "model", "proposal", "region", "decision")
+    with raw(workspace) as connection:
+        parts = connection.execute(kept).fetchall()
+        rows = {table: connection.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
+    open_store(workspace).close()
+    with raw(workspace) as connection:
+        assert set(parts) <= set(connection.execute(kept).fetchall())
+        for table in tables:
+            found = connection.execute(f"SELECT * FROM {table}").fetchall()
+            assert [row[: len(old)] for row, old in zip(found, rows[table], strict=True)] == rows[table]
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        connection.execute("UPDATE region SET kind = 'audit'")
+        with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+            connection.execute("UPDATE region SET kind = 'test'")
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            connection.execute("DELETE FROM decision")
+
+
+def test_a_store_whose_rows_refer_to_nothing_is_not_migrated(workspace, tmp_path, monkeypatch):
+    make_store_of_version(workspace, tmp_path, monkeypatch, "0002")
+    with raw(workspace) as connection:
+        connection.execute("UPDATE region SET origin_id = 77 WHERE id = 2")
+        connection.commit()
+    with pytest.raises(DamagedStoreError, match="a row of table region refers to a row of region that is not there"):
+        open_store(workspace)
+    with raw(workspace) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0002",)

@@ -7,6 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.web.api import create_api
+from app.web.context import get_actor
 from app.web.overview import queue_rows
 from tests.browser.workspace import build_workspace, propose_again
 
@@ -39,5 +40,5 @@ def test_decided_list_says_which_class_by_whom_and_that_it_cannot_be_opened(clie
     context = client.app.state.context  # type: ignore[attr-defined]
     (row,) = queue_rows(context, "decided", None, 0)["rows"]
     said = row["verdict"]
-    assert (said["kind"], said["class_name"], said["user"]) == ("relabel", "car", context.user)
+    assert (said["kind"], said["class_name"], said["user"]) == ("relabel", "car", get_actor().name)
     assert row["is_current"] is False

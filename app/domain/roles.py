@@ -1,0 +1,60 @@
+"""Who may do what."""
+
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a person is in this workspace."""
+
+    ANNOTATOR = "annotator"
+    """Decides regions."""
+    REVIEWER = "reviewer"
+    """Also decides what others did not know, and may take over."""
+    ENGINEER = "engineer"
+    """Also imports, trains, predicts, exports and explores."""
+    LEAD = "lead"
+    """May do everything: people, quality of all, settings, which model is used, backups."""
+
+
+class Permission(StrEnum):
+    """One kind of thing that an endpoint or a command does."""
+
+    REVIEW = "review"
+    """See the queue and its images, decide regions."""
+    SECOND_REVIEW = "second_review"
+    """Decide what others did not know, take over images that others hold."""
+    SEE_MODELS = "see_models"
+    """See rounds, models and jobs, and how good they are."""
+    RUN_JOBS = "run_jobs"
+    """Import, train, predict and explore; cancel jobs."""
+    EXPORT = "export"
+    """Take labels out: COCO, action logs."""
+    SEE_QUALITY = "see_quality"
+    """See everybody's numbers, and which regions were tests."""
+    PROMOTE = "promote"
+    """Choose the model that proposes, with reasons."""
+    ADMINISTER = "administer"
+    """People, roles, settings, backups, the audit log."""
+
+
+_ALL = frozenset(Role)
+_BUT_ANNOTATORS = _ALL - {Role.ANNOTATOR}
+_TECHNICAL = frozenset({Role.ENGINEER, Role.LEAD})
+_LEADS = frozenset({Role.LEAD})
+
+ALLOWED: dict[Permission, frozenset[Role]] = {
+    Permission.REVIEW: _ALL,
+    Permission.SECOND_REVIEW: _BUT_ANNOTATORS,
+    Permission.SEE_MODELS: _ALL,
+    Permission.RUN_JOBS: _TECHNICAL,
+    Permission.EXPORT: _TECHNICAL,
+    Permission.SEE_QUALITY: _LEADS,
+    Permission.PROMOTE: _LEADS,
+    Permission.ADMINISTER: _LEADS,
+}
+"""Which roles have a permission. What is not listed, nobody may do."""
+
+
+def permits(role: Role, permission: Permission) -> bool:
+    """Whether people of a role may do a kind of thing."""
+    return role in ALLOWED[permission]

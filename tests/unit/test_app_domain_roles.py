@@ -1,0 +1,25 @@
+"""Who may do what."""
+
+import pytest
+
+from app.domain.roles import ALLOWED, Permission, Role, permits
+
+
+def test_every_permission_says_who_has_it():
+    assert set(ALLOWED) == set(Permission)
+
+
+@pytest.mark.parametrize("permission", Permission)
+def test_a_lead_may_do_everything(permission):
+    assert permits(Role.LEAD, permission)
+
+
+def test_an_annotator_may_only_review_and_see_how_the_models_are():
+    assert {permission for permission in Permission if permits(Role.ANNOTATOR, permission)} == {
+        Permission.REVIEW, Permission.SEE_MODELS,
+    }  # fmt: skip
+
+
+def test_an_engineer_does_not_choose_the_model_or_see_who_was_tested():
+    refused = {permission for permission in Permission if not permits(Role.ENGINEER, permission)}
+    assert refused == {Permission.PROMOTE, Permission.SEE_QUALITY, Permission.ADMINISTER}
