@@ -1,5 +1,6 @@
 """Who may do what."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -14,6 +15,19 @@ class Role(StrEnum):
     """Also imports, trains, predicts, exports and explores."""
     LEAD = "lead"
     """May do everything: people, quality of all, settings, which model is used, backups."""
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who asks.
+
+    Attributes:
+        name: what decisions and logs call this person.
+        role: what this person may do; None before anybody has signed in, which allows nothing.
+    """
+
+    name: str
+    role: Role | None
 
 
 class Permission(StrEnum):
@@ -55,6 +69,6 @@ ALLOWED: dict[Permission, frozenset[Role]] = {
 """Which roles have a permission. What is not listed, nobody may do."""
 
 
-def permits(role: Role, permission: Permission) -> bool:
+def permits(role: Role | None, permission: Permission) -> bool:
     """Whether people of a role may do a kind of thing."""
     return role in ALLOWED[permission]

@@ -26,7 +26,7 @@ def session(context: Context, actor: CurrentActor) -> dict[str, Any]:
     return {
         "workspace_id": context.workspace_id,
         "user": actor.name,
-        "role": actor.role.value,
+        "role": actor.role,
         "classes": [
             {"id": i, "name": name, "color": color, "key": key} for i, (name, color, key) in enumerate(described)
         ],

@@ -6,9 +6,10 @@ from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.domain.decisions import Delta
+from app.domain.roles import Actor
 from app.domain.states import DecisionKind
 from app.services.review_types import ActionStats, DecisionRequest
-from app.web.context import Actor, WebContext
+from app.web.context import WebContext
 from app.web.errors import UserError, validation_sentence
 from app.web.wire import WireError, decode_plane, unpack_frame
 

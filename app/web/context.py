@@ -1,6 +1,5 @@
 """What the handlers share: the open store, the services over it, and who is asking."""
 
-import getpass
 import uuid
 from dataclasses import dataclass
 from typing import Annotated
@@ -9,8 +8,9 @@ from fastapi import Depends, Request
 from fastapi.params import Depends as DependsParameter
 
 from app.config import Workspace
-from app.domain.roles import Permission, Role, permits
+from app.domain.roles import Actor, Permission, permits
 from app.services.jobs import JobQueue
+from app.services.local_actor import local_actor
 from app.services.reviewing import ReviewService
 from app.storage.database import Store
 from app.storage.models import Setting
@@ -35,19 +35,6 @@ class WebContext:
     workspace_id: str
 
 
-@dataclass(frozen=True)
-class Actor:
-    """Who asks.
-
-    Attributes:
-        name: what decisions and logs call this person.
-        role: what this person may do.
-    """
-
-    name: str
-    role: Role
-
-
 def open_context(workspace: Workspace, store: Store, queue_url: str | None) -> WebContext:
     """Services over an open store."""
     jobs = JobQueue(workspace, queue_url, store)
@@ -65,7 +52,7 @@ Context = Annotated[WebContext, Depends(get_context)]
 
 def get_actor() -> Actor:
     """Without accounts whoever reaches the server is the person who runs it, and may do everything."""
-    return Actor(_user_name(), Role.LEAD)
+    return local_actor()
 
 
 CurrentActor = Annotated[Actor, Depends(get_actor)]
@@ -77,7 +64,7 @@ def requires(permission: Permission) -> DependsParameter:
     def check(actor: CurrentActor) -> None:
         if not permits(actor.role, permission):
             raise ForbiddenError(
-                f"{actor.name} is {actor.role.value} here, which does not allow '{permission.value}'; "
+                f"{actor.name} is {actor.role} here, which does not allow '{permission.value}'; "
                 "nothing was changed. Ask a lead."
             )
 
@@ -91,10 +78,3 @@ def _workspace_id(store: Store) -> str:
             row = Setting(key=_WORKSPACE_ID_KEY, value=uuid.uuid4().hex)
             session.add(row)
         return str(row.value)
-
-
-def _user_name() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # A container's user id without a name.
-        return "local"

@@ -7,9 +7,9 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from app.domain import roles
-from app.domain.roles import Permission, Role, permits
+from app.domain.roles import Actor, Permission, Role, permits
 from app.web.api import create_api
-from app.web.context import Actor, get_actor
+from app.web.context import get_actor
 from tests.browser.workspace import build_workspace
 
 PUBLIC = {"/healthz"}
