@@ -76,8 +76,10 @@ class RankStatistics(SelectionMethod):
     - Channels are found at feature stride by default. at="pixel" enlarges the features first, one image after the
       other so that only one enlarged map exists. It took 22 times as long (2 x 256 channels, stride 4, 192 x 192
       pixels, one CPU thread), and on smooth random features 99.9 % of the overlaps differed by at most one channel.
-    - A channel at or below 0 is never among the strongest. After a ReLU fewer than k channels may be active, and which
-      of the others a sort puts next is chance: it would differ between devices.
+    - A channel that is no larger than one left out is not among the strongest. After a ReLU fewer than k channels may
+      be active, and which of the others a sort puts next is chance: it would differ between devices.
+    - The memories move after the step, so that every process holds the same rows: weights compare with the prototypes
+      of the steps before, where the released code has put the rows of this step in already.
 
     Attributes:
         class_channels: (C, D + 1) float32 buffer, 1 where a channel is among the strongest of a class's prototype; the
@@ -225,10 +227,13 @@ def strongest_channels(features: Tensor, count: int) -> Tensor:
         count: k.
 
     Returns:
-        (N, k, ...) int64; D, "none", in place of a channel that is not above 0.
+        (N, k, ...) int64; D, "none", in place of a channel that is no larger than the largest one left out.
     """
-    values, channels = features.topk(count, dim=1)
-    return torch.where(values > 0, channels, features.shape[1])
+    num_features = features.shape[1]
+    values, channels = features.topk(min(count + 1, num_features), dim=1)
+    if count == num_features:
+        return channels  # none is left out
+    return torch.where(values[:, :count] > values[:, count:], channels[:, :count], num_features)
 
 
 def channel_table(prototype: Tensor, exists: Tensor, count: int) -> Tensor:

@@ -76,9 +76,21 @@ def test_a_class_without_labeled_rows_shares_no_channel():
     assert method_with_prototypes()(inputs(0.99, CHANNELS[1], label=2)).scores["overlap"].item() == 0.0
 
 
-def test_inactive_channels_are_never_among_the_strongest():
-    values = torch.tensor([[0.0, 2.0, 0.0, -1.0]])
-    assert strongest_channels(values, 3).tolist() == [[1, 4, 4]]
+@pytest.mark.parametrize(
+    ("values", "strongest"),
+    [
+        pytest.param([0.0, 2.0, 0.0, 0.0], [1, 4, 4], id="switched-off-by-a-relu"),
+        pytest.param([3.0, 2.0, 2.0, 2.0], [0, 4, 4], id="as-large-as-one-left-out"),
+        pytest.param([-0.3, 2.0, -0.1, -0.2], [1, 2, 3], id="negative"),
+        pytest.param([1.0, 2.0, 0.0, -1.0], [1, 0, 2], id="a-single-zero"),
+    ],
+)
+def test_the_strongest_channels_are_larger_than_all_that_are_left_out(values, strongest):
+    assert strongest_channels(torch.tensor([values]), 3).flatten().tolist() == strongest
+
+
+def test_all_channels_are_the_strongest_where_none_is_left_out():
+    assert sorted(strongest_channels(torch.tensor([[0.0, 2.0, 0.0]]), 3).flatten().tolist()) == [0, 1, 2]
 
 
 def test_the_table_marks_the_strongest_channels_of_classes_that_have_a_prototype():
