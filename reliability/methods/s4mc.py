@@ -70,7 +70,8 @@ class S4MC(PercentileSelection):
     def forward(self, inputs: SelectionInputs) -> PixelSelection:
         probabilities, usable = usable_inputs(inputs)
         self._check_prior(probabilities.shape[1])
-        neighbors = usable if not self.options.ignored_neighbors else None
+        # A NaN pixel never supports anybody: it would poison all around it.
+        neighbors = probabilities.sum(dim=1).isfinite() if self.options.ignored_neighbors else usable
         refined = refine(
             probabilities,
             self.class_prior,

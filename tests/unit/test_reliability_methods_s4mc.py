@@ -93,6 +93,28 @@ def test_a_lonely_unsure_pixel_is_raised_by_its_neighbors():
     assert scores["refined_margin"][0, 2, 2] > scores["margin"][0, 2, 2] + 0.1
 
 
+@pytest.mark.parametrize("ignored_neighbors", [True, False])
+def test_a_nan_pixel_supports_no_neighbor(ignored_neighbors):
+    method = build_method("s4mc", ignored_neighbors=ignored_neighbors)
+    empty, poisoned = inputs(images=1).probabilities.clone(), inputs(images=1).probabilities.clone()
+    empty[0, :, 7, 9], poisoned[0, :, 7, 9] = 0.0, float("nan")
+    valid = torch.ones(1, 20, 24, dtype=torch.bool)
+    valid[0, 7, 9] = False
+    expected = method(SelectionInputs(empty, valid)).scores["refined_margin"]
+    assert torch.equal(method(SelectionInputs(poisoned, torch.ones_like(valid))).scores["refined_margin"], expected)
+
+
+@pytest.mark.parametrize("ignored_neighbors", [True, False])
+def test_ignored_pixels_support_their_neighbors_only_where_asked(ignored_neighbors):
+    method = build_method("s4mc", ignored_neighbors=ignored_neighbors)
+    valid = torch.ones(1, 20, 24, dtype=torch.bool)
+    valid[0, 7, 9] = False
+    changed = inputs(images=1).probabilities.clone()
+    changed[0, :, 7, 9] = torch.tensor([1.0, 0.0, 0.0, 0.0, 0.0])
+    before, after = (method(SelectionInputs(each, valid)).scores for each in (inputs(images=1).probabilities, changed))
+    assert torch.equal(before["refined_margin"], after["refined_margin"]) is not ignored_neighbors
+
+
 def test_class_prior_of_a_known_label():
     # 0 0 1
     # 0 1 1
