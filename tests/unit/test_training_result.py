@@ -40,14 +40,15 @@ def test_a_result_that_is_a_teacher_needs_a_teacher(name):
     assert host.result in ("student", "teacher") and (host.result == "student" or host.ema_decay is not None)
 
 
-def test_the_teacher_is_the_result_where_its_paper_measures_it(data, tmp_path):
-    groups, loaded = run(data, tmp_path / "run", "augseg")
-    assert same(loaded, groups["teacher"])
+@pytest.mark.parametrize("name", ["augseg", "unimatch_v2"])
+def test_the_teacher_is_the_result_where_its_paper_measures_it(data, tmp_path, name):
+    groups, loaded = run(data, tmp_path / "run", name)
+    assert same(loaded, groups["teacher"]) and not same(loaded, groups["student"])
 
 
-def test_the_student_is_the_result_of_unimatch_v2(data, tmp_path):
-    groups, loaded = run(data, tmp_path / "run", "unimatch_v2")
-    assert same(loaded, groups["student"]) and not same(loaded, groups["teacher"])
+@pytest.mark.parametrize("name", ["u2pl", "ael"])
+def test_hosts_whose_released_code_measures_the_teacher_hand_it_on(name):
+    assert build_host(name).result == "teacher"
 
 
 def test_a_teacher_that_never_taught_is_no_result(data, tmp_path):

@@ -19,6 +19,7 @@ class UniMatchV2(Host):
     """L = (L_x + (L_s1 + L_s2) / 2) / 2, pseudo-labels from the averaged teacher in eval mode."""
 
     strong_recipes = ("cutmix", "cutmix")
+    result = "teacher"  # its published numbers are the teacher's best in the released training logs, not the student's
 
     def __init__(self, ema_decay: float) -> None:
         super().__init__()
