@@ -30,6 +30,13 @@ _OHEM_100K = LossConfig(ohem=True, ohem_threshold=0.7, ohem_min_kept=100_000)  #
 _U2PL_SELECTION = SelectionConfig(name="entropy_percentile", options={"drop_share": 0.2, "percentile_over": "batch"})
 
 
+VOC_CLASS_PRIOR = (
+    0.998089, 0.986050, 0.955592, 0.988817, 0.986189, 0.989454, 0.992848, 0.989994, 0.993955, 0.972373, 0.981473,
+    0.992168, 0.992108, 0.990426, 0.987702, 0.989070, 0.977190, 0.986577, 0.987818, 0.994842, 0.993315,
+)  # fmt: skip
+"""Chance that a 4-neighbor has a pixel's own class, counted on Pascal VOC's masks. S4MC, released code (63905af)."""
+
+
 def voc_unimatch_321() -> TrainConfig:
     """Pascal VOC, classic lists (92 to 1464 labels), crop 321, 80 epochs. UniMatch, released configs/pascal.yaml."""
     return TrainConfig(
@@ -60,17 +67,25 @@ def voc_csl_321() -> TrainConfig:
 
 
 def voc_s4mc_513() -> TrainConfig:
-    """Pascal VOC, crop 513, EMA teacher 0.99, first epoch supervised. S4MC; the shipped default adds U2PL's contrast.
+    """Pascal VOC, crop 513, EMA teacher 0.99, first epoch supervised. S4MC, released experiments/pascal/config.yml.
 
-    Deviations: FixMatch's step, whose halved losses are made up for by twice the rate and half the decay; UniMatch's
-    CutMix boxes; the batch of U2PL, on whose code S4MC is built.
+    S4MC is built on U2PL's code and differs from it in which pixels count: the host is U2PL's, without its contrastive
+    term. Deviations: the shipped configuration leaves that term on, with weight 1; batch of U2PL, where it says 1; the
+    loss of unlabeled pixels is not multiplied by the ratio of the lengths of both loaders.
     """
     return replace(
         voc_unimatch_513(),
         model=_resnet101(output_stride=8),
-        host=HostConfig(name="fixmatch", options={"teacher": "ema", "ema_decay": 0.99}, supervised_share=1 / 80),
-        selection=SelectionConfig(name="s4mc", options={"drop_share": 0.4, "percentile_over": "batch"}),
-        optimizer=replace(_sgd(lr=0.002, head_lr_factor=10.0), weight_decay=5e-5),
+        host=HostConfig(name="u2pl", options={"contrast_weight": 0.0}, supervised_share=1 / 80),
+        selection=SelectionConfig(
+            name="s4mc",
+            options={
+                "drop_share": 0.4,
+                "percentile_over": "batch",
+                "class_prior": list(VOC_CLASS_PRIOR),
+                "ignored_neighbors": True,
+            },
+        ),
         run=_run(epochs=80, batch=16),
     )
 
@@ -81,7 +96,10 @@ def voc_augseg_513() -> TrainConfig:
 
 
 def voc_u2pl_513() -> TrainConfig:
-    """Pascal VOC, crop 513, EMA teacher 0.99, first epoch supervised, OHEM. U2PL, released configuration."""
+    """Pascal VOC, crop 513, EMA teacher 0.99, first epoch supervised, OHEM. U2PL, released configuration.
+
+    Without the auxiliary head on the encoder's third stage (factor 0.4 there).
+    """
     return replace(
         voc_unimatch_513(),
         model=_resnet101(output_stride=8),
@@ -96,7 +114,7 @@ def voc_ael_513() -> TrainConfig:
     """Pascal VOC, crop 513, EMA teacher 0.99, OHEM, SGD 0.01; its threshold on Pascal VOC is 0.7. AEL.
 
     The released code divides its loss by the number of GPUs although gradients are averaged over them already, so its
-    rate of 0.01 acts like 0.01 / GPUs there. Batch of UniMatch.
+    rate of 0.01 acts like 0.01 / GPUs there. Batch of UniMatch. Without the auxiliary head (factor 0.4 there).
     """
     return replace(
         voc_unimatch_513(),

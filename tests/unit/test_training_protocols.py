@@ -1,17 +1,20 @@
 """The published protocols, number by number as the released configurations have them."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from training.config_json import read_config, write_config
 from training.presets import build_preset
-from training.protocols import PROTOCOLS
+from training.protocols import PROTOCOLS, VOC_CLASS_PRIOR
 from training.session import build_recipe
 
 RELEASED = {  # crop, lr, head factor, weight decay, epochs, batch, OHEM's least pixels (0: cross entropy)
     "voc_unimatch_321": (321, 0.001, 10, 1e-4, 80, 8, 0),
     "voc_unimatch_513": (513, 0.001, 10, 1e-4, 80, 8, 0),
     "voc_csl_321": (321, 0.001, 10, 1e-4, 80, 8, 0),
-    "voc_s4mc_513": (513, 0.002, 10, 5e-5, 80, 16, 0),  # our step halves the loss: twice the rate, half the decay
+    "voc_s4mc_513": (513, 0.001, 10, 1e-4, 80, 16, 0),
     "voc_augseg_513": (513, 0.001, 10, 1e-4, 80, 16, 0),
     "voc_u2pl_513": (513, 0.001, 10, 1e-4, 80, 16, 100_000),
     "voc_ael_513": (513, 0.01, 10, 1e-4, 80, 8, 100_000),
@@ -48,3 +51,9 @@ def test_a_protocol_fits_together_and_survives_json(name, tmp_path):
 def test_cityscapes_is_measured_in_windows_unless_features_are_compared(name):
     expected = "whole" if name == "cityscapes_howlader_801" else "sliding"
     assert PROTOCOLS[name]().evaluation.window == expected
+
+
+def test_the_prior_of_pascal_voc_is_the_released_one():
+    vectors = Path(__file__).resolve().parents[1] / "paper" / "vectors" / "s4mc_margin_n4_k1_c21.npz"
+    with np.load(vectors, allow_pickle=False) as data:
+        np.testing.assert_allclose(VOC_CLASS_PRIOR, data["class_prior"], rtol=0, atol=1e-6)

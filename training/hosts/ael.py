@@ -4,7 +4,8 @@ Its other half, which pixels count and how much, is the selection method `class_
 
 Deviations from the released code (commit 747c797):
 - The class confidences start at 1 / C and a class that is absent from a batch keeps its value; see
-  reliability/class_confidence.py.
+  reliability/class_confidence.py. They move after the step, the same in every process; the code has moved them before
+  it draws the pixels of the step.
 - Copy-paste and CutMix take pixels from images of the same batch; see training/class_pasting.py. Copy-paste resizes the
   crop, where the code crops anew from the resized image.
 - Every unlabeled image is mixed. The code keeps one mixed image per device and step and drops the others.

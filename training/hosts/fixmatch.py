@@ -1,6 +1,12 @@
 """FixMatch for segmentation: the weak view teaches one CutMix'ed strong view (arXiv:2001.07685, arXiv:2208.09910).
 
-L = (L_x + L_s) / 2, the step of UniMatch with a single strong view.
+L = (L_x + L_s) / 2, the step of UniMatch with a single strong view. With an averaged teacher it is the FixMatch that
+UniMatch V2's code compares with.
+
+Deviations from UniMatch's `fixmatch.py`, whose student teaches itself (commit 0324f3d):
+- The weak view is judged in a pass of its own in eval mode, and labeled and strong crops go through the student
+  together. There labeled and weak crops share a pass in train mode, whose gradient the weak crops do not need.
+- The image mixed in is another member of the batch, see training/hosts/unimatch.py.
 """
 
 import torch
