@@ -11,6 +11,7 @@ from app.services.review_types import QueueFilter
 from app.web.bodies import OperationBody, RawBody, read_decision
 from app.web.context import Context, CurrentActor, requires
 from app.web.keys import class_keys
+from app.web.outbox_owner import OwnDecisions
 
 router = APIRouter(dependencies=[requires(Permission.REVIEW)])
 
@@ -61,13 +62,13 @@ def region(context: Context, region_id: int) -> dict[str, Any]:
     return asdict(context.review.region(region_id))
 
 
-@router.post("/decisions")
+@router.post("/decisions", dependencies=[OwnDecisions])
 def decide(context: Context, actor: CurrentActor, raw: RawBody) -> dict[str, Any]:
     """Store a decision. When this answers, the decision is on disk; the same op_id again changes nothing."""
     return asdict(context.review.decide(read_decision(context, actor, raw)))
 
 
-@router.post("/images/{image_id}/accept-rest")
+@router.post("/images/{image_id}/accept-rest", dependencies=[OwnDecisions])
 def accept_rest(context: Context, actor: CurrentActor, image_id: int, raw: RawBody) -> dict[str, Any]:
     """Take everything still open in an image as proposed; logged as unseen."""
     request = read_decision(context, actor, raw)
@@ -76,13 +77,13 @@ def accept_rest(context: Context, actor: CurrentActor, image_id: int, raw: RawBo
     )
 
 
-@router.post("/undo")
+@router.post("/undo", dependencies=[OwnDecisions])
 def undo(context: Context, actor: CurrentActor, body: OperationBody) -> dict[str, Any]:
     """Take back this user's last decision, in whichever tab and whenever it was made."""
     return asdict(context.review.undo(actor.name, body.session, body.op_id))
 
 
-@router.post("/redo")
+@router.post("/redo", dependencies=[OwnDecisions])
 def redo(context: Context, actor: CurrentActor, body: OperationBody) -> dict[str, Any]:
     """Put the decision in force again that the last undo took back."""
     return asdict(context.review.redo(actor.name, body.session, body.op_id))

@@ -17,9 +17,20 @@ from app.web.wire import WireError
 
 logger = logging.getLogger(__name__)
 
+
+class OtherPersonError(RuntimeError):
+    """A decision of somebody who is not signed in now. Nothing was saved."""
+
+
+class OtherWorkspaceError(RuntimeError):
+    """A decision about a workspace that is not served here now. Nothing was saved."""
+
+
 STATUS_OF: dict[type[Exception], int] = {
     BodyTooLargeError: 413,
     WireError: 400,
+    OtherPersonError: 401,
+    OtherWorkspaceError: 421,
     NotFoundError: 404,
     LockedPixelsError: 423,
     ConflictError: 409,
@@ -30,7 +41,7 @@ STATUS_OF: dict[type[Exception], int] = {
     StoreBusyError: 503,
     StoreError: 500,
 }
-"""Statuses from 500 upwards make the browser keep the decision and send it again."""
+"""Statuses from 500 upwards, 401 and 421 make the browser keep the decision and send it again."""
 
 Handler = Callable[[Request, Exception], Awaitable[Response]]
 

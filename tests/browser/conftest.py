@@ -16,7 +16,7 @@ from urllib.request import urlopen
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
 from app.config import Workspace
 from app.web.server import create_app, listen
@@ -140,12 +140,18 @@ def mortal_app(own_workspace: Workspace) -> Iterator[ProcessApp]:
 
 
 @pytest.fixture(scope="module")
-def browser(chromium_path: str) -> Iterator[Browser]:
+def playwright() -> Iterator[Playwright]:
     """Not for the whole session: while Playwright runs, no later test can start an event loop of its own."""
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium_path, args=list(FLAGS))
+    with sync_playwright() as started:
         yield started
-        started.close()
+
+
+@pytest.fixture(scope="module")
+def browser(chromium_path: str, playwright: Playwright) -> Iterator[Browser]:
+    """One browser for the tests of a module."""
+    started = playwright.chromium.launch(executable_path=chromium_path, args=list(FLAGS))
+    yield started
+    started.close()
 
 
 @dataclass

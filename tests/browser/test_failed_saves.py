@@ -31,8 +31,8 @@ def test_decisions_made_while_the_server_is_down_are_saved_once_when_it_is_back(
     reviewer.decide("Space")
     mortal_app.kill()
     region = press_and_go_on(reviewer, "2")
-    reviewer.wait("root.dataset.saving === 'error'")
-    assert reviewer.page.get_by_role("button", name="Not saved: 1 waiting. Retry").is_visible()
+    reviewer.wait("root.dataset.saving === 'offline'")
+    assert reviewer.page.get_by_role("button", name="Offline: 1 waiting. Retry").is_visible()
     mortal_app.start()
     reviewer.wait("root.dataset.saving === 'saved' && root.dataset.saved === '2'")
     log = decisions(mortal_app.workspace)
@@ -70,7 +70,7 @@ def test_drawing_that_could_not_be_saved_survives_a_reload(own_app: LiveApp, ope
     reviewer.stroke(inside(reviewer))
     drawn = reviewer.hash_of("label")
     press_and_go_on(reviewer, "Enter")
-    reviewer.wait("root.dataset.saving === 'error'")
+    reviewer.wait("root.dataset.saving === 'offline'")
     assert decisions(own_app.workspace) == []
     reviewer.page.unroute(DECISIONS)
     reviewer.page.reload()
@@ -86,9 +86,9 @@ def test_decisions_that_wait_are_sent_in_the_order_in_which_they_were_made(
     reviewer = open_reviewer(own_app)
     refuse_network(reviewer.page)
     made = [press_and_go_on(reviewer, key) for key in ("1", "Space", "x", "3")]
-    reviewer.wait("root.dataset.saving === 'error' && root.dataset.pending === '4'")
+    reviewer.wait("root.dataset.saving === 'offline' && root.dataset.pending === '4'")
     reviewer.page.unroute(DECISIONS)
-    reviewer.page.get_by_role("button", name="Not saved: 4 waiting. Retry").click()
+    reviewer.page.get_by_role("button", name="Offline: 4 waiting. Retry").click()
     reviewer.wait("root.dataset.saved === '4'")
     assert [entry.region_id for entry in decisions(own_app.workspace)] == made
 

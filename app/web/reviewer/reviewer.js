@@ -8,9 +8,10 @@ import { Outbox, newId } from './outbox.js';
 import { VOID_ID } from './palette.js';
 import { Screen } from './screen.js';
 import { View } from './view.js';
-import { decodeRuns, deflate, encodeRuns, fromBase64, inflate } from './wire.js';
+import { decodeRuns, deflate, encodeRuns, inflate } from './wire.js';
 
 const BEFORE_MOVE = 'There are strokes that are not saved: Enter saves them, Esc cancels them.';
+const GONE_DRAWING = 'The region of this drawing is not there any more, so it cannot be drawn again. It stays in this browser until it is given up.';
 const BEFORE_UNDO = 'Wait: an undo is on its way to the server.';
 
 export class Reviewer {
@@ -24,9 +25,9 @@ export class Reviewer {
       onChange: () => this.showState(), onClick: (point) => this.openAt(point),
     });
     this.feed = new Feed(filterFromAddress());
-    this.outbox = new Outbox(session.workspace_id, {
+    this.outbox = new Outbox(session, {
       onAnswer: (entry, answer) => this.saved(entry, answer),
-      onRefused: (entry, error) => this.refused(entry, error),
+      onRefused: (...refusal) => this.refused(...refusal),
       onState: (state) => this.view.showSaving(state),
     });
     this.listen();
@@ -37,13 +38,13 @@ export class Reviewer {
     this.root.addEventListener('keydown', (event) => handleKey(this, event));
     this.view.stage.addEventListener('pointerdown', () => this.activity.note('clicks'), true);
     window.addEventListener('beforeunload', (event) => {
-      if (this.drawing.hasStrokes || this.outbox.isVolatile) event.preventDefault();
+      if (this.drawing.hasStrokes || this.outbox.isKeeping) event.preventDefault();
     });
   }
 
   async start() {
     this.view.showCounts(this.session.counts);
-    await this.outbox.send(); // What an earlier page could not save comes first.
+    await this.outbox.start(); // What an earlier page could not save comes first.
     await this.feed.refill();
     const asked = Number(new URLSearchParams(location.search).get('region'));
     await this.open(asked || await this.feed.next(null));
@@ -182,12 +183,24 @@ export class Reviewer {
     };
   }
 
+  /** Hand an action to the outbox. False when this browser cannot keep it: then it did not happen. */
+  async keep(path, header, delta = null) {
+    try {
+      await this.outbox.add(path, header, delta);
+      return true;
+    } catch (error) {
+      this.view.warn(error.message);
+      return false;
+    }
+  }
+
   async decide(kind, state, classId = null) {
     if (!this.isReady()) return;
     this.setBusy(true);
-    const { row } = this.current;
-    this.outbox.add('/api/decisions', this.header(kind, { class_id: kind === 'relabel' ? classId : null }));
-    this.image.decideRegion(row, state, classId);
+    const { image, current: { row } } = this;
+    const header = this.header(kind, { class_id: kind === 'relabel' ? classId : null });
+    if (!(await this.keep('/api/decisions', header))) return this.setBusy(false);
+    image.decideRegion(row, state, classId);
     this.feed.mark(row.region_id, state);
     await this.goNext();
   }
@@ -206,12 +219,13 @@ export class Reviewer {
       return;
     }
     this.setBusy(true);
-    const { strokes } = this.drawing;
+    const { drawing: { strokes }, current: { row } } = this;
     const { bbox, values } = strokes.delta();
     const header = this.header('draw', { bbox, lock_override: strokes.overrodeLock, closes_region: true });
-    this.outbox.add('/api/decisions', header, await deflate(encodeRuns(values)));
-    strokes.commit(this.current.row);
-    this.feed.mark(this.current.row.region_id, 'decided');
+    if (!(await this.keep('/api/decisions', header, await deflate(encodeRuns(values))))) return this.setBusy(false);
+    strokes.commit(row);
+    if (this.reopened?.header.region_id === row.region_id) this.outbox.settle(this.reopened);
+    this.feed.mark(row.region_id, 'decided');
     await this.goNext();
   }
 
@@ -220,7 +234,7 @@ export class Reviewer {
     const { image, current: { row } } = this;
     const header = this.header('accept_rest');
     const go = async () => {
-      this.outbox.add(`/api/images/${row.image_id}/accept-rest`, header);
+      if (!(await this.keep(`/api/images/${row.image_id}/accept-rest`, header))) return;
       for (const each of [row, ...this.feed.rows]) if (each.image_id === row.image_id) this.feed.mark(each.region_id, 'decided');
       image.byNumber.clear();
       if (this.image === image) await this.goNext();
@@ -228,13 +242,14 @@ export class Reviewer {
     this.view.warn(`Accept everything still open in ${row.sample_id} without looking? It is logged as unseen and never counts as reviewed.`, ['Accept the rest', go]);
   }
 
-  undo(direction) {
+  async undo(direction) {
     if (this.isBusy) return;
     if (this.drawing.strokes && this.drawing.step(direction)) return;
     if (this.drawing.hasStrokes) return;
     this.activity.note('undos');
     this.undosPending += 1;
-    this.outbox.add(direction < 0 ? '/api/undo' : '/api/redo', { op_id: newId(), session: this.tab });
+    const isKept = await this.keep(direction < 0 ? '/api/undo' : '/api/redo', { op_id: newId(), session: this.tab });
+    if (!isKept) this.undosPending -= 1;
   }
 
   // --- answers ---
@@ -242,10 +257,19 @@ export class Reviewer {
   saved(entry, answer) {
     this.view.showCounts(answer.counts);
     const isUndo = entry.path === '/api/undo' || entry.path === '/api/redo';
-    if (isUndo) this.undone(entry, answer);
+    if (entry.header.session !== this.tab) this.savedElsewhere(answer);
+    else if (isUndo) this.undone(entry, answer);
     else this.feed.images.get(answer.image_id)?.then((image) => { image.version = Math.max(image.version, answer.image_version); }, () => {});
     this.savedCount += 1;
     this.root.dataset.saved = String(this.savedCount);
+  }
+
+  /** By another tab, or left over from an earlier page. */
+  savedElsewhere({ image_id: imageId, region_id: regionId, region_state: state }) {
+    if (imageId !== this.image?.id) this.feed.forgetImage(imageId);
+    if (regionId === null) return;
+    if (state === 'open') this.feed.unmark(regionId);
+    else this.feed.mark(regionId, state);
   }
 
   /** The server took a decision back (or put it in force again): show the image as it is now. */
@@ -262,14 +286,16 @@ export class Reviewer {
     this.open(answer.region_id);
   }
 
-  refused({ path, header, delta }, error) {
-    if (path === '/api/undo' || path === '/api/redo') {
+  refused({ path, header }, error, wasSentHere) {
+    if (header.session !== this.tab) {
+      if (wasSentHere) this.showRefusal();
+    } else if (path === '/api/undo' || path === '/api/redo') {
       this.undosPending = Math.max(0, this.undosPending - 1);
       this.view.say(error.message);
     } else {
       this.feed.unmark(header.region_id);
       this.feed.forgetImage(header.image_id);
-      if (delta) this.showRefusal();
+      if (header.kind === 'draw') this.showRefusal();
       else this.view.warn(error.message, ['Open this region again', () => this.reopen({ header })]);
       if (error.status === 409) this.lookAgain();
     }
@@ -286,8 +312,12 @@ export class Reviewer {
   showRefusal() {
     const [entry] = this.outbox.refused;
     if (!entry) return;
-    this.view.warn(entry.message, ['Open this region again', () => this.reopen(entry)], ['Give the drawing up', () => {
-      this.outbox.settle(entry);
+    this.offerToGiveUp(entry, entry.message, ['Open this region again', () => this.reopen(entry)]);
+  }
+
+  offerToGiveUp(entry, text, ...actions) {
+    this.view.warn(text, ...actions, ['Give the drawing up', async () => {
+      await this.outbox.settle(entry);
       this.showRefusal();
     }]);
   }
@@ -297,10 +327,11 @@ export class Reviewer {
     const { header, delta } = entry;
     if (this.drawing.hasStrokes) return this.view.say(BEFORE_MOVE);
     await this.open(header.region_id);
-    if (!delta || this.current?.row.region_id !== header.region_id) return undefined;
+    if (!delta) return undefined;
+    if (this.current?.row.region_id !== header.region_id) return this.offerToGiveUp(entry, GONE_DRAWING);
     const [x0, y0, x1, y1] = header.bbox;
-    this.drawing.replay(header.bbox, decodeRuns(await inflate(fromBase64(delta)), new Uint8Array((x1 - x0) * (y1 - y0))));
-    this.outbox.settle(entry);
+    this.drawing.replay(header.bbox, decodeRuns(await inflate(delta), new Uint8Array((x1 - x0) * (y1 - y0))));
+    this.reopened = entry; // Kept until it is saved: a crash must not lose it now.
     return undefined;
   }
 

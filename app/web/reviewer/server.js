@@ -8,9 +8,9 @@ export class ApiError extends Error {
     this.status = status;
   }
 
-  /** Whether sending the same again later can work. */
+  /** Whether sending the same again later can work; with 401 after signing in, with 421 when the workspace is back. */
   get isTemporary() {
-    return this.status === 0 || this.status === 408 || this.status === 429 || this.status >= 500;
+    return [0, 401, 408, 421, 429].includes(this.status) || this.status >= 500;
   }
 }
 
@@ -32,12 +32,19 @@ export const getSession = () => getJson('/api/session');
 export const getQueue = (query) => getJson(`/api/queue?${new URLSearchParams(query)}`);
 export const getRegion = (id) => getJson(`/api/regions/${id}`);
 
-/** POST a JSON object, or a binary frame when given bytes; returns the JSON answer. */
-export async function post(path, content) {
+/**
+ * POST a JSON object, or a binary frame when given bytes; returns the JSON answer. The server refuses it when it serves
+ * another workspace by now, or when somebody else has signed in.
+ */
+export async function post(path, content, { workspaceId, user }) {
   const isBinary = content instanceof Uint8Array;
   const response = await request(path, {
     method: 'POST',
-    headers: { 'Content-Type': isBinary ? 'application/octet-stream' : 'application/json' },
+    headers: {
+      'Content-Type': isBinary ? 'application/octet-stream' : 'application/json',
+      'X-Pixelsieve-Workspace': workspaceId,
+      'X-Pixelsieve-User': encodeURIComponent(user),
+    },
     body: isBinary ? content : JSON.stringify(content),
     signal: AbortSignal.timeout(30000),
   });

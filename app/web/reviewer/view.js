@@ -7,6 +7,14 @@ import { cssColor } from './palette.js';
 
 const TITLES = new Map(COMMANDS.map(({ id, title }) => [id, title]));
 const ARIA_KEYS = { Space: 'Space', 'Ctrl+Z': 'Control+Z', 'Ctrl+Shift+Z': 'Control+Shift+Z' };
+const SAVING_TEXTS = {
+  saved: () => 'Saved',
+  saving: (pending) => (pending > 1 ? `Saving ${pending}…` : 'Saving…'),
+  offline: (pending) => `Offline: ${pending} waiting. Retry`,
+  signed_out: (pending) => `Signed out: ${pending} waiting. Sign in`,
+  elsewhere: (pending) => `Another workspace is open: ${pending} waiting. Retry`,
+  error: (pending) => `Not saved: ${pending} waiting. Retry`,
+};
 
 export class View {
   /** `run(command)` and `choose(classId)` are called for clicks. */
@@ -133,10 +141,11 @@ export class View {
   }
 
   showSaving({ state, pending, message }) {
-    const text = { saved: 'Saved', saving: 'Saving…', error: `Not saved: ${pending} waiting. Retry` }[state];
+    const text = SAVING_TEXTS[state](pending);
+    const isWaiting = state !== 'saved' && state !== 'saving';
     this.saveState.textContent = text;
-    this.saveState.title = state === 'error' ? `${message} Your decisions are kept in this browser and sent again.` : text;
-    this.saveState.disabled = state !== 'error';
+    this.saveState.title = isWaiting ? `${message} Your decisions are kept in this browser and sent again.` : text;
+    this.saveState.disabled = !isWaiting;
     Object.assign(this.root.dataset, { saving: state, pending: String(pending) });
   }
 
