@@ -11,6 +11,7 @@ from app.cli.data import coco, import_command
 from app.cli.demo import demo
 from app.cli.jobs import jobs, run_job_command, worker
 from app.cli.models import export, models, predict, promote, retrain, train
+from app.cli.quality import actions
 from app.cli.review import review, status
 
 application = typer.Typer(
@@ -21,7 +22,7 @@ application = typer.Typer(
     help="Train a segmentation model from few labels, review only what it cannot be trusted on, retrain, export COCO.",
 )
 application.command("import")(import_command)
-for command in (train, export, predict, review, retrain, coco, models, promote, jobs, worker, status, demo):
+for command in (train, export, predict, review, retrain, coco, models, promote, jobs, worker, status, actions, demo):
     application.command()(command)
 application.command("run-job", hidden=True)(run_job_command)
 

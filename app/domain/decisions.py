@@ -213,18 +213,19 @@ class Operation:
     undoes_kind: DecisionKind | None = None
 
 
+def undone_ids(operations: Sequence[Operation]) -> frozenset[str]:
+    """Ids of the operations, oldest first, that an undo takes back which itself counts; undos among them."""
+    undone: set[str] = set()
+    for operation in reversed(operations):  # An undo names an earlier operation, so the newest is never in doubt.
+        if operation.undoes is not None and operation.op_id not in undone:
+            undone.add(operation.undoes)
+    return frozenset(undone)
+
+
 def effective_ids(operations: Sequence[Operation]) -> frozenset[str]:
     """Ids of the operations, oldest first, that count: no undo, and not taken back by an undo that itself counts."""
-    undone: set[str] = set()
-    effective = set()
-    for operation in reversed(operations):  # An undo names an earlier operation, so the newest is never in doubt.
-        if operation.op_id in undone:
-            continue
-        if operation.undoes is None:
-            effective.add(operation.op_id)
-        else:
-            undone.add(operation.undoes)
-    return frozenset(effective)
+    undone = undone_ids(operations)
+    return frozenset(each.op_id for each in operations if each.undoes is None and each.op_id not in undone)
 
 
 def undo_target(newest_first: Iterable[Operation]) -> Operation | None:

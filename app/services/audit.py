@@ -11,12 +11,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain.audit import AuditAction
+from app.domain.csv_text import safe_cell
 from app.domain.roles import Actor
 from app.storage.audit import AuditEntry
 from app.storage.database import Store
 
 MAX_TARGET = 255
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _COLUMNS = ("id", "created_at", "actor", "role", "action", "target", "details")
 
 
@@ -103,14 +103,8 @@ def to_csv(rows: Sequence[AuditRow]) -> str:
     table.writerow(_COLUMNS)
     for row in rows:
         content = row.to_json()
-        table.writerow([_cell(content[column]) for column in _COLUMNS])
+        table.writerow([safe_cell(content[column]) for column in _COLUMNS])
     return written.getvalue()
-
-
-def _cell(value: Any) -> str:  # noqa: ANN401 - any JSON value
-    """Text that no spreadsheet takes for a formula: names in the log come from whoever tried to sign in."""
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
 
 
 def _row(entry: AuditEntry) -> AuditRow:

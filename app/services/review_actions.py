@@ -24,6 +24,12 @@ MAX_NAME = 255
 _WHOLE_REGION = (DecisionKind.ACCEPT, DecisionKind.RELABEL, DecisionKind.VOID)
 _NEEDS_REGION = (*_WHOLE_REGION, DecisionKind.DONT_KNOW, DecisionKind.SKIP)
 
+_FACTS_SHOWN = (
+    "image_sha256", "proposal_id", "method", "threshold", "region_kind", "area", "mean_confidence", "predicted_class",
+    "top_classes",
+)  # fmt: skip
+"""What is logged about what was shown; an undo is about the same thing as the action that it takes back."""
+
 
 @dataclass(frozen=True)
 class PreparedRequest:
@@ -160,7 +166,7 @@ def reversal_row(target: Decision, op_id: str, user: str, session_name: str) -> 
         session=session_name,
         model_id=target.model_id,
         lock_override=False,
-        stats={},
+        stats={name: target.stats[name] for name in _FACTS_SHOWN if name in target.stats},
     )
 
 

@@ -49,7 +49,7 @@ class ActionStats(BaseModel):
     strokes: int = Field(default=0, ge=0, le=1_000_000)
     undos: int = Field(default=0, ge=0, le=1_000_000)
     active_ms: int = Field(default=0, ge=0, le=86_400_000)
-    """Milliseconds of work; pauses over 15 s do not count."""
+    """Milliseconds of work; a pause counts with at most 15 s."""
     propagated_pixels: int = Field(default=0, ge=0)
 
 

@@ -8,12 +8,12 @@ from fastapi import APIRouter, FastAPI
 
 from app.config import Workspace
 from app.storage.database import open_store
-from app.web import api_images, api_jobs, api_models, api_review, errors
+from app.web import api_images, api_jobs, api_models, api_quality, api_review, errors
 from app.web.context import Context, open_context
 from app.web.security import Guard
 
 router = APIRouter()
-for part in (api_review, api_images, api_jobs, api_models):
+for part in (api_review, api_images, api_jobs, api_models, api_quality):
     router.include_router(part.router, prefix="/api")
 
 

@@ -20,6 +20,7 @@ SOME_OF_EACH = {
     ("GET", "/api/jobs"): Permission.SEE_MODELS,
     ("POST", "/api/jobs"): Permission.RUN_JOBS,
     ("GET", "/api/exports/none/download"): Permission.EXPORT,
+    ("GET", "/api/actions"): Permission.SEE_QUALITY,
     ("POST", "/api/models/1/promote"): Permission.PROMOTE,
 }
 

@@ -1,6 +1,6 @@
 // What one decision cost its person: counted here, stored with the decision.
 
-const LONGEST_GAP_MS = 15000; // A longer pause is not work on the region.
+const LONGEST_GAP_MS = 15000; // A longer pause counts as this much: thinking is work, a coffee is not.
 
 export class Activity {
   constructor() {
@@ -13,7 +13,7 @@ export class Activity {
 
   note(kind) {
     const now = performance.now();
-    if (now - this.last <= LONGEST_GAP_MS) this.activeMs += now - this.last;
+    this.activeMs += Math.min(now - this.last, LONGEST_GAP_MS);
     this.last = now;
     if (kind) this[kind] += 1;
   }
