@@ -33,6 +33,8 @@ class Actor:
 class Permission(StrEnum):
     """One kind of thing that an endpoint or a command does."""
 
+    USE = "use"
+    """Be here: open the pages, see and change one's own account, sessions and tokens."""
     REVIEW = "review"
     """See the queue and its images, decide regions."""
     SECOND_REVIEW = "second_review"
@@ -57,6 +59,7 @@ _TECHNICAL = frozenset({Role.ENGINEER, Role.LEAD})
 _LEADS = frozenset({Role.LEAD})
 
 ALLOWED: dict[Permission, frozenset[Role]] = {
+    Permission.USE: _ALL,
     Permission.REVIEW: _ALL,
     Permission.SECOND_REVIEW: _BUT_ANNOTATORS,
     Permission.SEE_MODELS: _ALL,

@@ -2,29 +2,33 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import APIRouter, FastAPI
 
 from app.config import Workspace
+from app.services.local_actor import local_actor
 from app.storage.database import open_store
 from app.web import api_images, api_jobs, api_models, api_quality, api_review, errors
 from app.web.context import Context, open_context
+from app.web.gate import Gate
+from app.web.rules import Rule, public, read, rules_of
 from app.web.security import Guard
 
-router = APIRouter()
-for part in (api_review, api_images, api_jobs, api_models, api_quality):
-    router.include_router(part.router, prefix="/api")
+PARTS = api_review, api_images, api_jobs, api_models, api_quality
+PREFIX = "/api"
+
+health_router = APIRouter()
 
 
-@router.get("/healthz")
-def health(context: Context) -> dict[str, Any]:
-    """Whether the store answers."""
-    return {"status": "ok", "open_regions": context.review.counts().open}
+@health_router.get("/healthz")
+def health(context: Context) -> dict[str, str]:
+    """Whether the store answers; for everybody, so it tells nothing else."""
+    context.review.counts()
+    return {"status": "ok"}
 
 
 def create_api(workspace: Workspace, queue_url: str | None = None) -> FastAPI:
-    """The API behind its guard. The store is closed when the application ends.
+    """The API behind its guard and its gate. The store is closed when the application ends.
 
     Args:
         queue_url: see `app.services.queueing.open_queue`.
@@ -42,6 +46,12 @@ def create_api(workspace: Workspace, queue_url: str | None = None) -> FastAPI:
     app = FastAPI(title="Pixelsieve", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json", lifespan=lifespan)
     app.state.context = open_context(workspace, store, queue_url)
     errors.install(app)
-    app.include_router(router)
+    app.include_router(health_router)
+    rules: list[Rule] = [public("/healthz", "GET"), read(r"/api/openapi\.json")]
+    for part in PARTS:
+        app.include_router(part.router, prefix=PREFIX)
+        rules += rules_of(part.router, PREFIX)
+    app.state.rules = rules  # server.py adds those of pages and static files.
+    app.add_middleware(Gate, rules=rules, identify=lambda _headers: local_actor())
     app.add_middleware(Guard)
     return app

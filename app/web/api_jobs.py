@@ -37,7 +37,7 @@ def job(context: Context, job_id: int) -> dict[str, Any]:
     return context.jobs.get(job_id).to_json()
 
 
-@router.get("/jobs/{job_id}/log", dependencies=_SEE)
+@router.get("/jobs/{job_id}/log", dependencies=_RUN)
 def log(context: Context, job_id: int, lines: int = Query(100, ge=1, le=5000)) -> dict[str, str]:
     """The end of a job's output."""
     return {"log": context.jobs.log_tail(job_id, lines)}

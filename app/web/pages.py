@@ -1,15 +1,19 @@
-"""The Gradio application: four pages with one navigation bar, mounted into the FastAPI application."""
+"""The Gradio application: pages with one navigation bar, mounted into the FastAPI application."""
 
 import os
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Read at import: no request may leave this machine.
 
 import gradio as gr  # noqa: E402
 from fastapi import FastAPI  # noqa: E402
 
+from app.domain.roles import Permission  # noqa: E402
 from app.web.context import WebContext  # noqa: E402
 from app.web.pages_export import build_export_page  # noqa: E402
+from app.web.pages_listeners import guard_listeners  # noqa: E402
 from app.web.pages_queue import build_queue_page  # noqa: E402
 from app.web.pages_reviewer import build_reviewer_page  # noqa: E402
 from app.web.pages_rounds import build_rounds_page  # noqa: E402
@@ -21,17 +25,34 @@ _HEAD = """
 _MAX_UPLOAD = "1mb"  # No page takes files.
 
 
+@dataclass(frozen=True)
+class Page:
+    """One page: its name in the navigation bar, its address, what it asks for, and what lays it out."""
+
+    name: str
+    path: str
+    permission: Permission
+    build: Callable[[WebContext], None]
+
+
+PAGES = (
+    Page("Rounds", "/", Permission.SEE_MODELS, build_rounds_page),
+    Page("Queue", "/queue", Permission.REVIEW, build_queue_page),
+    Page("Review", "/review", Permission.REVIEW, build_reviewer_page),
+    Page("Export", "/export", Permission.EXPORT, build_export_page),
+)
+"""In the order of the navigation bar. The first one is the home page."""
+
+
 def build_pages(context: WebContext) -> gr.Blocks:
-    """All pages. Rounds is the home page."""
+    """All pages, each listener behind its permission."""
+    home, *others = PAGES
     with gr.Blocks(title="Pixelsieve", fill_width=True, analytics_enabled=False) as pages:
-        build_rounds_page(context)
-    for name, path, build in (
-        ("Queue", "/queue", build_queue_page),
-        ("Review", "/review", build_reviewer_page),
-        ("Export", "/export", build_export_page),
-    ):
-        with pages.route(name, path):
-            build(context)
+        home.build(context)
+    for page in others:
+        with pages.route(page.name, page.path):
+            page.build(context)
+    guard_listeners(pages, {page.path.strip("/"): page.permission for page in PAGES})
     return pages  # type: ignore[no-any-return]  # Gradio's stubs type a context manager as Any.
 
 

@@ -5,10 +5,22 @@ from typing import Any
 
 import gradio as gr
 
+from app.domain.roles import Permission
 from app.domain.states import JobKind
 from app.web.context import WebContext
-from app.web.overview import export_list, job_list
-from app.web.pages_panels import ACTION, POLL_SECONDS, REFRESH, navigation, on_job_pick, on_load, panel, submit_job
+from app.web.overview import export_list
+from app.web.pages_listeners import allowed
+from app.web.pages_panels import (
+    ACTION,
+    POLL_SECONDS,
+    REFRESH,
+    listed_jobs,
+    navigation,
+    on_job_pick,
+    on_load,
+    panel,
+    submit_job,
+)
 
 _WHICH = [
     ("Reviewed images: labeled ones, and those whose review is done or good enough", "reviewed"),
@@ -32,15 +44,16 @@ def build_export_page(context: WebContext) -> None:
             gr.Markdown("### Finished exports")
             finished = panel("panels/exports.js", lambda: export_list(context), elem_id="exports")
             gr.Markdown("### Jobs")
-            jobs = panel("panels/jobs.js", lambda: job_list(context, None, _KINDS), elem_id="jobs")
+            jobs = panel("panels/jobs.js", lambda: listed_jobs(context, None, _KINDS), elem_id="jobs")
     shown_log = gr.State(None)
 
+    @allowed(Permission.EXPORT)
     def export(chosen: str, folder: str) -> str:
         submit_job(context, "coco", {"name": folder.strip(), "which": chosen})
         return _suggested_name()
 
     def refresh(log_of: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
-        return export_list(context), job_list(context, log_of, _KINDS)
+        return export_list(context), listed_jobs(context, log_of, _KINDS)
 
     start.click(export, [which, name], [name], **ACTION)
     jobs.pick(on_job_pick(context), [shown_log], [shown_log], **ACTION)

@@ -10,17 +10,22 @@ from typing import Any
 import gradio as gr
 from gradio.components.navbar import Navbar
 
+from app.domain.roles import Permission
+from app.domain.states import JobKind
 from app.services.worker import worker_is_running
-from app.web.context import WebContext
+from app.web.context import WebContext, refuse_unless_permitted
+from app.web.overview import job_list
+from app.web.pages_listeners import acting, allowed, may
 
 POLL_SECONDS = 1.5
 """How often a page asks how its jobs are doing."""
 
 ACTION: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-"""For listeners to clicks: no overlay while they run, and no public endpoint (api.py is). Messages need the queue."""
+"""For listeners that do something, which say with `allowed` what they ask for: no overlay while they run, and no public
+endpoint (api.py is). Messages need the queue."""
 
 REFRESH: dict[str, Any] = {**ACTION, "queue": False}
-"""For listeners that only look: they do not wait behind others."""
+"""For listeners that only look: they do not wait behind others, and ask for what their page asks for."""
 
 _ON_LOAD = """
 /* 'pick' */
@@ -56,6 +61,11 @@ def on_load(look: Callable[[], Any], component: gr.components.Component) -> None
     gr.on(None, look, None, component, **REFRESH)
 
 
+def show_to(permission: Permission, block: gr.blocks.BlockContext) -> None:
+    """Hide a part of a page from people who could do nothing with it. What it calls is refused in any case."""
+    gr.on(None, lambda: gr.update(visible=may(permission)), None, block, **REFRESH)
+
+
 def navigation(context: WebContext) -> None:
     """The bar that leads from page to page, with the workspace's name in it; every page needs its own."""
     Navbar(visible=True, main_page_name="Rounds")
@@ -80,11 +90,19 @@ def shown_error(error: Exception) -> gr.Error:
     return gr.Error(html.escape(str(error)), print_exception=False)
 
 
+def listed_jobs(context: WebContext, shown_log: int | None, kinds: frozenset[JobKind] | None = None) -> dict[str, Any]:
+    """See `app.web.overview.job_list`; logs and buttons are for those who may run jobs."""
+    found = {**job_list(context, shown_log, kinds), "may_run": may(Permission.RUN_JOBS)}
+    return found if found["may_run"] else {**found, "log": None}
+
+
 def on_job_pick(context: WebContext) -> Callable[..., int | None]:
     """Handler of a job list: `cancel` stops a job, `log` chooses whose log is shown."""
 
+    @allowed(Permission.SEE_MODELS)
     def pick(shown_log: int | None, event: gr.EventData) -> int | None:
         if event.action == "cancel":
+            refuse_unless_permitted(acting(), Permission.RUN_JOBS)
             context.jobs.cancel(int(event.job_id))
             return shown_log
         return int(event.job_id)

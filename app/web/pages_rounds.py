@@ -4,10 +4,23 @@ from typing import Any
 
 import gradio as gr
 
+from app.domain.roles import Permission
 from app.services import rounds
 from app.web.context import WebContext
-from app.web.overview import PRESET_CHOICES, comparison, job_list, summary
-from app.web.pages_panels import ACTION, POLL_SECONDS, REFRESH, navigation, on_job_pick, panel, shown_error, submit_job
+from app.web.overview import PRESET_CHOICES, comparison, summary
+from app.web.pages_listeners import allowed, may
+from app.web.pages_panels import (
+    ACTION,
+    POLL_SECONDS,
+    REFRESH,
+    listed_jobs,
+    navigation,
+    on_job_pick,
+    panel,
+    show_to,
+    shown_error,
+    submit_job,
+)
 
 _OWN_PRESET = "the workspace's own"
 _WHY_A_REASON = "Needed only when gold got worse or cannot be compared; kept with the model."
@@ -16,13 +29,22 @@ _WHY_A_REASON = "Needed only when gold got worse or cannot be compared; kept wit
 def build_rounds_page(context: WebContext) -> None:
     """Lay out the page and wire its events."""
     navigation(context)
-    overview = panel("panels/summary.js", lambda: summary(context), elem_id="summary")
+    overview = panel("panels/summary.js", lambda: _summary(context), elem_id="summary")
     _lay_out_comparison(context)
     with gr.Row(equal_height=False):
-        with gr.Column(scale=1, min_width=300):
+        with gr.Column(scale=1, min_width=300) as training:
             _lay_out_training(context, overview)
         with gr.Column(scale=2, min_width=420):
             _lay_out_jobs(context, overview)
+    show_to(Permission.RUN_JOBS, training)
+
+
+def _summary(context: WebContext) -> dict[str, Any]:
+    """The one next action has a button for those only who may do it."""
+    found = summary(context)
+    if found["next"]["action"] and not may(Permission.RUN_JOBS):
+        found["next"] |= {"label": None, "action": None}
+    return found
 
 
 def _lay_out_training(context: WebContext, overview: gr.HTML) -> None:
@@ -35,13 +57,16 @@ def _lay_out_training(context: WebContext, overview: gr.HTML) -> None:
     train = gr.Button("Train the next round", variant="primary", elem_id="train")
     predict = gr.Button("Predict proposals again", elem_id="predict")
 
+    @allowed(Permission.RUN_JOBS)
     def start_training(chosen: str, from_scratch: bool) -> None:
         own = None if chosen == _OWN_PRESET else chosen
         submit_job(context, "round", {"preset": own, "from_scratch": from_scratch})
 
+    @allowed(Permission.RUN_JOBS)
     def start_prediction() -> None:
         submit_job(context, "predict", {})
 
+    @allowed(Permission.RUN_JOBS)
     def start_next(chosen: str, from_scratch: bool, event: gr.EventData) -> None:
         if event.action == "predict":
             start_prediction()
@@ -55,12 +80,12 @@ def _lay_out_training(context: WebContext, overview: gr.HTML) -> None:
 
 def _lay_out_jobs(context: WebContext, overview: gr.HTML) -> None:
     gr.Markdown("### Jobs")
-    jobs = panel("panels/jobs.js", lambda: job_list(context, None), elem_id="jobs")
+    jobs = panel("panels/jobs.js", lambda: listed_jobs(context, None), elem_id="jobs")
     shown_log = gr.State(None)
     jobs.pick(on_job_pick(context), [shown_log], [shown_log], **ACTION)
 
     def refresh(log_of: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
-        return summary(context), job_list(context, log_of)
+        return _summary(context), listed_jobs(context, log_of)
 
     gr.Timer(POLL_SECONDS).tick(refresh, [shown_log], [overview, jobs], **REFRESH)
 
@@ -71,7 +96,7 @@ def _lay_out_comparison(context: WebContext) -> None:
     shown_id = gr.State(_candidate_id(found))
     with gr.Column(visible=bool(found), elem_id="comparison") as box:
         table = panel("panels/comparison.js", lambda: comparison(context))
-        with gr.Row():
+        with gr.Row() as choices:
             promote = gr.Button("Promote this round…", variant="primary", elem_id="promote")
             discard = gr.Button("Discard this round…", elem_id="discard")
         with gr.Column(visible=False, elem_id="confirm-promote") as confirm_promote:
@@ -83,11 +108,13 @@ def _lay_out_comparison(context: WebContext) -> None:
             yes_discard = gr.Button("Yes, discard the new round", variant="stop", elem_id="yes-discard")
             no_discard = gr.Button("Do not discard it", elem_id="no-discard")
 
+    show_to(Permission.PROMOTE, choices)
     questions = [confirm_promote, confirm_discard]
     promote.click(_show(True, False), None, questions, **ACTION)
     discard.click(_show(False, True), None, questions, **ACTION)
     gr.on([no_promote.click, no_discard.click], _show(False, False), None, questions, **ACTION)
 
+    @allowed(Permission.SEE_MODELS)
     def look(shown: int | None) -> tuple[Any, ...]:
         """Redraw only when another candidate appeared or this one is gone, so that a reason being typed stays."""
         now = comparison(context)
@@ -106,10 +133,15 @@ def _candidate_id(found: dict[str, Any]) -> int | None:
 
 
 def _show(promote: bool, discard: bool) -> Any:  # noqa: ANN401 - a Gradio handler
-    return lambda: (gr.update(visible=promote), gr.update(visible=discard))
+    @allowed(Permission.PROMOTE)
+    def show() -> tuple[Any, Any]:
+        return gr.update(visible=promote), gr.update(visible=discard)
+
+    return show
 
 
 def _promote(context: WebContext) -> Any:  # noqa: ANN401 - a Gradio handler
+    @allowed(Permission.PROMOTE)
     def promote(model_id: int | None, reason: str) -> None:
         try:
             rounds.promote(context.store, _required(model_id), reason)
@@ -122,6 +154,7 @@ def _promote(context: WebContext) -> Any:  # noqa: ANN401 - a Gradio handler
 
 
 def _discard(context: WebContext) -> Any:  # noqa: ANN401 - a Gradio handler
+    @allowed(Permission.PROMOTE)
     def discard(model_id: int | None) -> None:
         try:
             rounds.reject(context.store, _required(model_id))

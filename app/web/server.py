@@ -14,7 +14,8 @@ from starlette.types import Scope
 
 from app.config import Workspace, require_loopback
 from app.web.api import create_api
-from app.web.pages import mount_pages
+from app.web.pages import PAGES, mount_pages
+from app.web.rules import FRAME_RULES, page_rules
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ def create_app(workspace: Workspace, queue_url: str | None = None) -> FastAPI:
     app = create_api(workspace, queue_url)
     for folder in _STATIC_FOLDERS:
         app.mount(f"/static/{folder}", FreshFiles(directory=_FILES / folder))
+    app.state.rules += [*FRAME_RULES, *page_rules((page.path, page.permission) for page in PAGES)]
     return mount_pages(app, app.state.context)
 
 

@@ -16,7 +16,7 @@ def test_a_lead_may_do_everything(permission):
 
 def test_an_annotator_may_only_review_and_see_how_the_models_are():
     assert {permission for permission in Permission if permits(Role.ANNOTATOR, permission)} == {
-        Permission.REVIEW, Permission.SEE_MODELS,
+        Permission.USE, Permission.REVIEW, Permission.SEE_MODELS,
     }  # fmt: skip
 
 

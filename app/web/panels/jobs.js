@@ -6,15 +6,15 @@ const STATE_TEXT = { queued: 'waiting', running: 'running', succeeded: 'done', f
 
 export function mount(element, gradio) {
   const root = element.querySelector('.ps-panel');
-  live(root, gradio, ({ jobs, log }) => {
-    const rows = jobs.map((job) => drawJob(job, gradio.trigger, log));
+  live(root, gradio, ({ jobs, log, may_run: mayRun }) => {
+    const rows = jobs.map((job) => drawJob(job, gradio.trigger, log, mayRun));
     root.replaceChildren(...(rows.length ? rows : [el('p', { class: 'pp-muted' }, 'No job has run yet.')]));
     const box = root.querySelector('pre');
     if (box) box.scrollTop = box.scrollHeight;
   });
 }
 
-function drawJob(job, trigger, log) {
+function drawJob(job, trigger, log, mayRun) {
   const share = job.progress_total > 0 ? Math.min(1, job.progress_done / job.progress_total) : 0;
   const isOpen = log?.job_id === job.id;
   const numbers = Object.entries(job.metrics).map(([name, value]) => `${name} ${Number(value).toPrecision(3)}`).join(' · ');
@@ -23,8 +23,8 @@ function drawJob(job, trigger, log) {
   return el('article', { class: `pp-job pp-${job.state}`, 'data-job': job.id, 'data-state': job.state },
     el('header', {}, el('strong', {}, `Job ${job.id}: ${job.title}`), el('span', { class: 'pp-state' }, job.cancel_requested && job.state === 'running' ? 'stopping' : STATE_TEXT[job.state]),
       el('span', { class: 'pp-space' }), el('small', {}, describeTime(job)),
-      el('button', { type: 'button', onclick: show, 'aria-expanded': String(isOpen) }, 'Log'),
-      UNFINISHED.has(job.state) ? el('button', { type: 'button', onclick: cancel, disabled: job.cancel_requested }, 'Cancel') : null),
+      mayRun ? el('button', { type: 'button', onclick: show, 'aria-expanded': String(isOpen) }, 'Log') : null,
+      mayRun && UNFINISHED.has(job.state) ? el('button', { type: 'button', onclick: cancel, disabled: job.cancel_requested }, 'Cancel') : null),
     job.state === 'running' ? el('progress', { value: share, max: 1, 'aria-label': 'Progress' }, percent(share)) : null,
     job.message || numbers ? el('p', {}, [job.state === 'running' ? percent(share) : '', job.message, numbers].filter(Boolean).join(' · ')) : null,
     job.error ? el('p', { class: 'pp-error' }, job.error) : null,
