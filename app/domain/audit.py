@@ -30,6 +30,8 @@ class AuditAction(StrEnum):
     LOCK_OVERRIDE = "lock_override"
     """Somebody drew over reliable pixels after unlocking them."""
 
+    ASSIGNED = "assigned"
+    """Images were given to somebody, or back to everybody."""
     IMPORT = "import"
     JOB_STARTED = "job_started"
     JOB_CANCELLED = "job_cancelled"

@@ -39,6 +39,8 @@ class Permission(StrEnum):
     """See the queue and its images, decide regions."""
     SECOND_REVIEW = "second_review"
     """Decide what others did not know, take over images that others hold."""
+    ASSIGN = "assign"
+    """Say whose images are whose, and see everybody's."""
     SEE_MODELS = "see_models"
     """See rounds, models and jobs, and how good they are."""
     RUN_JOBS = "run_jobs"
@@ -62,6 +64,7 @@ ALLOWED: dict[Permission, frozenset[Role]] = {
     Permission.USE: _ALL,
     Permission.REVIEW: _ALL,
     Permission.SECOND_REVIEW: _BUT_ANNOTATORS,
+    Permission.ASSIGN: frozenset({Role.REVIEWER, Role.LEAD}),
     Permission.SEE_MODELS: _ALL,
     Permission.RUN_JOBS: _TECHNICAL,
     Permission.EXPORT: _TECHNICAL,

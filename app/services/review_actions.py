@@ -8,9 +8,16 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from app.domain.decisions import Delta, delta_from_mask, effective_ids, encode_delta, replay_crop
-from app.domain.states import DecisionKind, ImageState
+from app.domain.states import DecisionKind, ImageState, RegionState
 from app.services.labels import active_proposal, proposal_planes
-from app.services.review_types import ConflictError, DecisionRequest, LockedPixelsError, NotFoundError, ReviewError
+from app.services.review_types import (
+    ConflictError,
+    DecisionRequest,
+    LockedPixelsError,
+    NotAllowedError,
+    NotFoundError,
+    ReviewError,
+)
 from app.storage.database import Store
 from app.storage.history import PastDecision, deltas_of, effective_deltas, find_decision, image_history
 from app.storage.models import Decision, Image, Model, Proposal, Region
@@ -174,6 +181,11 @@ def _active_region(session: Session, request: DecisionRequest, image: Image, pro
     region = session.get(Region, request.region_id)
     if region is None or region.image_id != image.id:
         raise NotFoundError(f"there is no region {request.region_id} in image {image.id}")
+    if region.state is RegionState.SECOND_REVIEW and not request.may_second_review:
+        raise NotAllowedError(
+            "somebody did not know this region, so a reviewer decides it. Nothing was saved. If it was you, "
+            "by mistake, undo it (Ctrl+Z)."
+        )
     if region.proposal_id != proposal.id:
         raise ConflictError(
             f"a newer model has proposed other regions for {image.sample_id} since you opened this one. "

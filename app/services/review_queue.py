@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.domain.states import DecisionKind, ImageState, RegionState
+from app.services.comments import is_open_question
 from app.services.review_types import QueueCounts, QueueFilter, RegionRow
-from app.storage.models import Decision, Image, Region
+from app.storage.models import Comment, Decision, Image, Region
 
 _LAST_SKIP = (
     select(func.max(Decision.id))
@@ -96,19 +97,19 @@ def count_regions(session: Session) -> QueueCounts:
     )
 
 
-def row_of(region: Region, sample_id: str) -> RegionRow:
+def row_of(region: Region, image: Image) -> RegionRow:
     """The queue's line for a region."""
     return RegionRow(
-        region_id=region.id, image_id=region.image_id, sample_id=sample_id, number=region.number, kind=region.kind,
-        class_id=region.class_id, area=region.area, bbox=region.bbox, mean_confidence=region.mean_confidence,
-        score=region.score, state=region.state,
+        region_id=region.id, image_id=region.image_id, sample_id=image.sample_id, number=region.number,
+        kind=region.kind, class_id=region.class_id, area=region.area, bbox=region.bbox,
+        mean_confidence=region.mean_confidence, score=region.score, state=region.state, assignee=image.assignee,
     )  # fmt: skip
 
 
 def _page(session: Session, filters: QueueFilter, state: RegionState, limit: int, offset: int) -> list[RegionRow]:
-    statement = _filtered(select(Region, Image.sample_id), filters, state)
+    statement = _filtered(select(Region, Image), filters, state)
     statement = statement.order_by(*_order(state)).limit(limit).offset(offset)
-    return [row_of(region, sample_id) for region, sample_id in session.execute(statement)]
+    return [row_of(region, image) for region, image in session.execute(statement)]
 
 
 def _order(state: RegionState) -> tuple[ColumnElement[Any], ...]:
@@ -129,7 +130,33 @@ def _filtered(
         statement = statement.where(Region.class_id == filters.class_id)
     if filters.image_id is not None:
         statement = statement.where(Region.image_id == filters.image_id)
+    if filters.person is not None:
+        statement = statement.where(open_to(filters.person))
+    if filters.assignee is not None:
+        statement = statement.where(assigned_to(filters.assignee))
+    if filters.text:
+        statement = statement.where(name_holds(filters.text))
+    if filters.asked:
+        is_about = and_(
+            Comment.image_id == Region.image_id, or_(Comment.region_id.is_(None), Comment.region_id == Region.id)
+        )
+        statement = statement.where(exists().where(is_about, is_open_question()))
     return statement
+
+
+def assigned_to(assignee: str) -> ColumnElement[bool]:
+    """For a WHERE over `Image`: this person's, or with "" nobody's."""
+    return Image.assignee == assignee if assignee else Image.assignee.is_(None)
+
+
+def open_to(person: str) -> ColumnElement[bool]:
+    """For a WHERE over `Image`: this person's and nobody's."""
+    return or_(Image.assignee.is_(None), Image.assignee == person)
+
+
+def name_holds(text: str) -> ColumnElement[bool]:
+    """For a WHERE over `Image`: names that hold a text, whatever the case of its letters."""
+    return Image.sample_id.icontains(text, autoescape=True)
 
 
 def _following(session: Session, filters: QueueFilter, after: QueuePlace) -> int | None:

@@ -25,6 +25,10 @@ class LockedPixelsError(ReviewError):
     """A drawing touches reliable pixels and did not ask to unlock them. Nothing of it was saved."""
 
 
+class NotAllowedError(ReviewError):
+    """The person's role does not allow this. Nothing was changed."""
+
+
 class ConflictError(ReviewError):
     """Somebody else decided the same pixels since the sender last saw them. Nothing was overwritten.
 
@@ -63,12 +67,20 @@ class QueueFilter:
         class_id: only regions that the model calls this class.
         image_id: only regions of this image.
         include_enough: also regions of images that are already good enough.
+        person: only regions of images that are this person's or nobody's; None for everybody's.
+        assignee: only regions of images that are this person's; "" for those that are nobody's; None for all.
+        text: only regions of images whose name holds this text, whatever the case of its letters.
+        asked: only regions about which a question is open, or about whose image as a whole.
     """
 
     state: RegionState | None = None
     class_id: int | None = None
     image_id: int | None = None
     include_enough: bool = False
+    person: str | None = None
+    assignee: str | None = None
+    text: str = ""
+    asked: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +98,7 @@ class RegionRow:
     mean_confidence: float
     score: float
     state: RegionState
+    assignee: str | None
 
 
 @dataclass(frozen=True)
@@ -148,6 +161,7 @@ class DecisionRequest:
         lock_override: the person unlocked reliable pixels; logged.
         closes_region: for draw: the region is finished, and its pixels that were not drawn are right as shown.
         stats: what the browser counted.
+        may_second_review: the person may decide what somebody did not know.
     """
 
     op_id: str
@@ -162,6 +176,7 @@ class DecisionRequest:
     lock_override: bool = False
     closes_region: bool = False
     stats: ActionStats = ActionStats()
+    may_second_review: bool = True
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ class ReviewService:
             if proposal is None or proposal.id != region.proposal_id:
                 raise NotFoundError(f"region {region_id} belongs to an older proposal; open the next one of the queue")
             return RegionView(
-                row=row_of(region, image.sample_id),
+                row=row_of(region, image),
                 size_wh=(image.width, image.height),
                 top_classes=tuple(TopClass(int(entry[0]), float(entry[1])) for entry in region.top_classes),
                 proposal_id=proposal.id,
@@ -116,7 +116,7 @@ class ReviewService:
         """
         with self._store.reader() as session:
             region = _require_region(session, region_id)
-            return row_of(region, _require_image(session, region.image_id).sample_id)
+            return row_of(region, _require_image(session, region.image_id))
 
     def image_planes(self, image_id: int) -> ImagePlanes:
         """All maps of one image, with every decision applied that counts.
@@ -258,11 +258,12 @@ def _result(session: Session, decision: Decision, replayed: bool = False) -> Dec
 
 def _what_next(session: Session, decision: Decision, region: Region | None) -> int | None:
     """After a decision the region behind it; after a stroke, undo or redo the region itself, to show what happened."""
+    theirs = QueueFilter(person=decision.user)
     if region is None:
-        return next_in_queue(session, QueueFilter(), None)
+        return next_in_queue(session, theirs, None)
     proposal = active_proposal(session, region.image_id)
     is_stroke = decision.kind is DecisionKind.DRAW and not decision.closes_region
     if (is_stroke or decision.kind is DecisionKind.UNDO) and proposal is not None and proposal.id == region.proposal_id:
         return region.id
     # The place among the open regions, even when it was skipped just now: going on must not start again at the front.
-    return next_in_queue(session, QueueFilter(), QueuePlace(region.id, region.score))
+    return next_in_queue(session, theirs, QueuePlace(region.id, region.score))

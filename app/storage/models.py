@@ -91,6 +91,7 @@ class Image(Base):
     label_path: Mapped[str | None]
     class_pixels: Mapped[list[int] | None] = mapped_column(JSON(none_as_null=True))
     state: Mapped[ImageState] = mapped_column(_word(ImageState, "state"), index=True)
+    assignee: Mapped[str | None] = mapped_column(String(255), index=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
@@ -208,6 +209,23 @@ class Decision(Base):
         Index("ix_decision_region", "region_id", "id"),
         {"sqlite_autoincrement": True},
     )
+
+
+class Comment(Base):
+    """What a person said about an image or a region. Append-only; a question is closed by another comment."""
+
+    __tablename__ = "comment"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("image.id"))
+    region_id: Mapped[int | None] = mapped_column(ForeignKey("region.id"))
+    author: Mapped[str] = mapped_column(String(255))
+    text: Mapped[str] = mapped_column(String(2000))
+    is_question: Mapped[bool]
+    closes_id: Mapped[int | None] = mapped_column(ForeignKey("comment.id"), unique=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+    __table_args__ = (Index("ix_comment_image", "image_id", "id"), {"sqlite_autoincrement": True})
 
 
 class Job(Base):

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from app.domain.roles import Permission
+from app.domain.roles import Permission, permits
 from app.domain.states import RegionState
-from app.services.review_types import QueueFilter
+from app.services.review_types import NotAllowedError, QueueFilter
 from app.web.bodies import OperationBody, RawBody, read_decision
 from app.web.context import Context, CurrentActor, requires
 from app.web.keys import class_keys
@@ -39,21 +39,36 @@ def session(context: Context, actor: CurrentActor) -> dict[str, Any]:
 @router.get("/queue")
 def queue(
     context: Context,
+    actor: CurrentActor,
     state: RegionState | None = None,
     class_id: int | None = None,
     image_id: int | None = None,
+    assignee: Annotated[str | None, Query(max_length=255)] = None,
+    text: Annotated[str, Query(max_length=255)] = "",
+    asked: bool = False,
+    include_enough: bool = False,
+    everybody: bool = False,
     limit: Limit = 50,
     offset: Offset = 0,
 ) -> dict[str, Any]:
-    """Regions in queue order, and how many are left in all."""
-    rows = context.review.queue(QueueFilter(state, class_id, image_id), limit, offset)
+    """Regions in queue order, and how many are left in all.
+
+    Without `everybody` only regions of images that are the asking person's or nobody's.
+    """
+    if everybody and not permits(actor.role, Permission.ASSIGN):
+        raise NotAllowedError(
+            f"{actor.name} is {actor.role} here; everybody's regions are listed for reviewers and leads"
+        )
+    person = None if everybody else actor.name
+    filters = QueueFilter(state, class_id, image_id, include_enough, person, assignee, text, asked)
+    rows = context.review.queue(filters, limit, offset)
     return {"rows": [asdict(row) for row in rows], "counts": asdict(context.review.counts())}
 
 
 @router.get("/regions/next")
-def next_region(context: Context, after: int | None = None) -> dict[str, int | None]:
-    """The region to show after another one; null when nothing is left."""
-    return {"region_id": context.review.next_region(after)}
+def next_region(context: Context, actor: CurrentActor, after: int | None = None) -> dict[str, int | None]:
+    """The region to show this person after another one; null when nothing is left."""
+    return {"region_id": context.review.next_region(after, QueueFilter(person=actor.name))}
 
 
 @router.get("/regions/{region_id}")

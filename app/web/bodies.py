@@ -6,7 +6,7 @@ from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.domain.decisions import Delta
-from app.domain.roles import Actor
+from app.domain.roles import Actor, Permission, permits
 from app.domain.states import DecisionKind
 from app.services.review_types import ActionStats, DecisionRequest
 from app.web.context import WebContext
@@ -51,6 +51,29 @@ class JobBody(Body):
 
     kind: str = Field(max_length=16)
     arguments: dict[str, Any] = Field(default_factory=dict)
+
+
+class AssignBody(Body):
+    """Images for a person; None gives them back to everybody."""
+
+    image_ids: list[int] = Field(min_length=1, max_length=100_000)
+    assignee: str | None = Field(None, min_length=1, max_length=255)
+
+
+class ShareBody(Body):
+    """Images to share out between people; None takes all unfinished ones that are nobody's."""
+
+    people: list[str] = Field(min_length=1, max_length=200)
+    image_ids: list[int] | None = Field(None, min_length=1, max_length=100_000)
+
+
+class CommentBody(Body):
+    """A comment about an image or one of its regions; `closes_id` is the question that it answers."""
+
+    text: str = Field(max_length=4000)
+    region_id: int | None = None
+    is_question: bool = False
+    closes_id: int | None = None
 
 
 class PromoteBody(Body):
@@ -102,6 +125,7 @@ def read_decision(context: WebContext, actor: Actor, raw: tuple[bytes, bool]) ->
         lock_override=body.lock_override,
         closes_region=body.closes_region,
         stats=body.stats,
+        may_second_review=permits(actor.role, Permission.SECOND_REVIEW),
     )
 
 

@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from app.services.review_types import ConflictError, LockedPixelsError, NotFoundError, ReviewError
+from app.services.review_types import ConflictError, LockedPixelsError, NotAllowedError, NotFoundError, ReviewError
 from app.services.rounds import PromotionRefusedError
 from app.storage.errors import DiskFullError, StoreBusyError, StoreError
 from app.web.security import BodyTooLargeError
@@ -31,6 +31,7 @@ STATUS_OF: dict[type[Exception], int] = {
     WireError: 400,
     OtherPersonError: 401,
     OtherWorkspaceError: 421,
+    NotAllowedError: 403,
     NotFoundError: 404,
     LockedPixelsError: 423,
     ConflictError: 409,

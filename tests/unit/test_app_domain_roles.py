@@ -22,4 +22,4 @@ def test_an_annotator_may_only_review_and_see_how_the_models_are():
 
 def test_an_engineer_does_not_choose_the_model_or_see_who_was_tested():
     refused = {permission for permission in Permission if not permits(Role.ENGINEER, permission)}
-    assert refused == {Permission.PROMOTE, Permission.SEE_QUALITY, Permission.ADMINISTER}
+    assert refused == {Permission.ASSIGN, Permission.PROMOTE, Permission.SEE_QUALITY, Permission.ADMINISTER}

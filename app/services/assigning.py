@@ -1,0 +1,200 @@
+"""Whose images are whose, and how much is left in each."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, case, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from app.domain.assignment import share_out
+from app.domain.audit import AuditAction
+from app.domain.roles import Actor
+from app.domain.states import ImageRole, ImageState, RegionKind, RegionState
+from app.services.audit import record
+from app.services.review_queue import assigned_to, name_holds, open_to
+from app.services.review_types import NotFoundError, ReviewError
+from app.storage.database import Store
+from app.storage.models import Image, Region
+
+MAX_NAME = 255
+
+_EXPECTED_ERRORS = Region.area * (1.0 - Region.mean_confidence)
+"""As `app.domain.queue.expected_errors`, where the database adds it up; confidences in the store lie in 0-1."""
+
+
+@dataclass(frozen=True)
+class ImageFilter:
+    """Which pool images to list.
+
+    Attributes:
+        state: only images in this state.
+        assignee: only images of this person; "" for images of nobody; None for all.
+        text: only images whose name holds this text, whatever the case of its letters.
+        person: only images that are this person's or nobody's; None for everybody's.
+    """
+
+    state: ImageState | None = None
+    assignee: str | None = None
+    text: str = ""
+    person: str | None = None
+
+
+@dataclass(frozen=True)
+class ImageWork:
+    """A pool image and what is left to do in it.
+
+    Attributes:
+        image_id: the image.
+        sample_id: its name.
+        state: waiting, open, enough or done.
+        assignee: whose it is, None when it is nobody's.
+        num_open: regions that wait for a decision, skipped ones included.
+        num_second_review: regions that somebody did not know.
+        num_decided: regions that people decided, of all proposals.
+        expected_errors: wrong pixels expected in the regions that are open or skipped.
+    """
+
+    image_id: int
+    sample_id: str
+    state: ImageState
+    assignee: str | None
+    num_open: int
+    num_second_review: int
+    num_decided: int
+    expected_errors: float
+
+
+def list_image_work(
+    store: Store, filters: ImageFilter | None = None, limit: int = 100, offset: int = 0
+) -> list[ImageWork]:
+    """Pool images, those with the most expected errors first.
+
+    Raises:
+        ReviewError: a limit below 1 or an offset below 0.
+    """
+    if limit < 1 or offset < 0:
+        raise ReviewError(f"limit must be at least 1 and offset at least 0, got {limit} and {offset}")
+    with store.reader() as session:
+        return _image_work(session, filters or ImageFilter(), limit, offset)
+
+
+def assign_images(store: Store, actor: Actor, image_ids: Collection[int], assignee: str | None) -> int:
+    """Give images to a person, or with None back to everybody; how many changed hands.
+
+    Decisions stay, and whoever has one of them open may finish the region.
+
+    Raises:
+        NotFoundError: an id that is no pool image; nothing was changed.
+        ReviewError: no image, or an empty name.
+    """
+    if not image_ids:
+        raise ReviewError("choose at least one image to assign")
+    if assignee is not None and not 1 <= len(assignee) <= MAX_NAME:
+        raise ReviewError(f"a person's name has 1-{MAX_NAME} characters, got {len(assignee)}")
+    with store.session() as session:
+        _require_pool_images(session, image_ids)
+        changed = _give(session, image_ids, assignee)
+        _record(session, actor, changed, assignee)
+        return len(changed)
+
+
+def share_images(
+    store: Store, actor: Actor, people: Sequence[str], image_ids: Collection[int] | None = None
+) -> dict[str, int]:
+    """Share images out so that everybody has about the same expected work; how many each person got.
+
+    Args:
+        people: names, each once.
+        image_ids: these images, whoever has them now; None for all unfinished ones that are nobody's.
+
+    Raises:
+        NotFoundError: an id that is no pool image; nothing was changed.
+        ReviewError: nobody to share with, or a name twice.
+    """
+    if not people or len(set(people)) != len(people) or not all(1 <= len(name) <= MAX_NAME for name in people):
+        raise ReviewError(f"name each person once to share the images with, got {list(people)}")
+    with store.session() as session:
+        if image_ids is not None:
+            _require_pool_images(session, image_ids)
+        unfinished = [work for work in _image_work(session, ImageFilter()) if work.state is not ImageState.DONE]
+        shared = [work for work in unfinished if _is_shared(work, image_ids)]
+        shared_ids = {work.image_id for work in shared}
+        already = [
+            sum(
+                work.expected_errors for work in unfinished if work.assignee == name and work.image_id not in shared_ids
+            )
+            for name in people
+        ]
+        persons = share_out([work.expected_errors for work in shared], already)
+        numbers = dict.fromkeys(people, 0)
+        for index, name in enumerate(people):
+            theirs = [work.image_id for work, person in zip(shared, persons, strict=True) if person == index]
+            numbers[name] = len(theirs)
+            _record(session, actor, _give(session, theirs, name), name)
+        return numbers
+
+
+def _is_shared(work: ImageWork, image_ids: Collection[int] | None) -> bool:
+    return work.assignee is None if image_ids is None else work.image_id in image_ids
+
+
+def _give(session: Session, image_ids: Collection[int], assignee: str | None) -> Sequence[int]:
+    """Ids of the images that changed hands."""
+    other = (
+        Image.assignee.is_not(None) if assignee is None else or_(Image.assignee.is_(None), Image.assignee != assignee)
+    )
+    changed = session.scalars(select(Image.id).where(Image.id.in_(image_ids), other)).all()
+    session.execute(update(Image).where(Image.id.in_(changed)).values(assignee=assignee))
+    return changed
+
+
+def _record(session: Session, actor: Actor, image_ids: Sequence[int], assignee: str | None) -> None:
+    if image_ids:
+        record(session, actor, AuditAction.ASSIGNED, assignee or "everybody", {"image_ids": list(image_ids)})
+
+
+def _require_pool_images(session: Session, image_ids: Collection[int]) -> None:
+    is_pool = (Image.role == ImageRole.POOL) & Image.deleted_at.is_(None)
+    known = set(session.scalars(select(Image.id).where(Image.id.in_(image_ids), is_pool)))
+    unknown = sorted(set(image_ids) - known)
+    if unknown:
+        raise NotFoundError(f"there is no image {unknown[0]} in the pool; nothing was changed")
+
+
+def _image_work(session: Session, filters: ImageFilter, limit: int | None = None, offset: int = 0) -> list[ImageWork]:
+    waits = Region.state.in_((RegionState.OPEN, RegionState.SKIPPED))
+
+    def count(condition: ColumnElement[bool]) -> ColumnElement[int]:
+        return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
+
+    # Regions of other kinds are tests or whole images: their pixels say nothing about what the model got wrong.
+    errors = func.coalesce(
+        func.sum(case((waits & (Region.kind == RegionKind.QUEUE), _EXPECTED_ERRORS), else_=0.0)), 0.0
+    )
+    statement = (
+        select(
+            Image.id, Image.sample_id, Image.state, Image.assignee,
+            count(waits), count(Region.state == RegionState.SECOND_REVIEW), count(Region.state == RegionState.DECIDED),
+            errors,
+        )
+        .outerjoin(Region, Region.image_id == Image.id)
+        .where(Image.role == ImageRole.POOL, Image.deleted_at.is_(None), *_conditions(filters))
+        .group_by(Image.id)
+        .order_by(errors.desc(), Image.id)
+        .limit(limit)
+        .offset(offset)
+    )  # fmt: skip
+    return [ImageWork(*row) for row in session.execute(statement)]
+
+
+def _conditions(filters: ImageFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if filters.state is not None:
+        conditions.append(Image.state == filters.state)
+    if filters.assignee is not None:
+        conditions.append(assigned_to(filters.assignee))
+    if filters.text:
+        conditions.append(name_holds(filters.text))
+    if filters.person is not None:
+        conditions.append(open_to(filters.person))
+    return conditions

@@ -1,0 +1,87 @@
+"""Assigning and comments over HTTP."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.domain.roles import Actor, Role
+from app.web.api import create_api
+from app.web.context import get_actor
+from tests.browser.workspace import build_workspace
+
+SignedIn = Callable[[str, Role], TestClient]
+
+
+@pytest.fixture
+def signed_in(tmp_path: Path) -> Iterator[SignedIn]:
+    """The API as a person of a role sees it."""
+    app = create_api(build_workspace(tmp_path, pool=2))
+    with TestClient(app, base_url="http://127.0.0.1:7860") as client:
+
+        def as_person(name: str, role: Role) -> TestClient:
+            app.dependency_overrides[get_actor] = lambda: Actor(name, role)
+            return client
+
+        yield as_person
+
+
+def queue(client: TestClient, **query: Any) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = client.get("/api/queue", params={"limit": 500, **query}).json()["rows"]
+    return rows
+
+
+def test_an_annotator_sees_own_images_and_those_of_nobody(signed_in: SignedIn) -> None:
+    lead = signed_in("lee", Role.LEAD)
+    first, second = (image["image_id"] for image in lead.get("/api/images").json()["images"])
+    assert lead.post("/api/assignments", json={"image_ids": [first], "assignee": "bob"}).json() == {"changed": 1}
+    ann = signed_in("ann", Role.ANNOTATOR)
+    assert {row["image_id"] for row in queue(ann)} == {second}
+    assert [image["image_id"] for image in ann.get("/api/images").json()["images"]] == [second]
+    next_id = ann.get("/api/regions/next").json()["region_id"]
+    assert ann.get(f"/api/regions/{next_id}").json()["row"]["image_id"] == second
+
+
+def test_everybodys_queue_is_for_those_who_assign(signed_in: SignedIn) -> None:
+    lead = signed_in("lee", Role.LEAD)
+    first = lead.get("/api/images").json()["images"][0]["image_id"]
+    lead.post("/api/assignments", json={"image_ids": [first], "assignee": "bob"})
+    assert {row["assignee"] for row in queue(lead, everybody=True)} == {"bob", None}
+    assert {row["assignee"] for row in queue(lead)} == {None}
+    refused = signed_in("ann", Role.ANNOTATOR).get("/api/queue", params={"everybody": True})
+    assert (refused.status_code, "for reviewers and leads" in refused.json()["error"]) == (403, True)
+
+
+def test_images_are_shared_out(signed_in: SignedIn) -> None:
+    lead = signed_in("lee", Role.LEAD)
+    answer = lead.post("/api/assignments/share", json={"people": ["ann", "bob"]})
+    assert answer.json() == {"shared": {"ann": 1, "bob": 1}}
+
+
+def test_a_question_is_asked_answered_and_closed(signed_in: SignedIn) -> None:
+    ann = signed_in("ann", Role.ANNOTATOR)
+    row = queue(ann)[0]
+    path = f"/api/images/{row['image_id']}/comments"
+    asked = ann.post(path, json={"text": "<b>bus?</b>", "region_id": row["region_id"], "is_question": True})
+    assert (asked.status_code, asked.json()["author"], asked.json()["text"]) == (201, "ann", "<b>bus?</b>")
+    lee = signed_in("lee", Role.LEAD)
+    assert [each["id"] for each in lee.get("/api/questions").json()["questions"]] == [asked.json()["id"]]
+    lee.post(path, json={"text": "yes", "closes_id": asked.json()["id"]})
+    assert lee.get("/api/questions").json() == {"questions": []}
+    assert [each["author"] for each in lee.get(path).json()["comments"]] == ["ann", "lee"]
+
+
+def test_an_annotator_cannot_decide_what_somebody_did_not_know(signed_in: SignedIn) -> None:
+    ann = signed_in("ann", Role.ANNOTATOR)
+    row = queue(ann)[0]
+    body = {
+        "op_id": "a-1", "kind": "dont_know", "image_id": row["image_id"], "region_id": row["region_id"],
+        "image_version": 0, "session": "tab",
+    }  # fmt: skip
+    version = ann.post("/api/decisions", json=body).json()["image_version"]
+    accept = {**body, "op_id": "a-2", "kind": "accept", "image_version": version}
+    refused = ann.post("/api/decisions", json=accept)
+    assert (refused.status_code, "a reviewer decides it" in refused.json()["error"]) == (403, True)
+    assert signed_in("rea", Role.REVIEWER).post("/api/decisions", json=accept).status_code == 200
