@@ -4,13 +4,16 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from reliability.selection import Observation, PixelSelection, SelectionInputs, SelectionMethod
+from datasets.labels import IGNORE_INDEX
+from reliability.selection import Normalizer, Observation, PixelSelection, SelectionInputs, SelectionMethod
 from tests.unit.training_cases import CLASS_NAMES, StopAfter, tiny_config
 from training import loop, models, session
 from training.config import ModelConfig, TrainConfig
@@ -18,6 +21,7 @@ from training.config_json import apply_changes
 from training.hosts.fixmatch import FixMatch
 from training.lookup import host_names
 from training.loop import FitOptions, fit
+from training.losses import Targets, consistency_loss, supervised_loss
 from training.models import Student
 from training.signals import StopFlag, StopRequestedError
 from training.step import StepBatch, StepContext, StepLosses
@@ -138,6 +142,25 @@ def train_every_host(root: Path, folder: Path, rank: int) -> None:
             fit(config, FitOptions(folder / host, quiet=True))
 
 
+def uneven_branch() -> tuple[Tensor, Targets]:
+    """Logits and targets of four images, of which the first and the last have hardly a valid pixel."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (4, 6, 7)
+    valid = torch.rand(shape, generator=generator) < torch.tensor([0.1, 0.9, 0.5, 0.0]).view(4, 1, 1)
+    weight = torch.rand(shape, generator=generator).round(decimals=1) * valid
+    label = torch.randint(0, 5, shape, generator=generator)
+    return torch.randn(4, 5, 6, 7, generator=generator), Targets(label, weight, valid, (weight + 1) / 2)
+
+
+def branch_losses(images: slice) -> dict[str, Tensor]:
+    """Losses of some of these images under every normalizer, and of their labels."""
+    logits, whole = uneven_branch()
+    target = Targets(*(getattr(whole, plane.name)[images] for plane in fields(Targets)))
+    losses = {name: consistency_loss(logits[images], target, name) for name in get_args(Normalizer)}
+    label = torch.where(target.valid, target.pseudo_label, IGNORE_INDEX)
+    return {**losses, "labels": supervised_loss(logits[images], label, target.weight)}
+
+
 def diverge(root: Path, folder: Path, rank: int) -> None:
     """Train with a loss that is no number in the second process alone, and write how it ended here."""
     original = loop.train_step
@@ -165,6 +188,7 @@ def everything(rank: int, root: Path, folder: Path, port: int) -> None:
         fit(joint_config(root, 2), FitOptions(folder / "two", quiet=True))
         stop_early(joint_config(root, 2), folder / "two_then_one", asks=rank == 1)
         fit(joint_config(root, 2), FitOptions(folder / "one_then_two", resume=True, quiet=True))
+    torch.save(branch_losses(slice(2 * rank, 2 * rank + 2)), folder / f"branch-{rank}.pt")
     learn_state(root, folder, rank)
     train_every_host(root, folder, rank)
     diverge(root, folder, rank)

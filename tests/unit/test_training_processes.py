@@ -8,11 +8,21 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 
-from tests.unit.process_cases import STOP_AT, everything, free_port, joint_config, no_dropout, stop_early
+from reliability.selection import Normalizer
+from tests.unit.process_cases import (
+    STOP_AT,
+    branch_losses,
+    everything,
+    free_port,
+    joint_config,
+    no_dropout,
+    stop_early,
+)
 from tests.unit.training_cases import tiny_config, write_blocks
 from training.checkpoint import load_checkpoint, load_student
 from training.config_json import apply_changes, write_config
@@ -61,6 +71,13 @@ def test_the_loss_of_two_processes_is_that_of_one_with_twice_the_batch(runs):
     assert [event["step"] for event in two] == [1, 2, 3, 4]
     for name in ("loss", "loss_x", "loss_s", "gradient_norm", "lr"):
         assert [event[name] for event in two] == pytest.approx([event[name] for event in one], rel=1e-5)
+
+
+@pytest.mark.parametrize("divided_by", [*get_args(Normalizer), "labels"])
+def test_a_process_that_holds_little_weighs_little_whatever_a_loss_is_divided_by(runs, divided_by):
+    parts = [torch.load(runs / f"branch-{rank}.pt", weights_only=True)[divided_by] for rank in range(2)]
+    joint = branch_losses(slice(0, 4))[divided_by].item()
+    assert sum(parts).item() / 2 == pytest.approx(joint, rel=1e-5) and parts[0] != parts[1]
 
 
 def test_gradients_of_two_processes_are_clipped_by_their_joint_norm(runs):
