@@ -44,7 +44,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
-def _word(words: type[StrEnum], name: str) -> Enum:
+def word(words: type[StrEnum], name: str) -> Enum:
     """Column type of one of the vocabularies in app/domain/states.py, checked by the database."""
     return Enum(
         words, name=name, native_enum=False, create_constraint=True, length=16,
@@ -87,10 +87,10 @@ class Image(Base):
     path: Mapped[str]
     width: Mapped[int]
     height: Mapped[int]
-    role: Mapped[ImageRole] = mapped_column(_word(ImageRole, "role"))
+    role: Mapped[ImageRole] = mapped_column(word(ImageRole, "role"))
     label_path: Mapped[str | None]
     class_pixels: Mapped[list[int] | None] = mapped_column(JSON(none_as_null=True))
-    state: Mapped[ImageState] = mapped_column(_word(ImageState, "state"), index=True)
+    state: Mapped[ImageState] = mapped_column(word(ImageState, "state"), index=True)
     assignee: Mapped[str | None] = mapped_column(String(255), index=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -111,7 +111,7 @@ class Model(Base):
     onnx_path: Mapped[str]
     onnx_sha256: Mapped[str] = mapped_column(String(64))
     run_dir: Mapped[str | None]
-    status: Mapped[ModelStatus] = mapped_column(_word(ModelStatus, "status"))
+    status: Mapped[ModelStatus] = mapped_column(word(ModelStatus, "status"))
     method: Mapped[str | None]
     gold: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
@@ -157,7 +157,7 @@ class Region(Base):
     proposal_id: Mapped[int] = mapped_column(ForeignKey("proposal.id"))
     image_id: Mapped[int] = mapped_column(ForeignKey("image.id"))
     number: Mapped[int]
-    kind: Mapped[RegionKind] = mapped_column(_word(RegionKind, "kind"))
+    kind: Mapped[RegionKind] = mapped_column(word(RegionKind, "kind"))
     class_id: Mapped[int]
     area: Mapped[int]
     x0: Mapped[int]
@@ -167,7 +167,7 @@ class Region(Base):
     mean_confidence: Mapped[float]
     score: Mapped[float]
     top_classes: Mapped[list[Any]] = mapped_column(JSON)
-    state: Mapped[RegionState] = mapped_column(_word(RegionState, "state"))
+    state: Mapped[RegionState] = mapped_column(word(RegionState, "state"))
     origin_id: Mapped[int | None] = mapped_column(ForeignKey("region.id"))
 
     __table_args__ = (
@@ -191,7 +191,7 @@ class Decision(Base):
     op_id: Mapped[str] = mapped_column(String(64), unique=True)
     image_id: Mapped[int] = mapped_column(ForeignKey("image.id"))
     region_id: Mapped[int | None] = mapped_column(ForeignKey("region.id"))
-    kind: Mapped[DecisionKind] = mapped_column(_word(DecisionKind, "kind"))
+    kind: Mapped[DecisionKind] = mapped_column(word(DecisionKind, "kind"))
     closes_region: Mapped[bool]
     class_id: Mapped[int | None]
     undoes: Mapped[str | None] = mapped_column(String(64))
@@ -234,8 +234,8 @@ class Job(Base):
     __tablename__ = "job"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    kind: Mapped[JobKind] = mapped_column(_word(JobKind, "kind"))
-    state: Mapped[JobState] = mapped_column(_word(JobState, "state"), index=True)
+    kind: Mapped[JobKind] = mapped_column(word(JobKind, "kind"))
+    state: Mapped[JobState] = mapped_column(word(JobState, "state"), index=True)
     arguments: Mapped[dict[str, Any]] = mapped_column(JSON)
     progress_done: Mapped[int] = mapped_column(default=0)
     progress_total: Mapped[int] = mapped_column(default=1)

@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, event, inspect
 
-from app.storage import audit  # noqa: F401 - its table belongs to the metadata, too
+from app.storage import audit, people  # noqa: F401 - their tables belong to the metadata, too
 from app.storage.errors import DamagedStoreError, NewerSchemaError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
