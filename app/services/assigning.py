@@ -14,7 +14,7 @@ from app.services.audit import record
 from app.services.review_queue import assigned_to, name_holds, open_to
 from app.services.review_types import NotFoundError, ReviewError
 from app.storage.database import Store
-from app.storage.models import Image, Region
+from app.storage.models import Decision, Image, Region
 
 MAX_NAME = 255
 
@@ -132,6 +132,16 @@ def share_images(
             numbers[name] = len(theirs)
             _record(session, actor, _give(session, theirs, name), name)
         return numbers
+
+
+def known_people(store: Store) -> list[str]:
+    """Names of everybody who has an image or decided something, in order."""
+    with store.reader() as session:
+        names = {
+            *session.scalars(select(Image.assignee).distinct()),
+            *session.scalars(select(Decision.user).distinct()),
+        }
+        return sorted(name for name in names if name is not None)
 
 
 def _is_shared(work: ImageWork, image_ids: Collection[int] | None) -> bool:

@@ -130,7 +130,7 @@ def _filtered(
         statement = statement.where(Region.class_id == filters.class_id)
     if filters.image_id is not None:
         statement = statement.where(Region.image_id == filters.image_id)
-    if filters.person is not None:
+    if filters.person is not None and state is not RegionState.SECOND_REVIEW:
         statement = statement.where(open_to(filters.person))
     if filters.assignee is not None:
         statement = statement.where(assigned_to(filters.assignee))

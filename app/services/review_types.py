@@ -67,7 +67,8 @@ class QueueFilter:
         class_id: only regions that the model calls this class.
         image_id: only regions of this image.
         include_enough: also regions of images that are already good enough.
-        person: only regions of images that are this person's or nobody's; None for everybody's.
+        person: only regions of images that are this person's or nobody's, and what somebody did not know, which is
+            for every reviewer; None for everybody's.
         assignee: only regions of images that are this person's; "" for those that are nobody's; None for all.
         text: only regions of images whose name holds this text, whatever the case of its letters.
         asked: only regions about which a question is open, or about whose image as a whole.

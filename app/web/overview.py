@@ -5,6 +5,8 @@ from typing import Any
 
 from app.domain.states import JobKind, JobState, ModelStatus, RegionState
 from app.services import rounds
+from app.services.assigning import ImageFilter, known_people, list_image_work
+from app.services.comments import open_questions
 from app.services.jobs import JobView
 from app.services.region_stories import RegionStory, region_stories
 from app.services.review_types import QueueCounts, QueueFilter
@@ -118,9 +120,8 @@ def job_list(context: WebContext, shown_log: int | None, kinds: frozenset[JobKin
     return {"jobs": [{**job.to_json(), "title": JOB_TITLES[job.kind], "log_path": None} for job in jobs], "log": log}
 
 
-def queue_rows(context: WebContext, state: str | None, class_id: int | None, page: int) -> dict[str, Any]:
-    """One page of the queue table."""
-    filters = QueueFilter(RegionState(state) if state else None, class_id)
+def queue_rows(context: WebContext, filters: QueueFilter, page: int) -> dict[str, Any]:
+    """One page of the queue table, from 0; `filter` is the query with which the reviewer shows the same regions."""
     rows = context.review.queue(filters, PAGE_ROWS + 1, page * PAGE_ROWS)
     class_set = context.review.class_set()
     stories = region_stories(context.store, [row.region_id for row in rows])
@@ -131,9 +132,41 @@ def queue_rows(context: WebContext, state: str | None, class_id: int | None, pag
         ],
         "first": page * PAGE_ROWS + 1,
         "has_more": len(rows) > PAGE_ROWS,
-        "filter": {key: value for key, value in (("state", state), ("class_id", class_id)) if value is not None},
+        "filter": _query(filters),
         "counts": asdict(context.review.counts()),
     }
+
+
+def image_rows(context: WebContext, filters: ImageFilter, page: int, may_assign: bool) -> dict[str, Any]:
+    """One page of the table of images, from 0, with who could have them."""
+    rows = list_image_work(context.store, filters, PAGE_ROWS + 1, page * PAGE_ROWS)
+    return {
+        "rows": [asdict(row) for row in rows[:PAGE_ROWS]],
+        "first": page * PAGE_ROWS + 1,
+        "has_more": len(rows) > PAGE_ROWS,
+        "people": known_people(context.store) if may_assign else [],
+        "may_assign": may_assign,
+    }
+
+
+def second_review(context: WebContext) -> dict[str, Any]:
+    """What waits for a second reviewer: regions that somebody did not know, and questions."""
+    found = queue_rows(context, QueueFilter(RegionState.SECOND_REVIEW), 0)
+    questions = [
+        {**asdict(question), "created_at": question.created_at.isoformat()}
+        for question in open_questions(context.store)
+    ]
+    return {"regions": found, "questions": questions}
+
+
+def _query(filters: QueueFilter) -> dict[str, Any]:
+    """What differs from the reviewer's usual queue, as its address says it."""
+    said = {
+        "state": filters.state, "class_id": filters.class_id, "image_id": filters.image_id,
+        "assignee": filters.assignee, "text": filters.text or None, "asked": filters.asked or None,
+        "everybody": (filters.person is None and filters.state is not RegionState.SECOND_REVIEW) or None,
+    }  # fmt: skip
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _named(class_set: ClassSet, class_id: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from app.web.pages_listeners import guard_listeners  # noqa: E402
 from app.web.pages_queue import build_queue_page  # noqa: E402
 from app.web.pages_reviewer import build_reviewer_page  # noqa: E402
 from app.web.pages_rounds import build_rounds_page  # noqa: E402
+from app.web.pages_second_review import build_second_review_page  # noqa: E402
 
 _HEAD = """
 <link rel="stylesheet" href="/static/panels/panels.css">
@@ -39,6 +40,7 @@ PAGES = (
     Page("Rounds", "/", Permission.SEE_MODELS, build_rounds_page),
     Page("Queue", "/queue", Permission.REVIEW, build_queue_page),
     Page("Review", "/review", Permission.REVIEW, build_reviewer_page),
+    Page("Second review", "/second-review", Permission.SECOND_REVIEW, build_second_review_page),
     Page("Export", "/export", Permission.EXPORT, build_export_page),
 )
 """In the order of the navigation bar. The first one is the home page."""

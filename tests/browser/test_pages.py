@@ -23,10 +23,11 @@ pytestmark = pytest.mark.browser
 DRAWN = {
     "rounds": "#summary .pp",
     "queue": "#queue .pp",
+    "second-review": "#second-review .pp",
     "export": "#exports .pp",
     "review": "#reviewer .ps[data-hydrated]",
 }
-PATHS = {"rounds": "/", "queue": "/queue", "export": "/export", "review": "/review"}
+PATHS = {"rounds": "/", "queue": "/queue", "second-review": "/second-review", "export": "/export", "review": "/review"}
 HOSTILE = '<img src=x onerror="window.hacked=1">${window.hacked=1}{{window.hacked=1}}'
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from app.domain.states import RegionState
+from app.services.local_actor import local_actor
+from app.services.review_types import QueueFilter
 from app.web.api import create_api
-from app.web.context import get_actor
 from app.web.overview import queue_rows
 from tests.browser.workspace import build_workspace, propose_again
 
@@ -38,7 +40,7 @@ def test_thumbnail_of_no_region_is_still_refused(client: TestClient) -> None:
 
 def test_decided_list_says_which_class_by_whom_and_that_it_cannot_be_opened(client: TestClient) -> None:
     context = client.app.state.context  # type: ignore[attr-defined]
-    (row,) = queue_rows(context, "decided", None, 0)["rows"]
+    (row,) = queue_rows(context, QueueFilter(RegionState.DECIDED), 0)["rows"]
     said = row["verdict"]
-    assert (said["kind"], said["class_name"], said["user"]) == ("relabel", "car", get_actor().name)
+    assert (said["kind"], said["class_name"], said["user"]) == ("relabel", "car", local_actor().name)
     assert row["is_current"] is False

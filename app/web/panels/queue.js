@@ -1,5 +1,6 @@
 // The queue as a table; each line leads to its region in the reviewer.
 import { el, live, percent, swatch } from './dom.js';
+import { pages } from './pages.js';
 
 const STATE_TEXT = { open: 'open', skipped: 'skipped', second_review: 'second review', decided: 'decided' };
 const HEAD = ['Region', 'Image', 'Model says', 'Confidence', 'Area', 'Score', 'State', 'Decision'];
@@ -11,16 +12,15 @@ export function mount(element, gradio) {
   live(root, gradio, (value) => root.replaceChildren(...draw(value, gradio.trigger)));
 }
 
-function draw({ rows, first, has_more: hasMore, filter }, trigger) {
-  if (rows.length === 0) return [el('p', { class: 'pp-muted' }, 'No region with this filter.')];
-  const turn = (step, text, enabled) => el('button', { type: 'button', disabled: !enabled, onclick: () => trigger('pick', { step }) }, text);
-  return [
-    el('table', { class: 'pp-table pp-queue' },
-      el('thead', {}, el('tr', {}, ...HEAD.map((text) => el('th', { scope: 'col' }, text)))),
-      el('tbody', {}, ...rows.map((row) => drawRow(row, filter)))),
-    el('nav', { class: 'pp-pages', 'aria-label': 'Pages of the queue' },
-      turn(-1, '← Before', first > 1), el('span', {}, `${first} to ${first + rows.length - 1}`), turn(1, 'More →', hasMore)),
-  ];
+function draw(value, trigger) {
+  if (value.rows.length === 0) return [el('p', { class: 'pp-muted' }, 'No region with this filter.')];
+  return [table(value), pages('Pages of the queue', value, (step) => trigger('pick', { step }))];
+}
+
+export function table({ rows, filter }) {
+  return el('table', { class: 'pp-table pp-queue' },
+    el('thead', {}, el('tr', {}, ...HEAD.map((text) => el('th', { scope: 'col' }, text)))),
+    el('tbody', {}, ...rows.map((row) => drawRow(row, filter))));
 }
 
 function drawRow(row, filter) {
@@ -30,7 +30,7 @@ function drawRow(row, filter) {
   const canOpen = row.is_current ? { onclick: open } : { class: 'pp-replaced', title: REPLACED };
   return el('tr', { 'data-region': row.region_id, ...canOpen },
     el('td', {}, row.is_current ? el('a', { href, 'aria-label': `Review region ${row.region_id}` }, picture) : picture),
-    el('td', { class: 'pp-text' }, row.sample_id),
+    el('td', { class: 'pp-text' }, row.sample_id, row.assignee ? el('small', { class: 'pp-below' }, `of ${row.assignee}`) : null),
     el('td', { class: 'pp-text' }, swatch(row.color), row.class_name),
     el('td', {}, percent(row.mean_confidence)), el('td', {}, `${row.area} px`), el('td', {}, row.score.toFixed(1)),
     el('td', { class: 'pp-text' }, el('span', { class: 'pp-state' }, STATE_TEXT[row.state]),

@@ -22,6 +22,7 @@ const COMMANDS = {
   redo: (reviewer) => reviewer.undo(1),
   previous: (reviewer) => reviewer.move(-1),
   next: (reviewer) => reviewer.move(1),
+  comment: ({ comments }) => comments.open(),
   help: ({ view }) => view.help.showModal(),
   hide: ({ screen }) => screen.toggleMode('image'),
   show_class: ({ screen }) => screen.setMode('class'),

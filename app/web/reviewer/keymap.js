@@ -17,6 +17,7 @@ export const COMMANDS = [
   { id: 'redo', chord: 'Ctrl+Shift+Z', title: 'Redo', group: 'Always' },
   { id: 'previous', chord: 'ArrowLeft', title: 'Previous region', group: 'Always' },
   { id: 'next', chord: 'ArrowRight', title: 'Next region', group: 'Always' },
+  { id: 'comment', chord: 'N', title: 'Comments and questions', group: 'Always' },
   { id: 'help', chord: '?', title: 'This list', group: 'Always' },
   { id: 'hide', chord: 'H', title: 'Hide or show the overlay', group: 'View' },
   { id: 'reliability', chord: 'R', title: 'Reliability only', group: 'View' },

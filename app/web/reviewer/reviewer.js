@@ -1,6 +1,7 @@
 // The reviewer: one key decides, saves and goes on. Connects feed, outbox, drawing, renderer and view.
 import { Activity } from './activity.js';
 import { handleKey, runCommand } from './commands.js';
+import { Comments } from './comments.js';
 import { Drawing } from './drawing.js';
 import { Feed } from './feed.js';
 import { LEFTOVER } from './image_state.js';
@@ -9,6 +10,9 @@ import { VOID_ID } from './palette.js';
 import { Screen } from './screen.js';
 import { View } from './view.js';
 import { decodeRuns, deflate, encodeRuns, inflate } from './wire.js';
+
+/** What the address may narrow the queue to; see GET /api/queue. */
+const FILTERS = ['state', 'class_id', 'image_id', 'assignee', 'text', 'asked', 'everybody'];
 
 const BEFORE_MOVE = 'There are strokes that are not saved: Enter saves them, Esc cancels them.';
 const GONE_DRAWING = 'The region of this drawing is not there any more, so it cannot be drawn again. It stays in this browser until it is given up.';
@@ -24,6 +28,8 @@ export class Reviewer {
       stage: this.view.stage, screen: this.screen, activity: this.activity,
       onChange: () => this.showState(), onClick: (point) => this.openAt(point),
     });
+    this.comments = new Comments(session, { onClose: () => this.view.stage.focus(), say: (text) => this.view.say(text) });
+    this.view.addToSide(this.comments.button, this.comments.dialog);
     this.feed = new Feed(filterFromAddress());
     this.outbox = new Outbox(session, {
       onAnswer: (entry, answer) => this.saved(entry, answer),
@@ -126,6 +132,7 @@ export class Reviewer {
     this.drawing.reset(image, row);
     this.activity.restart();
     this.screen.paint();
+    this.comments.show(row);
     this.feed.visit(row.region_id);
     this.feed.prefetch(row.region_id);
     history.replaceState(null, '', withRegion(row.region_id));
@@ -360,7 +367,7 @@ export class Reviewer {
 
 function filterFromAddress() {
   const search = new URLSearchParams(location.search);
-  return Object.fromEntries(['state', 'class_id', 'image_id'].filter((name) => search.get(name)).map((name) => [name, search.get(name)]));
+  return Object.fromEntries(FILTERS.filter((name) => search.get(name)).map((name) => [name, search.get(name)]));
 }
 
 function withRegion(regionId) {

@@ -51,6 +51,9 @@ export async function post(path, content, { workspaceId, user }) {
   return response.json();
 }
 
+export const getComments = async (imageId) => (await getJson(`/api/images/${imageId}/comments`)).comments;
+export const postComment = (imageId, content, owner) => post(`/api/images/${imageId}/comments`, content, owner);
+
 /** Picture and planes of one image. */
 export async function getImage(id) {
   const [picture, planes] = await Promise.all([

@@ -94,6 +94,12 @@ export class View {
       this.button('accept_rest', 'Accept the rest of this image', {}, false));
   }
 
+  /** Another button of the side panel, with the dialog that it opens. */
+  addToSide(button, dialog) {
+    this.facts.after(button);
+    this.root.append(dialog);
+  }
+
   showRegion({ row, top_classes: topClasses }) {
     const name = this.classes.get(row.class_id)?.name ?? 'void';
     this.facts.replaceChildren(...[
