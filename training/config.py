@@ -136,7 +136,8 @@ class DetectorConfig(Section):
     Attributes:
         architecture: of torchvision. Howlader et al. (arXiv:2407.12630) use fasterrcnn_resnet50_fpn; the default
             is ours, several times faster on a CPU.
-        weights: "none", "coco" (downloaded by torchvision) or a local weight file of the same architecture.
+        weights: "none", "coco" or, for the encoder alone, "imagenet" (both downloaded by torchvision), or a local
+            weight file of the same architecture.
         classes: names of the classes that get boxes, separated by commas; empty: those whose labels look like things.
         min_box_px: smaller boxes (shorter side, pixels of the image) are not learned.
         min_size, max_size: images are resized to this shorter and at most this longer side; 0: the architecture's own.

@@ -4,9 +4,17 @@ They need the data set as downloaded (--data-root), a labeled split (--labeled-s
 `python -m training split`), ImageNet or DINOv2 weights (downloaded, or model.pretrained=FILE), and GPUs. Batch sizes
 are the papers' totals, for one process. Start with `--dry-run`. None of them has been run to its end yet.
 
-What differs from the released code everywhere: biases and normalization layers have no weight decay; a crop's scale is
-drawn per axis-preserving factor on the whole image; the last weights are evaluated, not the best epoch's on the
-validation set, so expect less than the published numbers.
+What differs from the released code everywhere:
+
+- biases and normalization layers have no weight decay;
+- a crop's scale is drawn per axis-preserving factor on the whole image;
+- a pass over the images is rounded up to whole batches, where released loaders drop the last, smaller one;
+- the last weights are evaluated, not the best epoch's on the validation set: expect less than the published numbers;
+- a class that is neither in the labels nor predicted is left out of the mean IoU; released code counts it as 0;
+- sliding windows have a stride of 2/3 of their size, rounded down, the last one is shifted inside, and probabilities
+  are averaged. UniMatch and AugSeg let the last one shrink; U2PL rounds up and averages logits;
+- images are padded to the network's stride; UniMatch V2 resizes them to the nearest multiple of 14 and logits back;
+- no head on the encoder's third stage, whose loss U2PL on Cityscapes and AEL add with factor 0.4.
 """
 
 from collections.abc import Callable
@@ -14,6 +22,7 @@ from dataclasses import replace
 
 from training.config import (
     DataConfig,
+    DetectorConfig,
     EvaluationConfig,
     HostConfig,
     LossConfig,
@@ -26,8 +35,22 @@ from training.config import (
 )
 
 _OHEM_200K = LossConfig(ohem=True, ohem_threshold=0.7, ohem_min_kept=200_000)  # UniMatch and CSL on Cityscapes
-_OHEM_100K = LossConfig(ohem=True, ohem_threshold=0.7, ohem_min_kept=100_000)  # U2PL and AEL
+_OHEM_100K = LossConfig(ohem=True, ohem_threshold=0.7, ohem_min_kept=100_000)  # U2PL and AugSeg on Cityscapes, AEL
 _U2PL_SELECTION = SelectionConfig(name="entropy_percentile", options={"drop_share": 0.2, "percentile_over": "batch"})
+_AEL_NEVER_PASTED = [0, 1, 2, 8, 10]  # released code, Cityscapes' ids for both data sets
+
+_HOWLADER_DETECTOR = DetectorConfig(
+    architecture="fasterrcnn_resnet50_fpn",
+    weights="imagenet",
+    classes="person,rider,car,bicycle,motorcycle,train,truck,bus,traffic light,traffic sign,wall,fence",
+    min_size=512,
+    max_size=1024,
+    steps=20_000,
+    lr=5e-5,
+    min_score=0.95,
+)
+"""Howlader et al., released code b049223: half-size images, Adam 5e-5, boxes from a score of 0.95 on, these classes. It
+allows 3000 passes with batch 1 and keeps the one of least training loss; steps, batch and scales are ours."""
 
 
 VOC_CLASS_PRIOR = (
@@ -74,8 +97,7 @@ def voc_s4mc_513() -> TrainConfig:
     loss of unlabeled pixels is not multiplied by the ratio of the lengths of both loaders.
     """
     return replace(
-        voc_unimatch_513(),
-        model=_resnet101(output_stride=8),
+        voc_u2pl_513(),
         host=HostConfig(name="u2pl", options={"contrast_weight": 0.0}, supervised_share=1 / 80),
         selection=SelectionConfig(
             name="s4mc",
@@ -86,26 +108,26 @@ def voc_s4mc_513() -> TrainConfig:
                 "ignored_neighbors": True,
             },
         ),
-        run=_run(epochs=80, batch=16),
     )
 
 
 def voc_augseg_513() -> TrainConfig:
     """Pascal VOC, crop 513, EMA teacher 0.999, 16 crops of each kind. AugSeg, released configuration."""
-    return replace(voc_unimatch_513(), host=HostConfig(name="augseg"), run=_run(epochs=80, batch=16))
+    return replace(
+        voc_unimatch_513(),
+        model=_resnet101(output_stride=16, multi_grid=True),
+        host=HostConfig(name="augseg"),
+        run=_run(epochs=80, batch=16),
+    )
 
 
 def voc_u2pl_513() -> TrainConfig:
-    """Pascal VOC, crop 513, EMA teacher 0.99, first epoch supervised, OHEM. U2PL, released configuration.
-
-    Without the auxiliary head on the encoder's third stage (factor 0.4 there).
-    """
+    """Pascal VOC, crop 513, EMA teacher 0.99, first epoch supervised. U2PL, released configuration, without OHEM."""
     return replace(
         voc_unimatch_513(),
-        model=_resnet101(output_stride=8),
+        model=_resnet101(output_stride=8, multi_grid=True),
         host=HostConfig(name="u2pl", supervised_share=1 / 80),
         selection=_U2PL_SELECTION,
-        loss=_OHEM_100K,
         run=_run(epochs=80, batch=16),
     )
 
@@ -114,12 +136,14 @@ def voc_ael_513() -> TrainConfig:
     """Pascal VOC, crop 513, EMA teacher 0.99, OHEM, SGD 0.01; its threshold on Pascal VOC is 0.7. AEL.
 
     The released code divides its loss by the number of GPUs although gradients are averaged over them already, so its
-    rate of 0.01 acts like 0.01 / GPUs there. Batch of UniMatch. Without the auxiliary head (factor 0.4 there).
+    rate of 0.01 acts like 0.01 / GPUs there. Batch of UniMatch.
     """
     return replace(
         voc_unimatch_513(),
-        model=_resnet101(output_stride=8),
-        host=HostConfig(name="ael", options={"paste_classes": 1, "least_area": 0.03}),
+        model=_resnet101(output_stride=8, multi_grid=True),
+        host=HostConfig(
+            name="ael", options={"paste_classes": 1, "least_area": 0.03, "never_pasted": list(_AEL_NEVER_PASTED)}
+        ),
         selection=SelectionConfig(name="class_balanced", options={"threshold": 0.7}),
         loss=_OHEM_100K,
         optimizer=_sgd(lr=0.01, head_lr_factor=10.0),
@@ -169,31 +193,60 @@ def cityscapes_csl_801() -> TrainConfig:
 def cityscapes_howlader_801() -> TrainConfig:
     """Cityscapes, crop 801: UniMatch weighted by rank similarity, bank gated by a detector. Howlader et al.
 
-    Evaluated on whole images: features of sliding windows do not fit together, and this method compares features.
+    Half of UniMatch's batch: 1 x 4 in the released configuration. Evaluated on whole images: features of sliding
+    windows do not fit together, and this method compares features.
     """
     base = cityscapes_unimatch_801()
     return replace(
         base,
         selection=SelectionConfig(name="rank_statistics", options={"threshold": 0.0, "trust": "detector"}),
+        detector=_HOWLADER_DETECTOR,
+        run=_run(epochs=240, batch=4),
         evaluation=replace(base.evaluation, window="whole"),
     )
 
 
-def cityscapes_u2pl_769() -> TrainConfig:
-    """Cityscapes, crop 769, output stride 8, OHEM (0.7, 100,000), SGD 0.01. U2PL, released configuration.
+def cityscapes_augseg_800() -> TrainConfig:
+    """Cityscapes, crop 800, EMA teacher 0.996, OHEM (0.7, 100,000), SGD 0.01. AugSeg, released configuration.
 
-    Without the auxiliary head on the encoder's third stage (factor 0.4 there).
+    Its threshold is switched off there: every pseudo-label counts.
     """
-    base = cityscapes_unimatch_801()
     return replace(
-        base,
-        model=_resnet101(output_stride=8),
+        cityscapes_unimatch_801(),
+        model=_resnet101(output_stride=16, multi_grid=True),
+        views=ViewConfig(crop_hw=(800, 800)),
+        host=HostConfig(name="augseg", options={"ema_decay": 0.996}),
+        loss=_OHEM_100K,
+        optimizer=replace(_sgd(lr=0.01, head_lr_factor=1.0), weight_decay=5e-4),
+        run=_run(epochs=240, batch=16),
+    )
+
+
+def cityscapes_u2pl_769() -> TrainConfig:
+    """Cityscapes, crop 769, output stride 8, OHEM (0.7, 100,000), SGD 0.01. U2PL, released configuration."""
+    return replace(
+        cityscapes_unimatch_801(),
+        model=_resnet101(output_stride=8, multi_grid=True),
         views=ViewConfig(crop_hw=(769, 769)),
         host=HostConfig(name="u2pl"),
         selection=_U2PL_SELECTION,
         loss=_OHEM_100K,
         optimizer=replace(_sgd(lr=0.01, head_lr_factor=1.0), weight_decay=5e-4),
         run=_run(epochs=200, batch=16),
+    )
+
+
+def cityscapes_ael_769() -> TrainConfig:
+    """Cityscapes, crop 769, EMA teacher 0.99, OHEM (0.7, 100,000), SGD 0.01, threshold 0. AEL, released configuration.
+
+    As on Pascal VOC, the released rate acts like 0.01 / GPUs, and the batch is UniMatch's.
+    """
+    return replace(
+        cityscapes_u2pl_769(),
+        host=HostConfig(name="ael", options={"never_pasted": list(_AEL_NEVER_PASTED)}),
+        selection=SelectionConfig(name="class_balanced", options={"threshold": 0.0}),
+        optimizer=_sgd(lr=0.01, head_lr_factor=1.0),
+        run=_run(epochs=200),
     )
 
 
@@ -228,10 +281,15 @@ def coco_unimatch_513() -> TrainConfig:
     )
 
 
-def _resnet101(output_stride: int) -> ModelConfig:
-    return ModelConfig(
-        backbone="deeplabv3plus_resnet101", options={"output_stride": output_stride}, pretrained="imagenet"
-    )
+def coco_unimatch_v2_518() -> TrainConfig:
+    """COCO with 81 classes, crop 518, DINOv2 ViT-S with DPT, 20 epochs. UniMatch V2, released configs/coco.yaml."""
+    base = coco_unimatch_513()
+    return replace(voc_unimatch_v2_518(), data=base.data, evaluation=base.evaluation, run=_run(epochs=20, batch=16))
+
+
+def _resnet101(output_stride: int, multi_grid: bool = False) -> ModelConfig:
+    options = {"output_stride": output_stride, **({"multi_grid": True} if multi_grid else {})}
+    return ModelConfig(backbone="deeplabv3plus_resnet101", options=options, pretrained="imagenet")
 
 
 def _sgd(lr: float, head_lr_factor: float) -> OptimizerConfig:
@@ -247,7 +305,8 @@ def _adamw() -> OptimizerConfig:
 def _run(epochs: int, batch: int = 8) -> RunConfig:
     """As many labeled as unlabeled crops per step, the totals of the released scripts over all of their GPUs.
 
-    8 is UniMatch's and CSL's 2 x 4; 16 is U2PL's 4 x 4 and 2 x 8, AugSeg's 8 x 2 and UniMatch V2's 4 x 4 on Pascal.
+    8 is UniMatch's and CSL's 2 x 4; 16 is U2PL's 4 x 4 and 2 x 8, AugSeg's 8 x 2 and 4 x 4, and UniMatch V2's 4 x 4 on
+    Pascal and COCO.
     """
     return RunConfig(
         epochs=epochs,
@@ -277,8 +336,11 @@ PROTOCOLS: dict[str, Callable[[], TrainConfig]] = {
         cityscapes_unimatch_801,
         cityscapes_csl_801,
         cityscapes_howlader_801,
+        cityscapes_augseg_800,
         cityscapes_u2pl_769,
+        cityscapes_ael_769,
         cityscapes_unimatch_v2_798,
         coco_unimatch_513,
+        coco_unimatch_v2_518,
     )
 }

@@ -49,6 +49,26 @@ def test_the_first_block_of_a_dilated_stage_keeps_the_dilation_before_it():
     ]  # as in UniMatch's and torchvision's ResNet
 
 
+@pytest.mark.parametrize(
+    ("stem", "output_stride", "expected"),
+    [
+        ("deep", 16, [2, 4, 8]),
+        ("deep", 8, [4, 8, 16]),
+        ("plain", 16, [4, 4, 8]),  # smp's first block has the dilation of its stage
+        ("plain", 8, [8, 8, 16]),
+    ],
+)
+def test_multi_grid_multiplies_the_last_dilations_and_keeps_sizes(stem, output_stride, expected):
+    options = {"output_stride": output_stride, "stem": stem}
+    plain, widened = (deeplabv3plus_resnet50.build(3, False, multi_grid=chosen, **options) for chosen in (False, True))
+    stages = widened.encoder if stem == "plain" else widened.encoder.model
+    assert [block.conv2.dilation[0] for block in stages.layer4] == expected
+    image = torch.randn(1, 3, 64, 80)
+    with torch.no_grad():
+        shapes = [[each.shape for each in network.eval().encoder(image)] for network in (plain, widened)]
+    assert shapes[0] == shapes[1]
+
+
 def test_the_deep_stem_has_the_names_and_sizes_of_the_papers_weight_files():
     model = deeplabv3plus_resnet50.build(3, False).encoder.model
     shapes = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items() if key.startswith("conv1")}
@@ -81,6 +101,7 @@ def test_the_segformer_b2_decoder_is_as_wide_as_published():
         ("deeplabv3plus_resnet50", "output_stride", 32, r"output_stride: choose 16 \(UniMatch\) or 8 .* got 32"),
         ("deeplabv3plus_resnet101", "output_stride", True, r"output_stride: choose 16 .* got True"),
         ("deeplabv3plus_resnet50", "stem", "wide", r"stem: choose deep .* got 'wide'"),
+        ("deeplabv3plus_resnet50", "multi_grid", 1, r"multi_grid: choose true or false, got 1"),
         ("dpt_dinov2_small", "freeze_encoder", "yes", r"freeze_encoder: choose true or false, got 'yes'"),
         ("fpn_resnet10t", "output_stride", 8, r"has no option 'output_stride'; it takes none"),
     ],

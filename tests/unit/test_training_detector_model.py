@@ -7,6 +7,7 @@ import pytest
 import safetensors.torch
 import torch
 from torch import nn
+from torchvision.models import WeightsEnum, mobilenet_v3_large, resnet50
 from torchvision.ops import FrozenBatchNorm2d
 
 from tests.unit.detector_cases import detector_config, thing_scene
@@ -88,6 +89,36 @@ def test_weights_of_other_classes_give_everything_but_the_class_layers(tmp_path)
     differing = {name for name in loaded if loaded[name].shape != stored[name].shape}
     assert all(name.startswith("roi_heads.box_predictor.") for name in differing) and differing
     assert all(torch.equal(loaded[name], stored[name]) for name in loaded.keys() - differing)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "encoder", "prefix"),
+    [
+        ("fasterrcnn_mobilenet_v3_large_320_fpn", mobilenet_v3_large, "features."),
+        ("fasterrcnn_resnet50_fpn", resnet50, ""),
+    ],
+)
+def test_imagenet_weights_go_into_the_encoder_alone(monkeypatch, architecture, encoder, prefix):
+    torch.manual_seed(6)
+    published = encoder(weights=None).state_dict()
+    monkeypatch.setattr(WeightsEnum, "get_state_dict", lambda weights, *args, **kwargs: published)
+    config = detector_config(architecture=architecture, weights="imagenet")
+    detector = build_detector(config, (1, 2))
+    before = {name: tensor.clone() for name, tensor in detector.network.state_dict().items()}
+    load_start_weights(detector, config)
+    for name, tensor in detector.network.state_dict().items():
+        inside = name.removeprefix("backbone.body.")
+        assert torch.equal(tensor, before[name] if inside == name else published[prefix + inside]), name
+
+
+def test_detector_weights_that_cannot_be_downloaded_say_what_to_do(monkeypatch):
+    def offline(*args, **kwargs):
+        raise OSError("no connection")
+
+    monkeypatch.setattr(WeightsEnum, "get_state_dict", offline)
+    config = detector_config(weights="imagenet")
+    with pytest.raises(ValueError, match=r"ImageNet weights .* \(no connection\)\. Download weights elsewhere"):
+        load_start_weights(build_detector(config, (1, 2)), config)
 
 
 def test_batch_norm_is_frozen_under_loaded_weights_only():

@@ -7,6 +7,9 @@ papers' stem, the same dilations (the first block of a dilated stage keeps the d
 names, so the papers' weight files load as they are. timm's `resnet101d` is another network: a stem of 32, 32 and 64
 channels and average pooling in its shortcuts.
 
+Multi-grid. U2PL, AEL, S4MC and AugSeg multiply the dilations of the last stage's blocks by 2, 2 and 4; UniMatch and CSL
+do not.
+
 Decoder. smp's, changed to UniMatch's (model/semseg/deeplabv3plus.py): plain convolutions instead of separable ones, two
 3x3 convolutions after joining with the stride-4 map, no dropout, nothing between ASPP and upsampling. With 21 classes
 that makes 40.5 M and 59.5 M parameters, the numbers in UniMatch's training logs. What remains different:
@@ -27,9 +30,12 @@ ATROUS_RATES = {
 }
 _TIMM_NAMES = {"resnet50": "tu-resnet50s.gluon_in1k", "resnet101": "tu-resnet101s.gluon_in1k"}
 _STEMS = ("deep", "plain")
+MULTI_GRID = (2, 2, 4)  # U2PL, AEL, S4MC and AugSeg, released code: factors on the dilations of the last stage's blocks
 
 
-def build_deeplabv3plus(resnet: str, num_classes: int, pretrained: bool, output_stride: int, stem: str) -> nn.Module:
+def build_deeplabv3plus(
+    resnet: str, num_classes: int, pretrained: bool, output_stride: int, stem: str, multi_grid: bool
+) -> nn.Module:
     """Encoder, decoder and head; logits at input size when height and width are multiples of STRIDE.
 
     Args:
@@ -38,14 +44,17 @@ def build_deeplabv3plus(resnet: str, num_classes: int, pretrained: bool, output_
         pretrained: download ImageNet weights.
         output_stride: pixels of the image per pixel of the last encoder map, 16 or 8; also decides the ASPP's rates.
         stem: "deep" (the papers') or "plain" (torchvision's).
+        multi_grid: multiply the dilations of the last stage's three blocks by 2, 2 and 4.
 
     Raises:
-        ValueError: another output stride or stem.
+        ValueError: another output stride or stem, or `multi_grid` is no bool.
     """
     if type(output_stride) is not int or output_stride not in ATROUS_RATES:
         raise ValueError(f"model.options.output_stride: choose 16 (UniMatch) or 8 (CSL, U2PL), got {output_stride!r}")
     if stem not in _STEMS:
         raise ValueError(f"model.options.stem: choose deep (the papers') or plain (torchvision's), got {stem!r}")
+    if not isinstance(multi_grid, bool):
+        raise ValueError(f"model.options.multi_grid: choose true or false, got {multi_grid!r}")
     network: nn.Module = smp.DeepLabV3Plus(
         _TIMM_NAMES[resnet] if stem == "deep" else resnet,
         encoder_weights=_weights(stem, pretrained),
@@ -56,6 +65,8 @@ def build_deeplabv3plus(resnet: str, num_classes: int, pretrained: bool, output_
         classes=num_classes,
     )
     _publish_decoder(network.decoder)
+    if multi_grid:
+        _widen_last_stage(network.encoder)
     return network
 
 
@@ -64,6 +75,13 @@ def _weights(stem: str, pretrained: bool) -> bool | str | None:
     if not pretrained:
         return None
     return True if stem == "deep" else "imagenet"
+
+
+def _widen_last_stage(encoder: Any) -> None:  # noqa: ANN401 - smp has no types
+    """Multi-grid (DeepLabV3, arXiv:1706.05587): the last stage's blocks look further than each other."""
+    stages = encoder.model if hasattr(encoder, "model") else encoder  # timm's inside smp's wrapper, or smp's own
+    for block, factor in zip(stages.layer4, MULTI_GRID, strict=True):
+        block.conv2.dilation = block.conv2.padding = tuple(factor * side for side in block.conv2.dilation)
 
 
 def _publish_decoder(decoder: Any) -> None:  # noqa: ANN401 - smp has no types

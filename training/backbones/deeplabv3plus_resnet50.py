@@ -12,7 +12,9 @@ from training.backbones._deeplabv3plus import STRIDE, build_deeplabv3plus
 __all__ = ["STRIDE", "build"]
 
 
-def build(num_classes: int, pretrained: bool, output_stride: int = 16, stem: str = "deep") -> nn.Module:
+def build(
+    num_classes: int, pretrained: bool, output_stride: int = 16, stem: str = "deep", multi_grid: bool = False
+) -> nn.Module:
     """Encoder, decoder and head; logits at input size when height and width are multiples of STRIDE.
 
     Args:
@@ -20,8 +22,9 @@ def build(num_classes: int, pretrained: bool, output_stride: int = 16, stem: str
         pretrained: download ImageNet weights.
         output_stride: 16 (UniMatch) or 8 (CSL, U2PL; four times the computation in the last stage).
         stem: "deep" (the papers') or "plain" (torchvision's).
+        multi_grid: wider dilations in the last stage (U2PL, AEL, S4MC and AugSeg).
 
     Raises:
-        ValueError: another output stride or stem.
+        ValueError: another output stride or stem, or `multi_grid` is no bool.
     """
-    return build_deeplabv3plus("resnet50", num_classes, pretrained, output_stride, stem)
+    return build_deeplabv3plus("resnet50", num_classes, pretrained, output_stride, stem, multi_grid)

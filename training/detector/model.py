@@ -1,14 +1,14 @@
 """The object detectors of torchvision behind one interface: images and whole-pixel boxes in, losses or boxes out."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torchvision.models import WeightsEnum
+from torchvision.models import MobileNet_V3_Large_Weights, ResNet50_Weights, WeightsEnum
 from torchvision.models import detection as torchvision_detection
 from torchvision.ops import FrozenBatchNorm2d
 
@@ -29,6 +29,14 @@ _PUBLISHED: dict[str, WeightsEnum] = {
     "fasterrcnn_resnet50_fpn": torchvision_detection.FasterRCNN_ResNet50_FPN_Weights.COCO_V1,
     "retinanet_resnet50_fpn_v2": torchvision_detection.RetinaNet_ResNet50_FPN_V2_Weights.COCO_V1,
 }
+_ENCODERS: dict[str, tuple[WeightsEnum, str]] = {
+    "fasterrcnn_mobilenet_v3_large_320_fpn": (MobileNet_V3_Large_Weights.IMAGENET1K_V1, "features."),
+    "fasterrcnn_resnet50_fpn": (ResNet50_Weights.IMAGENET1K_V1, ""),
+    "retinanet_resnet50_fpn_v2": (ResNet50_Weights.IMAGENET1K_V1, ""),
+}
+"""Weights of the encoder alone, and what stands before its layers' names in them."""
+
+_ENCODER_PREFIX = "backbone.body."
 _CLASS_LAYERS = ("roi_heads.box_predictor.", "head.classification_head.cls_logits.")
 _COUNTER = "num_batches_tracked"
 _PROPOSALS: dict[str, dict[str, int]] = {"fasterrcnn_mobilenet_v3_large_320_fpn": {"box_batch_size_per_image": 128}}
@@ -131,17 +139,24 @@ def _freeze_batch_norm(network: nn.Module) -> None:
 def load_start_weights(detector: Detector, config: DetectorConfig) -> None:
     """Copy the weights that `config.weights` names; the layers that tell classes apart stay as they are.
 
+    "imagenet" names the encoder's alone, as torchvision starts a detector that was not trained on COCO.
+
     Raises:
         FileNotFoundError: no such file.
         ValueError: the weights cannot be downloaded, hold no plain tensors, or belong to another architecture.
     """
     if config.weights == "none":
         return
+    wanted = detector.network.state_dict()
     if config.weights == "coco":
-        tensors: Mapping[str, Tensor] = _downloaded(config.architecture)
+        tensors = _downloaded(_PUBLISHED[config.architecture], f"the COCO weights of {config.architecture}")
+    elif config.weights == "imagenet":
+        encoder, prefix = _ENCODERS[config.architecture]
+        found = _downloaded(encoder, f"the ImageNet weights of {config.architecture}'s encoder")
+        others = {key: tensor for key, tensor in wanted.items() if not key.startswith(_ENCODER_PREFIX)}
+        tensors = others | {_ENCODER_PREFIX + key.removeprefix(prefix): found[key] for key in found}
     else:
         tensors = read_tensors(Path(config.weights), "detector.weights")
-    wanted = detector.network.state_dict()
     fits = {key: tensors[key] for key in wanted if key in tensors and tensors[key].shape == wanted[key].shape}
     missing = [key for key in wanted if key not in fits and not key.startswith(_CLASS_LAYERS) and _COUNTER not in key]
     if missing:
@@ -152,12 +167,12 @@ def load_start_weights(detector: Detector, config: DetectorConfig) -> None:
     detector.network.load_state_dict({**wanted, **fits})
 
 
-def _downloaded(architecture: str) -> Mapping[str, Tensor]:
+def _downloaded(weights: WeightsEnum, name: str) -> dict[str, Tensor]:
     try:
-        tensors: Mapping[str, Tensor] = _PUBLISHED[architecture].get_state_dict(progress=False, check_hash=True)
+        tensors: dict[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError) as error:
         raise ValueError(
-            f"detector.weights: the COCO weights of {architecture} could not be downloaded ({error}). Download them "
-            "elsewhere and name the file, or use none"
+            f"detector.weights: {name} could not be downloaded ({error}). Download weights elsewhere and name the "
+            "file, or use none"
         ) from error
     return tensors
