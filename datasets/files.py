@@ -3,20 +3,33 @@
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace `path` by `content`: temporary file beside it, flush to disk, rename, flush the folder.
+    """Replace `path` by `content`.
 
     Raises:
         OSError: disk full or no permission; `path` still holds what it held before.
+    """
+    with replace_atomically(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def replace_atomically(path: Path) -> Iterator[BinaryIO]:
+    """A file to write whose content becomes that of `path` when the block ends without an exception.
+
+    Temporary file beside it, flush to disk, rename, flush the folder; after an exception `path` holds what it held.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         publish(Path(temporary), path)

@@ -1,0 +1,1 @@
+"""A client for programs: `from app.client.client import Client`."""

@@ -1,0 +1,144 @@
+"""The client for programs, against the real API."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from app.client import connection as connection_module
+from app.client.client import Client
+from app.client.connection import ApiError
+from app.web.api import create_api
+from tests.browser.workspace import NAMES, build_workspace
+
+CLIENT = Path(__file__).resolve().parents[2] / "app" / "client"
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[Client]:
+    app = create_api(build_workspace(tmp_path, pool=2))
+    with TestClient(app, base_url="http://127.0.0.1:7860", raise_server_exceptions=False) as http:
+        yield Client(http=http)
+
+
+@pytest.fixture
+def view(client: Client) -> dict[str, Any]:
+    region_id = client.review.next_region()
+    assert region_id is not None
+    return client.review.region(region_id)
+
+
+def test_every_endpoint_has_a_method_and_every_method_an_endpoint(tmp_path: Path) -> None:
+    paths = create_api(build_workspace(tmp_path, pool=1)).openapi()["paths"]
+    endpoints = {(method.upper(), path) for path, methods in paths.items() for method in methods}
+    source = "\n".join(path.read_text() for path in CLIENT.glob("*.py"))
+    calls = re.findall(r'connection\.(get|read|post|save)\(\s*(?:[\w_]+, )?"([^"]+)"', source)
+    methods = {("POST" if call == "post" else "GET", path) for call, path in calls}
+    assert methods == endpoints
+
+
+def test_regions_are_decided_and_the_queue_shrinks(client: Client, view: dict[str, Any]) -> None:
+    before = client.review.queue()["counts"]["open"]
+    answer = client.review.decide(view, "relabel", class_id=3)
+    assert (answer["region_state"], answer["counts"]["open"]) == ("decided", before - 1)
+    header, planes = client.review.planes(view["row"]["image_id"])
+    mask = planes["regions"] == view["row"]["number"]
+    assert set(planes["label"][mask]) == {3}
+    assert header["image_version"] == answer["image_version"]
+
+
+def test_planes_arrive_as_the_service_has_them(client: Client, view: dict[str, Any]) -> None:
+    image_id = view["row"]["image_id"]
+    _, planes = client.review.planes(image_id)
+    app: Any = client._http  # noqa: SLF001 - the test client knows its application
+    kept = app.app.state.context.review.image_planes(image_id)
+    assert np.array_equal(planes["label"], kept.label)
+    assert np.array_equal(planes["regions"], kept.region_map)
+    assert np.array_equal(planes["unreliability"], kept.unreliability)
+    assert np.array_equal(planes["reliable"].astype(bool), kept.reliable)
+
+
+def test_drawn_pixels_are_stored_and_taken_back(client: Client, view: dict[str, Any]) -> None:
+    row = view["row"]
+    _, before = client.review.planes(row["image_id"])
+    x0, y0, x1, y1 = row["bbox"]
+    inside = before["regions"][y0:y1, x0:x1] == row["number"]
+    client.review.draw(view, x0, y0, np.where(inside, 5, 254).astype(np.uint8), closes_region=True)
+    _, after = client.review.planes(row["image_id"])
+    assert set(after["label"][y0:y1, x0:x1][inside]) == {5}
+    client.review.undo()
+    _, undone = client.review.planes(row["image_id"])
+    assert np.array_equal(undone["label"], before["label"])
+
+
+def test_a_refusal_carries_the_sentence_and_the_status(client: Client) -> None:
+    with pytest.raises(ApiError, match="there is no region 99999") as caught:
+        client.review.region(99999)
+    assert caught.value.status == 404
+    assert not caught.value.is_temporary
+
+
+def test_a_name_that_looks_like_a_path_stays_one_part_of_the_address(client: Client, tmp_path: Path) -> None:
+    with pytest.raises(ApiError):
+        client.jobs.download_export("../../jobs", tmp_path / "export.zip")
+    assert list(tmp_path.glob("export*")) == []
+
+
+def test_the_action_log_is_saved_as_a_file(client: Client, view: dict[str, Any], tmp_path: Path) -> None:
+    client.review.decide(view, "accept")
+    client.quality.actions(tmp_path / "actions.csv", "csv")
+    header, *rows = (tmp_path / "actions.csv").read_text(encoding="utf-8-sig").splitlines()
+    assert "action" in header
+    assert len(rows) == 1
+
+
+def test_classes_come_with_the_session(client: Client) -> None:
+    assert [each["name"] for each in client.review.session()["classes"]] == list(NAMES)
+
+
+class Flaky(httpx.BaseTransport):
+    """Fails as often as told, then answers with the operation's id."""
+
+    def __init__(self, failures: int, status: int = 503) -> None:
+        self.failures, self.status = failures, status
+        self.bodies: list[bytes] = []
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self.bodies.append(request.read())
+        if len(self.bodies) <= self.failures:
+            if self.status == 0:
+                raise httpx.ConnectError("refused")
+            return httpx.Response(self.status, json={"error": "busy"})
+        return httpx.Response(200, json={"job_id": 1})
+
+
+def flaky_client(transport: Flaky, monkeypatch: pytest.MonkeyPatch) -> Client:
+    monkeypatch.setattr(connection_module.time, "sleep", lambda _seconds: None)
+    return Client(http=httpx.Client(transport=transport, base_url="http://127.0.0.1"))
+
+
+@pytest.mark.parametrize("status", [0, 503, 507])
+def test_an_operation_is_sent_again_under_the_same_id(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    transport = Flaky(2, status)
+    flaky_client(transport, monkeypatch).review.undo()
+    assert len(transport.bodies) == 3
+    assert len(set(transport.bodies)) == 1
+
+
+def test_a_server_that_never_answers_is_named_after_the_last_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    transport = Flaky(99, 0)
+    with pytest.raises(ApiError, match=r"127\.0\.0\.1 cannot be reached .* is pixelsieve review running\?"):
+        flaky_client(transport, monkeypatch).review.undo()
+    assert len(transport.bodies) == 4
+
+
+def test_a_job_is_not_started_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    transport = Flaky(1, 503)
+    with pytest.raises(ApiError, match="busy"):
+        flaky_client(transport, monkeypatch).jobs.start_job("predict")
+    assert len(transport.bodies) == 1
