@@ -9,6 +9,7 @@ import typer
 from app.cli.console import Commands
 from app.cli.data import coco, import_command
 from app.cli.demo import demo
+from app.cli.images import images
 from app.cli.jobs import jobs, run_job_command, worker
 from app.cli.models import export, models, predict, promote, retrain, train
 from app.cli.quality import actions
@@ -24,6 +25,7 @@ application = typer.Typer(
 application.command("import")(import_command)
 for command in (train, export, predict, review, retrain, coco, models, promote, jobs, worker, status, actions, demo):
     application.command()(command)
+application.add_typer(images, name="images")
 application.command("run-job", hidden=True)(run_job_command)
 
 
