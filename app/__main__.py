@@ -6,12 +6,12 @@ start `python -m training` and `python -m export` as child processes.
 
 import typer
 
+from app.cli.choosing import models, promote, rollback
 from app.cli.console import Commands
 from app.cli.data import coco, import_command
 from app.cli.demo import demo
-from app.cli.images import images
 from app.cli.jobs import jobs, run_job_command, worker
-from app.cli.models import export, models, predict, promote, retrain, train
+from app.cli.models import export, predict, retrain, train
 from app.cli.quality import actions
 from app.cli.review import review, status
 
@@ -23,9 +23,9 @@ application = typer.Typer(
     help="Train a segmentation model from few labels, review only what it cannot be trusted on, retrain, export COCO.",
 )
 application.command("import")(import_command)
-for command in (train, export, predict, review, retrain, coco, models, promote, jobs, worker, status, actions, demo):
+for command in (train, export, predict, review, retrain, coco, promote, rollback, jobs, worker, status, actions, demo):
     application.command()(command)
-application.add_typer(images, name="images")
+application.add_typer(models, name="models")
 application.command("run-job", hidden=True)(run_job_command)
 
 

@@ -1,19 +1,21 @@
-"""`pixelsieve train`, `export`, `predict`, `retrain`, `models` and `promote`."""
+"""`pixelsieve train`, `export`, `predict` and `retrain`."""
 
 from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
+from app.cli.choosing import print_comparison
 from app.cli.console import WorkspaceOption, console, monitored, open_workspace, parse_overrides, percent
-from app.domain.promotion import PromotionComparison, Verdict
+from app.domain.promotion import Verdict
 from app.domain.states import ModelStatus
-from app.services import rounds
+from app.services.local_actor import command_line_actor
+from app.services.model_changes import promote as promote_model
+from app.services.model_comparison import compare_with_current
 from app.services.predicting import PredictReport, find_model, predict_pool
 from app.services.round_folder import RoundState, find_round
 from app.services.round_steps import RoundRequest, export_round, train_round
-from app.storage.database import Store
+from app.services.rounds import start_round
 from app.storage.models import Model
 
 PresetOption = Annotated[
@@ -25,7 +27,6 @@ SetOption = Annotated[
 ]
 AgainOption = Annotated[bool, typer.Option(help="Train a new round even if the last one could be continued.")]
 
-_WORST_IMAGES = 5
 _SHOWN_FAILURES = 20
 
 
@@ -99,60 +100,22 @@ def retrain(
     store, place = open_workspace(workspace)
     request = RoundRequest(preset, parse_overrides(set_ or []), from_scratch, again)
     with monitored("Retrain") as monitor:
-        model_id = rounds.start_round(store, place, request, monitor)
+        model_id = start_round(store, place, request, monitor)
     model = find_model(store, model_id)
     console.print(f"Round {model.round} is model {model_id}, {model.status}.")
     if model.status is ModelStatus.CURRENT:
         print_gold(model)
         console.print(f"Next: pixelsieve predict -w {escape(str(workspace))}")
         return
-    comparison = rounds.compare(store, model_id)
+    comparison = compare_with_current(store, model_id)
     print_comparison(comparison)
     if promote_if_better and comparison.verdict is Verdict.PROMOTE:
-        rounds.promote(store, model_id)
+        promote_model(store, model_id, command_line_actor())
         console.print(f"Model {model_id} is the current one now. Next: pixelsieve predict -w {escape(str(workspace))}")
     else:
         console.print(
             f"The current model stays. To replace it: pixelsieve promote {model_id} -w {escape(str(workspace))}"
         )
-
-
-def models(workspace: WorkspaceOption) -> None:
-    """List the models of all rounds, with what they reached on the gold images."""
-    store, _ = open_workspace(workspace)
-    rows = rounds.list_models(store)
-    if not rows:
-        console.print(f"No model yet. Next: pixelsieve train -w {escape(str(workspace))}")
-        return
-    table = Table(
-        "model", "round", "status", "mIoU", "reliable", "right there", "method", "note", box=None, header_style="bold"
-    )
-    for model in rows:
-        gold = model.gold or {}
-        numbers = [percent(gold.get(key)) for key in ("miou", "reliable_coverage", "reliable_precision")]
-        table.add_row(
-            str(model.id), str(model.round), model.status.value, *numbers, model.method or "", escape(model.note or "")
-        )
-    console.print(table)
-
-
-def promote(
-    model_id: Annotated[int, typer.Argument(min=1, help="Which model; see pixelsieve models.")],
-    workspace: WorkspaceOption,
-    reason: Annotated[
-        str | None, typer.Option(help="Why, in spite of a worse or unknown gold result; kept with the model.")
-    ] = None,
-    reject: Annotated[bool, typer.Option("--reject", help="Set a candidate aside instead.")] = False,
-) -> None:
-    """Make a candidate the current model, or go back to an earlier one."""
-    store, _ = open_workspace(workspace)
-    if reject:
-        rounds.reject(store, model_id)
-        console.print(f"Model {model_id} is rejected; its files stay.")
-        return
-    _show_what_changes(store, model_id)
-    rounds.promote(store, model_id, reason)
-    console.print(f"Model {model_id} is the current one now. Next: pixelsieve predict -w {escape(str(workspace))}")
 
 
 def print_gold(model: Model) -> None:
@@ -172,34 +135,12 @@ def print_gold(model: Model) -> None:
 def print_prediction(report: PredictReport) -> None:
     """What became of the pool."""
     ran_on = f" on the {report.device}" if report.device else ""
+    restored = f"{report.restored} have earlier proposals of it again, " if report.restored else ""
     console.print(
-        f"Model {report.model_id} proposed labels for {report.predicted} images{ran_on}; {report.skipped} had them."
+        f"Model {report.model_id} proposed labels for {report.predicted} images{ran_on}; "
+        f"{restored}{report.skipped} had them."
     )
     for sample_id, reason in report.failed[:_SHOWN_FAILURES]:
         console.print(f"[yellow]No proposal for {escape(sample_id)}:[/] {escape(reason)}")
     if len(report.failed) > _SHOWN_FAILURES:
         console.print(f"... and {len(report.failed) - _SHOWN_FAILURES} more without a proposal")
-
-
-def print_comparison(comparison: PromotionComparison) -> None:
-    """A table of both rounds and the verdict."""
-    table = Table("", "current", "new", "change", box=None, header_style="bold")
-    for change in (comparison.miou, *comparison.classes):
-        if change.difference is None:
-            table.add_row(change.name, percent(change.old), percent(change.new), "-")
-            continue
-        color = "green" if change.difference > 0 else "red" if change.difference < 0 else "white"
-        points = f"[{color}]{100 * change.difference:+.1f}[/]"
-        table.add_row(change.name, percent(change.old), percent(change.new), points)
-    console.print(table)
-    worse = [change for change in comparison.images if (change.difference or 0.0) < 0][:_WORST_IMAGES]
-    for change in worse:
-        console.print(f"worse: {escape(change.name)} {percent(change.old)} -> {percent(change.new)}")
-    for sentence in (*comparison.reasons, *comparison.warnings):
-        console.print(escape(sentence))
-
-
-def _show_what_changes(store: Store, model_id: int) -> None:
-    has_other = any(model.status is ModelStatus.CURRENT and model.id != model_id for model in rounds.list_models(store))
-    if has_other:
-        print_comparison(rounds.compare(store, model_id))

@@ -56,9 +56,9 @@ class Connection:
         sent = {"content": body, "headers": {"Content-Type": _BINARY}} if isinstance(body, bytes) else {"json": body}
         return dict(self._send("POST", path, sent=sent, **places).json())
 
-    def read(self, path: str, **places: Any) -> bytes:  # noqa: ANN401 - parts of the path
+    def read(self, path: str, query: Mapping[str, Any] | None = None, **places: Any) -> bytes:  # noqa: ANN401
         """The body of an answer that is no JSON."""
-        return self._send("GET", path, **places).content
+        return self._send("GET", path, query=query, **places).content
 
     def save(self, file_path: Path, path: str, query: Mapping[str, Any] | None = None, **places: Any) -> None:  # noqa: ANN401
         """Write the body of an answer to a file, which appears when it is complete."""

@@ -93,6 +93,8 @@ class JobKind(StrEnum):
     PREDICT = "predict"
     COCO = "coco"
     ROUND = "round"
+    MEASURE = "measure"
+    """Measures a registered model on the gold images as they are now."""
     BACKUP = "backup"
     EXPLORE = "explore"
     """Brings the data set of the explorer, FiftyOne, up to date."""

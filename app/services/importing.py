@@ -230,8 +230,9 @@ class _Importer:
         image_path = workspace.images / sha256[:2] / f"{sha256}{suffix}"
         label_path = workspace.labels / f"{sha256}.png"
         write_atomically(image_path, candidate.content)
-        if label is not None:
-            write_atomically(label_path, encode_plane_png(label))
+        label_content = None if label is None else encode_plane_png(label)
+        if label_content is not None:
+            write_atomically(label_path, label_content)
         num_classes = len(self._dataset.class_set)
         with self._store.session() as session:
             session.add(
@@ -243,6 +244,7 @@ class _Importer:
                     height=candidate.size_hw[0],
                     role=candidate.role,
                     label_path=None if label is None else workspace.relative(label_path),
+                    label_sha256=None if label_content is None else hashlib.sha256(label_content).hexdigest(),
                     class_pixels=None if label is None else _class_pixels(label, num_classes),
                     state=ImageState.WAITING if label is None else ImageState.DONE,
                 )

@@ -5,10 +5,12 @@ from typing import Any
 from app.config import Workspace
 from app.domain.states import JobKind
 from app.services.coco_export import export_coco
+from app.services.gold import measure_again
 from app.services.job_process import Work
-from app.services.jobs import CocoArguments, ExportArguments, PredictArguments, RoundArguments
+from app.services.jobs import CocoArguments, ExportArguments, MeasureArguments, PredictArguments, RoundArguments
 from app.services.predicting import find_model, predict_pool
 from app.services.processes import Monitor
+from app.services.round_folder import only_round
 from app.services.round_steps import RoundRequest, export_round, train_round
 from app.services.rounds import require_decided, start_round
 from app.storage.database import Store
@@ -35,6 +37,7 @@ def _predict(store: Store, workspace: Workspace, arguments: PredictArguments, mo
     return {
         "model_id": report.model_id,
         "predicted": report.predicted,
+        "restored": report.restored,
         "skipped": report.skipped,
         "failed": [list(item) for item in report.failed],
     }
@@ -52,6 +55,15 @@ def _coco(store: Store, workspace: Workspace, arguments: CocoArguments, monitor:
         "annotations": manifest.annotations,
         "skipped": [[item.sample_id, item.reason] for item in manifest.skipped],
     }
+
+
+def _measure(store: Store, workspace: Workspace, arguments: MeasureArguments, monitor: Monitor) -> dict[str, Any]:
+    with only_round(workspace):
+        for index, model_id in enumerate(arguments.model_ids):
+            part = monitor.part(index / len(arguments.model_ids), (index + 1) / len(arguments.model_ids))
+            measure_again(store, find_model(store, model_id), part)
+            _registered(store, model_id)
+    return {"model_ids": arguments.model_ids}
 
 
 def _registered(store: Store, model_id: int) -> dict[str, Any]:
@@ -73,6 +85,7 @@ _WORK: dict[JobKind, Work] = {
     JobKind.PREDICT: _predict,
     JobKind.COCO: _coco,
     JobKind.ROUND: _round,
+    JobKind.MEASURE: _measure,
 }
 
 

@@ -54,6 +54,12 @@ class PredictArguments(JobArguments):
     model_id: int | None = Field(None, ge=1)
 
 
+class MeasureArguments(JobArguments):
+    """`measure`: which models to measure on the gold images as they are now."""
+
+    model_ids: list[int] = Field(min_length=1, max_length=100)
+
+
 class CocoArguments(JobArguments):
     """`coco`: the folder's name below the workspace's exports, and which images."""
 
@@ -70,6 +76,7 @@ ARGUMENTS: dict[JobKind, type[JobArguments]] = {
     JobKind.PREDICT: PredictArguments,
     JobKind.COCO: CocoArguments,
     JobKind.ROUND: RoundArguments,
+    JobKind.MEASURE: MeasureArguments,
 }
 
 

@@ -10,6 +10,7 @@ from app.config import Workspace
 from app.domain.states import ImageRole, ModelStatus
 from app.services.processes import WorkCancelledError
 from app.services.proposals import store_proposal
+from app.services.restoring import restore_proposals
 from app.storage.database import Store
 from app.storage.errors import StoreError
 from app.storage.models import Image, Model, Proposal
@@ -27,6 +28,7 @@ class PredictReport:
     Attributes:
         model_id: whose proposals these are.
         predicted: images that got a proposal now.
+        restored: images whose earlier proposal of this model is in force again.
         skipped: images that had one of this model already.
         failed: (sample id, why) of images that could not be read or stored.
         device: what the model ran on; empty when there was nothing to do.
@@ -34,6 +36,7 @@ class PredictReport:
 
     model_id: int
     predicted: int
+    restored: int
     skipped: int
     failed: tuple[tuple[str, str], ...]
     device: str
@@ -46,25 +49,30 @@ def predict_pool(
     progress: Callable[[Progress], None],
     should_cancel: Callable[[], bool],
 ) -> PredictReport:
-    """Predict every pool image that has no proposal of this model yet and store the proposals one by one.
+    """Give every pool image a proposal of this model: an earlier one where it still holds, else a new one.
 
     Args:
-        model_id: None is the current model.
+        model_id: None is the current model; when another one becomes current meanwhile, this ends early.
 
     Raises:
         LookupError: no such model, or none is current.
         ValueError: the model file is not ours, was changed, or has other classes than the workspace.
         WorkCancelledError: stopped on request; proposals stored so far stay.
+        RuntimeError: another model became current; proposals stored so far stay until that one's replace them.
     """
     model = find_model(store, model_id)
-    todo, skipped = _images_to_predict(store, model.id)
+    restored = restore_proposals(store, model.id)
+    todo, others = _images_to_predict(store, model.id)
+    skipped = others - restored
     if not todo:
-        return PredictReport(model.id, 0, skipped, (), "")
+        return PredictReport(model.id, 0, restored, skipped, (), "")
     predictor = open_model(store, workspace, model)
     failed: list[tuple[str, str]] = []
     for index, image in enumerate(todo):
         if should_cancel():
             raise WorkCancelledError(f"stopped after {index} of {len(todo)} images; they are kept")
+        if model_id is None:
+            _require_current(store, model, index, len(todo))
         progress(Progress(index, len(todo), image.sample_id))
         try:
             prediction = predictor.predict(read_image(workspace.absolute(image.path)))
@@ -74,7 +82,7 @@ def predict_pool(
         except (ValueError, RuntimeError, FileNotFoundError) as error:
             failed.append((image.sample_id, str(error)))
     progress(Progress(len(todo), len(todo), "proposals stored"))
-    return PredictReport(model.id, len(todo) - len(failed), skipped, tuple(failed), predictor.device)
+    return PredictReport(model.id, len(todo) - len(failed), restored, skipped, tuple(failed), predictor.device)
 
 
 def find_model(store: Store, model_id: int | None) -> Model:
@@ -124,6 +132,17 @@ def require_unchanged(path: Path, sha256: str) -> None:
         raise ValueError(
             f"{path} was changed after it was registered (its SHA-256 differs). Restore the original file, or train a "
             "new round."
+        )
+
+
+def _require_current(store: Store, model: Model, done: int, total: int) -> None:
+    """A model that was replaced meanwhile must not replace its successor's proposals."""
+    with store.reader() as session:
+        is_current = session.scalar(select(Model.status).where(Model.id == model.id)) is ModelStatus.CURRENT
+    if not is_current:
+        raise RuntimeError(
+            f"another model became current after {done} of {total} images, so round {model.round} proposes no more; "
+            "predict again"
         )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain.decisions import LabelState, replay
@@ -14,6 +14,7 @@ from app.domain.queue import class_rarity, diversified_scores, expected_errors
 from app.domain.regions import RegionInput, RegionPartition, RegionRules, build_regions, with_kept
 from app.domain.states import ImageRole, RegionKind, RegionState
 from app.services.labels import active_proposal, proposal_planes
+from app.services.restoring import replace_proposal
 from app.services.review_states import refresh_states
 from app.storage.database import Store
 from app.storage.history import effective_deltas, last_decision_id
@@ -177,9 +178,7 @@ def _planes(prediction: "Prediction", partition: RegionPartition) -> ProposalPla
 
 def _insert(session: Session, folder: str, known: _Known, model_id: int, partition: RegionPartition) -> None:
     image = session.get_one(Image, known.image.id)
-    previous = active_proposal(session, image.id)
-    if previous is not None:
-        session.execute(update(Proposal).where(Proposal.id == previous.id).values(active=False))
+    replace_proposal(session, active_proposal(session, image.id))
     proposal = Proposal(image_id=image.id, model_id=model_id, folder=folder, active=True)
     session.add(proposal)
     session.flush()

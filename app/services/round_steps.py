@@ -14,9 +14,9 @@ from sqlalchemy import func, select
 
 from app.config import Workspace
 from app.domain.states import ImageRole, ModelStatus
-from app.services.gold import evaluate_gold, gold_images
+from app.services.gold import evaluate_gold, gold_images, measure_again, require_frozen_gold
+from app.services.gold_files import remove_other_measurements
 from app.services.labels import training_entries
-from app.services.predicting import require_unchanged
 from app.services.processes import (
     USER_ERROR_EXIT_CODE,
     ChildFailedError,
@@ -207,6 +207,7 @@ def make_plan(store: Store, workspace: Workspace, request: RoundRequest) -> Roun
 def _prepare(store: Store, workspace: Workspace, plan: RoundPlan, monitor: Monitor) -> RoundFolder:
     """Make the folder of a new round with the labels as they are now."""
     monitor.progress(Progress(0, 1, "freezing labels"))
+    require_frozen_gold(store)  # Asked again when they are measured, but hours of training would be lost by then.
     with store.reader() as session:
         class_set = require_class_set(session)
         last_model = session.scalar(select(func.max(Model.round))) or 0
@@ -252,8 +253,8 @@ def _fit(workspace: Workspace, folder: RoundFolder, monitor: Monitor, commands: 
 
 def _register(store: Store, workspace: Workspace, folder: RoundFolder, monitor: Monitor) -> None:
     """Measure the model on the gold images and write its row: the one moment in which a round becomes visible."""
-    gold, method = evaluate_gold(store, folder.onnx, monitor.part(0.0, 0.6))
-    _measure_current_again(store, workspace, gold, monitor.part(0.6, 1.0, "current model"))
+    measured = evaluate_gold(store, folder.onnx, monitor.part(0.0, 0.6))
+    _measure_current_again(store, measured.gold, monitor.part(0.6, 1.0, "current model"))
     monitor.raise_if_cancelled()
     onnx_sha256 = sha256_of(folder.onnx)
     with store.session() as session:
@@ -265,24 +266,21 @@ def _register(store: Store, workspace: Workspace, folder: RoundFolder, monitor: 
                 onnx_sha256=onnx_sha256,
                 run_dir=workspace.relative(folder.run_dir),
                 status=ModelStatus.CANDIDATE if has_current else ModelStatus.CURRENT,
-                method=method,
-                gold=gold,
+                method=measured.method,
+                gold=measured.gold,
             )
             session.add(model)
+    if measured.gold is not None:
+        remove_other_measurements(workspace.absolute(measured.gold["folder"]))
     folder.set_state(RoundState.REGISTERED)
 
 
-def _measure_current_again(store: Store, workspace: Workspace, gold: dict[str, Any] | None, monitor: Monitor) -> None:
+def _measure_current_again(store: Store, gold: dict[str, Any] | None, monitor: Monitor) -> None:
     """Measure the current model on today's gold images when it was measured on others: only equal sets compare."""
     with store.reader() as session:
         current = session.scalar(select(Model).where(Model.status == ModelStatus.CURRENT))
-    if gold is None or current is None or (current.gold or {}).get("gold_sha256") == gold["gold_sha256"]:
-        return
-    path = workspace.absolute(current.onnx_path)
-    require_unchanged(path, current.onnx_sha256)
-    measured, _ = evaluate_gold(store, path, monitor)
-    with store.session() as session:
-        session.get_one(Model, current.id).gold = measured
+    if gold is not None and current is not None and (current.gold or {}).get("gold_sha256") != gold["gold_sha256"]:
+        measure_again(store, current, monitor)
 
 
 def _model_of(store: Store, number: int) -> int:

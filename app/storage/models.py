@@ -77,7 +77,10 @@ class Setting(Base):
 
 
 class Image(Base):
-    """One imported image. Its bytes lie unchanged under `path`."""
+    """One imported image. Its bytes lie unchanged under `path`, its label's under `label_path`.
+
+    `label_sha256` is missing where an earlier version imported the label; gold then freezes it at the next look.
+    """
 
     __tablename__ = "image"
 
@@ -89,6 +92,7 @@ class Image(Base):
     height: Mapped[int]
     role: Mapped[ImageRole] = mapped_column(word(ImageRole, "role"))
     label_path: Mapped[str | None]
+    label_sha256: Mapped[str | None] = mapped_column(String(64))
     class_pixels: Mapped[list[int] | None] = mapped_column(JSON(none_as_null=True))
     state: Mapped[ImageState] = mapped_column(word(ImageState, "state"), index=True)
     assignee: Mapped[str | None] = mapped_column(String(255), index=True)
@@ -126,7 +130,11 @@ class Model(Base):
 
 
 class Proposal(Base):
-    """What one model says about one image: planes in `folder`, regions in their own table."""
+    """What one model says about one image: planes in `folder`, regions in their own table.
+
+    `replaced_after` is the image's last decision when this stopped being the active proposal: while that is still the
+    last one, it can be made active again.
+    """
 
     __tablename__ = "proposal"
 
@@ -136,6 +144,7 @@ class Proposal(Base):
     folder: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     active: Mapped[bool]
+    replaced_after: Mapped[int | None]
 
     __table_args__ = (
         Index(

@@ -1,10 +1,11 @@
 """Settings of a workspace: one JSON value per key, checked when read, because people edit databases."""
 
-from typing import Any
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.orm import Session
 
+from app.domain.promotion import PromotionLimits
 from app.domain.regions import RegionRules
 from app.storage.errors import StoreError
 from app.storage.models import Setting
@@ -12,6 +13,7 @@ from datasets.labels import ClassSet
 
 CLASSES_KEY = "classes"
 REVIEW_KEY = "review"
+PROMOTION_KEY = "promotion"
 
 
 class ReviewSettings(BaseModel):
@@ -30,6 +32,15 @@ class ReviewSettings(BaseModel):
     enough_share: float = Field(default=0.001, ge=0, le=1)
     method: str | None = None
     threshold: float | None = None
+
+
+class PromotionSettings(BaseModel):
+    """See app/domain/promotion.py; fractions of IoU."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    miou_fall: float = Field(default=PromotionLimits.miou_fall, ge=0, le=1)
+    class_fall: float = Field(default=PromotionLimits.class_fall, ge=0, le=1)
 
 
 class ClassSetChangedError(StoreError):
@@ -92,16 +103,43 @@ def read_review_settings(session: Session) -> ReviewSettings:
     Raises:
         StoreError: the stored value is not valid; the message names the field.
     """
-    row = session.get(Setting, REVIEW_KEY)
-    content: Any = {} if row is None else row.value
-    try:
-        return ReviewSettings.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise StoreError(f"the workspace's setting 'review' has a wrong value at {where!r}: {first['msg']}") from error
+    return _read(session, REVIEW_KEY, ReviewSettings)
 
 
 def write_review_settings(session: Session, settings: ReviewSettings) -> None:
     """Replace the review settings."""
     session.merge(Setting(key=REVIEW_KEY, value=settings.model_dump(mode="json")))
+
+
+def read_promotion_limits(session: Session) -> PromotionLimits:
+    """How far gold may fall before promoting takes a reason, with defaults for what was never set.
+
+    Raises:
+        StoreError: the stored value is not valid; the message names the field.
+    """
+    found = _read(session, PROMOTION_KEY, PromotionSettings)
+    return PromotionLimits(found.miou_fall, found.class_fall)
+
+
+def write_promotion_limits(session: Session, limits: PromotionLimits) -> None:
+    """Replace the limits of promotion."""
+    settings = PromotionSettings(miou_fall=limits.miou_fall, class_fall=limits.class_fall)
+    session.merge(Setting(key=PROMOTION_KEY, value=settings.model_dump()))
+
+
+_Settings = TypeVar("_Settings", bound=BaseModel)
+
+
+def _read(session: Session, key: str, model: type[_Settings]) -> _Settings:
+    """A setting, checked.
+
+    Raises:
+        StoreError: the stored value is not valid; the message names the field.
+    """
+    row = session.get(Setting, key)
+    try:
+        return model.model_validate({} if row is None else row.value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise StoreError(f"the workspace's setting '{key}' has a wrong value at {where!r}: {first['msg']}") from error

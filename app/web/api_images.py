@@ -22,20 +22,20 @@ _PAGE = 500
 def picture(context: Context, image_id: int, request: Request) -> Response:
     """The image, upright."""
     image = context.review.image(image_id)
-    if _is_known(request, image.sha256):
-        return Response(status_code=304, headers=_cache_headers(image.sha256))
+    if is_known(request, image.sha256):
+        return Response(status_code=304, headers=cache_headers(image.sha256))
     content, media_type = browser_picture(image.path, image.sha256)
-    return Response(content, media_type=media_type, headers=_cache_headers(image.sha256))
+    return Response(content, media_type=media_type, headers=cache_headers(image.sha256))
 
 
 @router.get("/images/{image_id}/planes")
 def planes(context: Context, image_id: int, request: Request) -> Response:
     """Label, proposal, lock, unreliability, region map and provenance in one body (see wire.py)."""
     found = context.review.image_planes(image_id)
-    if _is_known(request, found.etag):
-        return Response(status_code=304, headers=_cache_headers(found.etag))
+    if is_known(request, found.etag):
+        return Response(status_code=304, headers=cache_headers(found.etag))
     body = _pack(found, _pending_regions(context, image_id))
-    return Response(body, media_type="application/octet-stream", headers=_cache_headers(found.etag))
+    return Response(body, media_type="application/octet-stream", headers=cache_headers(found.etag))
 
 
 @router.get("/regions/{region_id}/thumbnail")
@@ -46,11 +46,12 @@ def region_thumbnail(context: Context, region_id: int) -> Response:
     return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=300"})
 
 
-def _is_known(request: Request, etag: str) -> bool:
+def is_known(request: Request, etag: str) -> bool:
+    """Whether the browser has kept this version."""
     return request.headers.get("if-none-match") == f'"{etag}"'
 
 
-def _cache_headers(etag: str) -> dict[str, str]:
+def cache_headers(etag: str) -> dict[str, str]:
     """Browsers keep the bytes and ask each time whether they still hold."""
     return {"ETag": f'"{etag}"', "Cache-Control": "private, no-cache"}
 

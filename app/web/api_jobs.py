@@ -10,7 +10,7 @@ from app.domain.roles import Permission
 from app.web.archives import export_archive, list_exports
 from app.web.bodies import ExportBody, JobBody
 from app.web.context import Context, WebContext, requires
-from app.web.errors import UserError
+from app.web.errors import user_errors
 
 router = APIRouter()
 
@@ -75,7 +75,5 @@ def submit(context: WebContext, kind: str, arguments: dict[str, Any]) -> int:
     Raises:
         UserError: unknown kind or wrong arguments.
     """
-    try:
+    with user_errors():
         return context.jobs.submit(kind, arguments)
-    except ValueError as error:
-        raise UserError(str(error)) from error

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from app.domain.decisions import Delta
 from app.domain.roles import Actor, Permission, permits
 from app.domain.states import DecisionKind
+from app.services.model_changes import MAX_REASON
 from app.services.review_types import ActionStats, DecisionRequest
 from app.web.context import WebContext
 from app.web.errors import UserError, validation_sentence
@@ -77,9 +78,33 @@ class CommentBody(Body):
 
 
 class PromoteBody(Body):
-    """Why a model is promoted although gold says otherwise; None when gold agrees."""
+    """Why a model is promoted although gold says otherwise; None when gold agrees.
 
-    reason: str | None = Field(None, max_length=1000)
+    `seen_current` is the model that was current when this was decided: the server refuses if another one is by now.
+    """
+
+    reason: str | None = Field(None, max_length=MAX_REASON)
+    seen_current: int | None = None
+
+
+class RollbackBody(Body):
+    """Why an earlier model becomes the current one again; `seen_current` as in `PromoteBody`."""
+
+    reason: str = Field(max_length=MAX_REASON)
+    seen_current: int | None = None
+
+
+class RejectBody(Body):
+    """Why a candidate is set aside, if somebody wants to say so."""
+
+    reason: str | None = Field(None, max_length=MAX_REASON)
+
+
+class LimitsBody(Body):
+    """Largest falls of gold IoU that are promoted without a reason, as fractions."""
+
+    miou_fall: float = Field(ge=0, le=1, strict=False)
+    class_fall: float = Field(ge=0, le=1, strict=False)
 
 
 class ExportBody(Body):
@@ -93,11 +118,6 @@ async def raw_body(request: Request) -> tuple[bytes, bool]:
     """The body, and whether it is a binary frame."""
     return await request.body(), request.headers.get("content-type", "").partition(";")[0] == _BINARY
 
-
-DECISION_SCHEMA: dict[str, Any] = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": DecisionBody.model_json_schema()}}}
-}
-"""For the description of endpoints that take a decision, which read their body themselves because it may be a frame."""
 
 RawBody = Annotated[tuple[bytes, bool], Depends(raw_body)]
 

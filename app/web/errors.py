@@ -1,7 +1,8 @@
 """Failures as answers: the sentence as JSON, with the status that tells the browser whether to send it again."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -9,8 +10,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from app.services.model_changes import ModelsChangedError, PromotionRefusedError
 from app.services.review_types import ConflictError, LockedPixelsError, NotAllowedError, NotFoundError, ReviewError
-from app.services.rounds import PromotionRefusedError
 from app.storage.errors import DiskFullError, StoreBusyError, StoreError
 from app.web.security import BodyTooLargeError
 from app.web.wire import WireError
@@ -36,6 +37,7 @@ STATUS_OF: dict[type[Exception], int] = {
     LockedPixelsError: 423,
     ConflictError: 409,
     PromotionRefusedError: 409,
+    ModelsChangedError: 409,
     ReviewError: 422,
     LookupError: 404,
     DiskFullError: 507,
@@ -53,6 +55,21 @@ class ForbiddenError(RuntimeError):
 
 class UserError(ValueError):
     """Arguments that a service refused; the message is for the person who sent them."""
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Turn a service's refusal of what it was asked for into an answer; refusals with a status of their own keep it.
+
+    Raises:
+        UserError: a ValueError came out of the block.
+    """
+    try:
+        yield
+    except tuple(STATUS_OF):
+        raise
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def install(app: FastAPI) -> None:

@@ -3,7 +3,8 @@
 from dataclasses import asdict
 from typing import Any
 
-from app.domain.states import JobKind, JobState, ModelStatus, RegionState
+from app.domain.promotion import is_earlier
+from app.domain.states import JobKind, JobState, RegionState
 from app.services import rounds
 from app.services.assigning import ImageFilter, known_people, list_image_work
 from app.services.comments import open_questions
@@ -36,14 +37,17 @@ JOB_TITLES = {
     JobKind.EXPORT: "Model export",
     JobKind.PREDICT: "Prediction of proposals",
     JobKind.COCO: "COCO export",
+    JobKind.MEASURE: "Measurement on gold images",
+    JobKind.BACKUP: "Backup",
+    JobKind.EXPLORE: "Update of FiftyOne",
 }
-_MODEL_JOBS = frozenset({JobKind.ROUND, JobKind.TRAIN, JobKind.EXPORT, JobKind.PREDICT})
+_MODEL_JOBS = frozenset({JobKind.ROUND, JobKind.TRAIN, JobKind.EXPORT, JobKind.PREDICT, JobKind.MEASURE})
 
 
 def summary(context: WebContext) -> dict[str, Any]:
     """Current model, what is left, gold mIoU by round and the one next action."""
     models, counts = rounds.list_models(context.store), context.review.counts()
-    current = next((model for model in models if model.status is ModelStatus.CURRENT), None)
+    current = rounds.current_of(models)
     return {
         "current": None if current is None else describe_model(current),
         "counts": asdict(counts),
@@ -52,8 +56,20 @@ def summary(context: WebContext) -> dict[str, Any]:
     }
 
 
+def describe_models(models: list[Model]) -> list[dict[str, Any]]:
+    """Models as the API and the pages show them, and whether each can be gone back to."""
+    current = rounds.current_of(models)
+    return [
+        {
+            **describe_model(model),
+            "can_roll_back": current is not None and is_earlier(model.status, model.round, current.round),
+        }
+        for model in models
+    ]
+
+
 def describe_model(model: Model) -> dict[str, Any]:
-    """A model as the API and the pages show it; `gold_miou` is a fraction, or None when it was not measured."""
+    """One model; `gold_miou` and its 95 % interval are fractions, or None when they were not measured."""
     gold = model.gold or {}
     return {
         "id": model.id,
@@ -61,7 +77,11 @@ def describe_model(model: Model) -> dict[str, Any]:
         "status": model.status,
         "method": model.method,
         "gold_miou": gold.get("miou"),
+        "gold_interval": gold.get("miou_interval"),
         "gold_images": gold.get("num_images", 0),
+        "gold_sha256": gold.get("gold_sha256"),
+        "reliable_coverage": gold.get("reliable_coverage"),
+        "reliable_precision": gold.get("reliable_precision"),
         "created_at": model.created_at.isoformat(),
         "note": model.note,
     }
@@ -70,12 +90,12 @@ def describe_model(model: Model) -> dict[str, Any]:
 def next_action(models: list[Model], counts: QueueCounts, jobs: list[JobView]) -> dict[str, str | None]:
     """The one thing to do now: title, text, and either a page to go to (`href`) or an action to start (`action`)."""
     unfinished = [job for job in jobs if not job.is_finished and job.kind in _MODEL_JOBS]
-    candidate = candidate_of(models)
+    candidate = rounds.candidate_of(models)
     if unfinished:
         return _unfinished_action(unfinished)
     if candidate is not None:
-        return _action(f"Decide about round {candidate.round}", "Compare it with the current model below.", None)
-    if not any(model.status is ModelStatus.CURRENT for model in models):
+        return _decide_action(candidate, rounds.current_of(models))
+    if rounds.current_of(models) is None:
         return _action("Train the first round", "It learns from the labeled images.", "Train", action="train")
     if counts.images_waiting:
         text = f"{counts.images_waiting} images have no proposal yet."
@@ -86,6 +106,12 @@ def next_action(models: list[Model], counts: QueueCounts, jobs: list[JobView]) -
     return _action("Train the next round", text, "Train", action="train")
 
 
+def _decide_action(candidate: Model, current: Model | None) -> dict[str, str | None]:
+    old = "" if current is None else f"&old={current.id}"
+    text = "It waits until somebody compares it with the current model and promotes or rejects it."
+    return _action(f"Decide about round {candidate.round}", text, "Compare", f"/models?new={candidate.id}{old}")
+
+
 def _unfinished_action(unfinished: list[JobView]) -> dict[str, str | None]:
     """Review goes on beside the job that runs or, when none does, the one that has waited longest."""
     running = next((job for job in unfinished if job.state is JobState.RUNNING), None)
@@ -93,22 +119,6 @@ def _unfinished_action(unfinished: list[JobView]) -> dict[str, str | None]:
     if running is not None:
         return _action(f"{title} is running", "Review can go on meanwhile.", "Review", "/review")
     return _action(f"{title} waits for the worker", "Review can go on meanwhile.", "Review", "/review")
-
-
-def candidate_of(models: list[Model]) -> Model | None:
-    """The latest model that waits for promotion, if any."""
-    return next((model for model in models if model.status is ModelStatus.CANDIDATE), None)
-
-
-def comparison(context: WebContext) -> dict[str, Any]:
-    """The latest candidate against the current model; empty when there is no candidate."""
-    models = rounds.list_models(context.store)
-    candidate = candidate_of(models)
-    current = next((model for model in models if model.status is ModelStatus.CURRENT), None)
-    if candidate is None or current is None:
-        return {}
-    result = asdict(rounds.compare(context.store, candidate.id))
-    return {"candidate": describe_model(candidate), "current": describe_model(current), "result": result}
 
 
 def job_list(context: WebContext, shown_log: int | None, kinds: frozenset[JobKind] | None = None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from app.domain.roles import Permission  # noqa: E402
 from app.web.context import WebContext  # noqa: E402
 from app.web.pages_export import build_export_page  # noqa: E402
 from app.web.pages_listeners import guard_listeners  # noqa: E402
+from app.web.pages_models import build_models_page  # noqa: E402
 from app.web.pages_queue import build_queue_page  # noqa: E402
 from app.web.pages_reviewer import build_reviewer_page  # noqa: E402
 from app.web.pages_rounds import build_rounds_page  # noqa: E402
@@ -41,6 +42,7 @@ PAGES = (
     Page("Queue", "/queue", Permission.REVIEW, build_queue_page),
     Page("Review", "/review", Permission.REVIEW, build_reviewer_page),
     Page("Second review", "/second-review", Permission.SECOND_REVIEW, build_second_review_page),
+    Page("Models", "/models", Permission.SEE_MODELS, build_models_page),
     Page("Export", "/export", Permission.EXPORT, build_export_page),
 )
 """In the order of the navigation bar. The first one is the home page."""

@@ -38,7 +38,7 @@ def browser_picture(path: Path, sha256: str) -> tuple[bytes, str]:
 
 @lru_cache(maxsize=8)
 def _upright_png(path: Path, sha256: str) -> bytes:  # noqa: ARG001 - the hash makes a replaced file a new entry
-    return _encode(read_image(path), ".png", [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    return encode_png(read_image(path))
 
 
 def thumbnail(path: Path, bbox: tuple[int, int, int, int], size_wh: tuple[int, int]) -> bytes:
@@ -73,6 +73,11 @@ def _crop_box(
     x0 = min(max(0, (bbox[0] + bbox[2] - box_w) // 2), width - box_w)
     y0 = min(max(0, (bbox[1] + bbox[3] - box_h) // 2), height - box_h)
     return x0, y0, x0 + box_w, y0 + box_h
+
+
+def encode_png(image: NDArray[np.uint8]) -> bytes:
+    """A picture without loss; raises ValueError when it is too large for the format."""
+    return _encode(image, ".png", [cv2.IMWRITE_PNG_COMPRESSION, 1])
 
 
 def _encode(image: NDArray[np.uint8], suffix: str, options: list[int]) -> bytes:

@@ -5,18 +5,14 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from app.domain.states import ModelStatus
-from app.services.rounds import list_models
-from app.storage.database import open_store
 from tests.browser.conftest import REPOSITORY, SCREENSHOTS, WAIT_MS, LiveApp, ReviewerPage, Watched, in_thread
 from tests.browser.stored import region_row
-from tests.browser.workspace import NAMES, add_model, build_workspace
+from tests.browser.workspace import NAMES, build_workspace
 
 pytestmark = pytest.mark.browser
 
@@ -25,9 +21,17 @@ DRAWN = {
     "queue": "#queue .pp",
     "second-review": "#second-review .pp",
     "export": "#exports .pp",
+    "models": "#models .pp[data-drawn]",
     "review": "#reviewer .ps[data-hydrated]",
 }
-PATHS = {"rounds": "/", "queue": "/queue", "second-review": "/second-review", "export": "/export", "review": "/review"}
+PATHS = {
+    "rounds": "/",
+    "queue": "/queue",
+    "second-review": "/second-review",
+    "models": "/models",
+    "export": "/export",
+    "review": "/review",
+}
 HOSTILE = '<img src=x onerror="window.hacked=1">${window.hacked=1}{{window.hacked=1}}'
 
 
@@ -93,60 +97,6 @@ def test_home_page_names_the_next_action(own_app: LiveApp, context: BrowserConte
     expect(next_action).to_contain_text(re.compile(r"Review \d+ regions"))
     next_action.get_by_role("link", name="Review").click()
     ReviewerPage(page).ready()
-
-
-def statuses(app: LiveApp) -> list[ModelStatus]:
-    """Of all models, latest first."""
-    with closing(open_store(app.workspace)) as store:
-        return [model.status for model in list_models(store)]
-
-
-def with_candidate(app: LiveApp, miou: float) -> None:
-    with closing(open_store(app.workspace)) as store:
-        add_model(store, 2, ModelStatus.CANDIDATE, miou)
-
-
-def test_better_round_replaces_the_current_one_only_after_a_second_click(
-    own_app: LiveApp, context: BrowserContext, watched: Watched
-) -> None:
-    with_candidate(own_app, 0.68)
-    page = open_page(context, watched, own_app, "rounds")
-    expect(page.get_by_text("Round 2 is ready, round 1 is current")).to_be_visible()
-    expect(page.get_by_role("row", name=re.compile("^mIoU"))).to_contain_text("+7.0")
-    page.screenshot(path=SCREENSHOTS / "rounds-comparison.png", full_page=True)
-    page.get_by_role("button", name="Promote this round…").click()
-    page.get_by_role("button", name="Keep the current model").click()
-    expect(page.get_by_role("button", name="Yes, replace the current model")).to_be_hidden()
-    assert statuses(own_app) == [ModelStatus.CANDIDATE, ModelStatus.CURRENT]
-    page.get_by_role("button", name="Promote this round…").click()
-    page.get_by_role("button", name="Yes, replace the current model").click()
-    expect(page.locator("#summary")).to_contain_text("Round 2")
-    expect(page.locator("#comparison")).to_be_hidden()
-    assert statuses(own_app) == [ModelStatus.CURRENT, ModelStatus.RETIRED]
-
-
-def test_worse_round_is_promoted_only_with_a_reason(
-    own_app: LiveApp, context: BrowserContext, watched: Watched
-) -> None:
-    with_candidate(own_app, 0.5)
-    page = open_page(context, watched, own_app, "rounds")
-    page.get_by_role("button", name="Promote this round…").click()
-    page.get_by_role("button", name="Yes, replace the current model").click()
-    expect(page.get_by_text("was not promoted")).to_be_visible()
-    assert statuses(own_app) == [ModelStatus.CANDIDATE, ModelStatus.CURRENT]
-    page.get_by_label("Reason").fill("the old gold labels were wrong")
-    page.get_by_role("button", name="Yes, replace the current model").click()
-    expect(page.locator("#comparison")).to_be_hidden()
-    assert statuses(own_app) == [ModelStatus.CURRENT, ModelStatus.RETIRED]
-
-
-def test_discarded_round_leaves_the_current_one(own_app: LiveApp, context: BrowserContext, watched: Watched) -> None:
-    with_candidate(own_app, 0.7)
-    page = open_page(context, watched, own_app, "rounds")
-    page.get_by_role("button", name="Discard this round…").click()
-    page.get_by_role("button", name="Yes, discard the new round").click()
-    expect(page.locator("#comparison")).to_be_hidden()
-    assert statuses(own_app) == [ModelStatus.REJECTED, ModelStatus.CURRENT]
 
 
 @pytest.fixture

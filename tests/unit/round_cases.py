@@ -15,6 +15,7 @@ from PIL import Image as Picture
 from sqlalchemy import func, select
 
 from app.config import Workspace
+from app.domain.roles import Actor, Role
 from app.services.processes import Monitor
 from app.services.round_folder import RoundFolder, RoundPlan
 from app.services.round_steps import RoundRequest
@@ -25,6 +26,7 @@ from app.storage.models import Image, Job, Model, Proposal
 from datasets.labels import ClassSet
 from export.session import Prediction
 
+LEE = Actor("lee", Role.LEAD)
 CLASSES = ClassSet.from_names(["dark", "bright"])
 
 FIT = """

@@ -46,7 +46,9 @@ PREDICTING = job(JobKind.PREDICT, JobState.RUNNING)
             [CURRENT], counts(images_waiting=5, open=3), [], "Predict proposals", "predict", id="no proposals"
         ),
         pytest.param([CURRENT], counts(open=3, skipped=2), [], "Review 5 regions", "/review", id="regions wait"),
-        pytest.param([CANDIDATE, CURRENT], counts(open=3), [], "Decide about round 2", None, id="candidate"),
+        pytest.param(
+            [CANDIDATE, CURRENT], counts(open=3), [], "Decide about round 2", "/models?new=2&old=1", id="candidate"
+        ),
         pytest.param([CURRENT], counts(decided=9), [], "Train the next round", "train", id="all decided"),
         pytest.param([model(ModelStatus.REJECTED)], counts(), [], "Train the first round", "train", id="only rejected"),
         pytest.param([CURRENT], counts(open=1), [EXPORTING], "Review 1 regions", "/review", id="exporting"),

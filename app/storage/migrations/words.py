@@ -1,5 +1,6 @@
 """For migrations that add words to a vocabulary: the database checks words, so its check has to know the new ones."""
 
+import re
 from collections.abc import Sequence
 
 from alembic import op
@@ -38,7 +39,9 @@ def _rebuild(connection: Connection, table: str, name: str, check: str) -> None:
         raise RuntimeError(f"table {table} has no check {name}; the store was changed by another program")
     # The old list of words ends at the two brackets of "IN (...)" and "CHECK (...)".
     changed = f"{head}CONSTRAINT {name} {check}{rest.partition('))')[2]}"
-    connection.exec_driver_sql(changed.replace(f"CREATE TABLE {table}", f"CREATE TABLE {table}_rebuilt", 1))
+    # SQLite puts the name of a table that was renamed in quotes, so the second rebuild finds it so.
+    named = re.sub(rf'CREATE TABLE "?{table}"?', f"CREATE TABLE {table}_rebuilt", changed, count=1)
+    connection.exec_driver_sql(named)
     connection.exec_driver_sql(f"INSERT INTO {table}_rebuilt SELECT * FROM {table}")
     connection.exec_driver_sql(f"DROP TABLE {table}")
     connection.exec_driver_sql(f"ALTER TABLE {table}_rebuilt RENAME TO {table}")

@@ -24,3 +24,6 @@ export function swatch([r, g, b]) {
 }
 
 export const points = (share) => (share === null || share === undefined ? 'not measured' : `${(share * 100).toFixed(1)} %`);
+
+export const day = (time) => new Date(time).toLocaleDateString([], { dateStyle: 'medium' });
+export const moment = (time) => new Date(time).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' });

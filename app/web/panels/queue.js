@@ -1,5 +1,5 @@
 // The queue as a table; each line leads to its region in the reviewer.
-import { el, live, percent, swatch } from './dom.js';
+import { el, live, moment, percent, swatch } from './dom.js';
 import { pages } from './pages.js';
 
 const STATE_TEXT = { open: 'open', skipped: 'skipped', second_review: 'second review', decided: 'decided' };
@@ -39,6 +39,5 @@ function drawRow(row, filter) {
 }
 
 function drawVerdict({ kind, user, decided_at: decidedAt, class_name: name, color }) {
-  const when = new Date(decidedAt).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' });
-  return [...(color ? [swatch(color)] : []), name ?? VERDICT_TEXT[kind], el('small', { class: 'pp-below' }, `${user}, ${when}`)];
+  return [...(color ? [swatch(color)] : []), name ?? VERDICT_TEXT[kind], el('small', { class: 'pp-below' }, `${user}, ${moment(decidedAt)}`)];
 }
