@@ -10,6 +10,7 @@ from app.cli.choosing import models, promote, rollback
 from app.cli.console import Commands
 from app.cli.data import coco, import_command
 from app.cli.demo import demo
+from app.cli.images import images
 from app.cli.jobs import jobs, run_job_command, worker
 from app.cli.models import export, predict, retrain, train
 from app.cli.quality import actions
@@ -26,6 +27,7 @@ application.command("import")(import_command)
 for command in (train, export, predict, review, retrain, coco, promote, rollback, jobs, worker, status, actions, demo):
     application.command()(command)
 application.add_typer(models, name="models")
+application.add_typer(images, name="images")
 application.command("run-job", hidden=True)(run_job_command)
 
 

@@ -9,17 +9,10 @@ import argparse
 import itertools
 import json
 import os
-import re
 import shutil
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 from rich.console import Console
@@ -27,17 +20,13 @@ from rich.table import Table
 
 from app.config import Workspace
 from benchmarks.large_workspace import IMAGES, SIZE_WH, build, parse_size
-from benchmarks.side_by_side import RESULTS_FOLDER, describe_machine
+from benchmarks.served import START_S, served
+from benchmarks.side_by_side import RESULTS_FOLDER, describe_machine, summary
 
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking")
-START_S = 60
 THINK_MS = 600
 """A fast person between two regions; 0 is a key pressed again as soon as the next region is there."""
 FRAMES_MS = 2500
-_SERVE = (
-    "import sys; from pathlib import Path; from app.config import Workspace; from app.web.server import serve;"
-    "serve(Workspace(Path(sys.argv[1])), port=0)"
-)
 _ROOT = "document.querySelector('#reviewer .ps')"
 
 _WATCH = f"""() => {{
@@ -65,32 +54,6 @@ _FRAMES = """(ms) => new Promise((resolve) => {
   const step = (time) => { times.push(time); if (time < end) requestAnimationFrame(step); else resolve(times); };
   requestAnimationFrame(step);
 })"""
-
-
-@contextmanager
-def served(workspace: Workspace) -> Iterator[str]:
-    """The address of a server of its own over a workspace."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with tempfile.TemporaryFile("w+") as log:
-        command = [sys.executable, "-c", _SERVE, str(workspace.root)]
-        server = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-        try:
-            yield _address(server, log)
-        finally:
-            server.terminate()
-            server.wait()
-
-
-def _address(server: subprocess.Popen[bytes], log: Any) -> str:  # noqa: ANN401 - a text file
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline and server.poll() is None:
-        log.seek(0)
-        found = re.search(r"http://127\.0\.0\.1:\d+", log.read())
-        if found:
-            return found.group()
-        time.sleep(0.1)
-    log.seek(0)
-    raise RuntimeError(f"the server did not start:\n{log.read()}")
 
 
 def measure(url: str, regions: int, ratio: float) -> dict[str, list[float]]:
@@ -153,16 +116,6 @@ def _moving(page: Page) -> dict[str, list[float]]:
     return found
 
 
-def summary(times: Sequence[float]) -> dict[str, float]:
-    """How many, median and 95th percentile, in milliseconds."""
-    ordered = sorted(times)
-    return {
-        "count": len(ordered),
-        "median_ms": round(statistics.median(ordered), 1),
-        "p95_ms": round(ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))], 1),
-    }
-
-
 def main() -> None:
     """Measure, print a table and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -175,9 +128,10 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         made = None if arguments.workspace else build(Path(temporary), arguments.size, arguments.images)
-        with served(made or Workspace(arguments.workspace)) as url:
+        with served(made or Workspace(arguments.workspace)) as server:
             found = {
-                name: summary(times) for name, times in measure(url, arguments.regions, arguments.pixel_ratio).items()
+                name: summary(times)
+                for name, times in measure(server.url, arguments.regions, arguments.pixel_ratio).items()
             }
     table = Table(
         "what", "count", "median ms", "95 % below ms", title="The reviewer in a browser", title_justify="left"

@@ -13,7 +13,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -131,6 +131,16 @@ def write_result(comparison: Comparison, folder: Path = RESULTS_FOLDER) -> Path:
     path = folder / f"{comparison.name}.json"
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return path
+
+
+def summary(times: Sequence[float]) -> dict[str, float]:
+    """How many, median and 95th percentile, in milliseconds."""
+    ordered = sorted(times)
+    return {
+        "count": len(ordered),
+        "median_ms": round(statistics.median(ordered), 1),
+        "p95_ms": round(ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))], 1),
+    }
 
 
 def describe_machine() -> dict[str, Any]:

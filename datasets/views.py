@@ -67,7 +67,7 @@ def select(dataset: SegmentationDataset, sample_ids: Sequence[str], hides_labels
     unknown = [sample_id for sample_id in sample_ids if sample_id not in index_of]
     if unknown:
         raise ValueError(
-            f"{len(unknown)} samples are not in the data set of {len(dataset)}, for example "
+            f"{len(unknown)} listed samples are not in the data set of {len(dataset)}, for example "
             f"{', '.join(unknown[:_SHOWN])}; it has {', '.join(dataset.sample_ids[:2])}, ... "
             "Does the split belong to another data set, or to another of its splits?"
         )

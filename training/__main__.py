@@ -44,7 +44,7 @@ from training.processes import ProcessLostError, have_met, is_first_process, lea
 from training.protocols import PROTOCOLS
 from training.records import SUMMARY_NAME, write_json
 from training.scenes import with_scenes
-from training.session import build_recipe, inference_for
+from training.session import check_before_data, inference_for
 from training.signals import StopFlag, StopRequestedError
 from training.step_profile import operators_table, parts_table, profile_steps, summary_line
 
@@ -93,7 +93,9 @@ def run_fit(options: argparse.Namespace) -> None:
         return
     if options.run_dir is None:
         raise ValueError("say where the run is written: --run-dir DIR (or only look: --dry-run)")
-    build_recipe(config)  # refuses wrong options before anything is written
+    if options.run_dir.exists() and not options.run_dir.is_dir():
+        raise ValueError(f"--run-dir: {options.run_dir} is a file; name a folder that the run can be written to")
+    check_before_data(config, will_load_weights=options.resume or options.init_from is not None)
     config = with_scenes(config, options.run_dir)
     summary = fit(config, FitOptions(options.run_dir, options.resume, options.init_from, options.progress_file))
     leave_processes()

@@ -36,8 +36,11 @@ def read_config(path: Path) -> TrainConfig:
     """Read a config.json.
 
     Raises:
+        FileNotFoundError: no such file.
         ValueError: not JSON or not a configuration.
     """
+    if not path.is_file():
+        raise FileNotFoundError(f"no configuration at {path}; every run folder holds one as config.json")
     try:
         return config_from_json(json.loads(path.read_text(encoding="utf-8")), str(path))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:

@@ -160,7 +160,7 @@ def open_training_data(config: DataConfig) -> TrainingData:
     root = Path(config.root)
     datasets: tuple[SegmentationDataset, ...] = (build_dataset(config.format, root, config.split),)
     if config.labeled_split:
-        datasets = with_split(datasets[0], read_split(find_split(root, config.labeled_split)))
+        datasets = _split_as_listed(datasets[0], find_split(root, config.labeled_split))
     pool = SamplePool(datasets, config.cache_mb)
     labeled, unlabeled, digest = [], [], hashlib.sha256()
     for item in range(len(pool)):
@@ -181,6 +181,14 @@ def open_training_data(config: DataConfig) -> TrainingData:
         )
     logger.info("%d labeled and %d unlabeled images", len(labeled), len(unlabeled))
     return TrainingData(datasets[0].class_set, pool, tuple(labeled), tuple(unlabeled), digest.hexdigest())
+
+
+def _split_as_listed(dataset: SegmentationDataset, folder: Path) -> tuple[SegmentationDataset, ...]:
+    split = read_split(folder)
+    try:
+        return with_split(dataset, split)
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from error
 
 
 def _hash_planes(digest: "hashlib._Hash", sample: TrainingSample) -> None:

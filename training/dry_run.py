@@ -28,7 +28,7 @@ from training.environment import device_name, resolve_device, resolve_precision
 from training.losses import supervised_loss
 from training.models import build_student, make_teacher
 from training.processes import process_count
-from training.session import Recipe, build_recipe, check_classes, check_streams, prepared_student
+from training.session import Recipe, build_recipe, check_before_data, check_classes, check_streams, prepared_student
 from training.step import Host, LabeledBatch, StepBatch, StepContext, StrongView, UnlabeledBatch
 
 BOXES = 16  # stands for what a detector finds on one crop
@@ -202,7 +202,7 @@ def dry_run(config: TrainConfig, display: Display) -> dict[str, Any]:
     Raises:
         FileNotFoundError, ValueError: the configuration, the data and the host do not fit together.
     """
-    recipe = build_recipe(config)
+    recipe = check_before_data(config)
     check_files(config, display)
     data = open_training_data(config.data)
     check_classes(config, data)

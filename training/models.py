@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -157,6 +158,17 @@ def _with_complementary_dropout(features: Sequence[Tensor], count: int) -> list[
             masks[channels] = torch.cat([untouched, first, 2 - first])[..., None, None]
         dropped.append(feature * masks[channels].to(feature.dtype))
     return dropped
+
+
+def check_model(config: ModelConfig) -> None:
+    """Refuse at once what `build_student` would refuse after all data has been read; nothing is downloaded.
+
+    Raises:
+        FileNotFoundError, ValueError: see `build_student`.
+    """
+    has_file = config.pretrained not in ("none", "imagenet")
+    if config.options or has_file:
+        build_student(replace(config, pretrained=config.pretrained if has_file else "none"), num_classes=2)
 
 
 def build_student(config: ModelConfig, num_classes: int) -> Student:

@@ -27,7 +27,7 @@ from training.environment import resolve_device, resolve_memory_format, resolve_
 from training.evaluate import Inference
 from training.lookup import build_host
 from training.losses import HardMining, supervised_loss
-from training.models import Student, StudentOutput, build_student, make_teacher
+from training.models import Student, StudentOutput, build_student, check_model, make_teacher
 from training.processes import ProcessPart, fresh_accelerator
 from training.schedule import build_optimizer
 from training.step import Host, StepBatch, StepContext, StepLosses
@@ -234,6 +234,22 @@ def build_recipe(config: TrainConfig) -> Recipe:
             "sliding windows do not fit together; use whole, or choose a method that works on probabilities"
         )
     return Recipe(host, selection)
+
+
+def check_before_data(config: TrainConfig, will_load_weights: bool = False) -> Recipe:
+    """Refuse before data is read or anything is written what needs no data to be wrong.
+
+    Args:
+        config: of a run that is about to start.
+        will_load_weights: they come from a checkpoint, so a file of pretrained ones need not be there.
+
+    Raises:
+        FileNotFoundError, ValueError: host, selection, backbone, its weight file or the device cannot be used.
+    """
+    recipe = build_recipe(config)
+    resolve_device(config.run.device)
+    check_model(dataclasses.replace(config.model, pretrained="none") if will_load_weights else config.model)
+    return recipe
 
 
 def prepared_student(model: ModelConfig, recipe: Recipe, num_classes: int) -> Student:

@@ -24,7 +24,7 @@ from training.environment import device_name, resident_peak
 from training.loop import train_step
 from training.models import StudentOutput
 from training.processes import process_count
-from training.session import Session, build_recipe, build_session
+from training.session import Session, build_session, check_before_data
 from training.step_parts import RENDERING, STEP_PARTS, STUDENT, WAITING, StepClock, measured_by, step_part
 
 TRACED_STEPS = 3
@@ -128,7 +128,7 @@ def profile_steps(config: TrainConfig, steps: int, warmup: int, trace: Path | No
 
 
 def _session(config: TrainConfig) -> Session:
-    recipe, data = build_recipe(config), open_training_data(config.data)
+    recipe, data = check_before_data(config), open_training_data(config.data)
     session = build_session(with_steps(config, data, process_count()), recipe, data, None, will_load_weights=True)
     if needs_boxes(session):
         session.data = with_stand_in_boxes(data)

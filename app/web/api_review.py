@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from app.domain.roles import Permission, permits
 from app.domain.states import RegionState
 from app.services.review_types import NotAllowedError, QueueFilter
-from app.web.bodies import OperationBody, RawBody, read_decision
+from app.web.bodies import DECISION_SCHEMA, OperationBody, RawBody, read_decision
 from app.web.context import Context, CurrentActor, requires
 from app.web.keys import class_keys
 from app.web.outbox_owner import OwnDecisions
@@ -78,13 +78,13 @@ def region(context: Context, region_id: int) -> dict[str, Any]:
     return asdict(context.review.region(region_id))
 
 
-@router.post("/decisions", dependencies=[OwnDecisions])
+@router.post("/decisions", dependencies=[OwnDecisions], openapi_extra=DECISION_SCHEMA)
 def decide(context: Context, actor: CurrentActor, raw: RawBody) -> dict[str, Any]:
     """Store a decision. When this answers, the decision is on disk; the same op_id again changes nothing."""
     return asdict(context.review.decide(read_decision(context, actor, raw)))
 
 
-@router.post("/images/{image_id}/accept-rest", dependencies=[OwnDecisions])
+@router.post("/images/{image_id}/accept-rest", dependencies=[OwnDecisions], openapi_extra=DECISION_SCHEMA)
 def accept_rest(context: Context, actor: CurrentActor, image_id: int, raw: RawBody) -> dict[str, Any]:
     """Take everything still open in an image as proposed; logged as unseen."""
     request = read_decision(context, actor, raw)

@@ -119,6 +119,11 @@ async def raw_body(request: Request) -> tuple[bytes, bool]:
     return await request.body(), request.headers.get("content-type", "").partition(";")[0] == _BINARY
 
 
+DECISION_SCHEMA: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": DecisionBody.model_json_schema()}}}
+}
+"""For the description of endpoints that take a decision, which read their body themselves because it may be a frame."""
+
 RawBody = Annotated[tuple[bytes, bool], Depends(raw_body)]
 
 

@@ -10,7 +10,7 @@ from app.services.review_types import QueueFilter
 from app.services.reviewing import ReviewService
 from app.storage.database import open_store
 from benchmarks.large_workspace import build, parse_size
-from benchmarks.reviewer_speed import summary
+from benchmarks.side_by_side import summary
 
 
 def test_every_large_picture_has_regions_that_wait(tmp_path: Path) -> None:

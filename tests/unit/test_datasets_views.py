@@ -55,7 +55,7 @@ def test_selection_keeps_the_given_order(dataset):
 
 
 def test_unknown_id_is_named(dataset):
-    with pytest.raises(ValueError, match="1 samples are not in the data set of 3, for example elsewhere_7"):
+    with pytest.raises(ValueError, match="1 listed samples are not in the data set of 3, for example elsewhere_7"):
         with_split(dataset, LabeledSplit(("train_0000",), ("elsewhere_7",)))
 
 
@@ -70,7 +70,7 @@ def test_image_paths_name_samples_too(dataset):
 
 
 def test_path_of_no_image_is_named(dataset):
-    with pytest.raises(ValueError, match="1 samples are not in the data set of 3, for example val/train_0000"):
+    with pytest.raises(ValueError, match="1 listed samples are not in the data set of 3, for example val/train_0000"):
         with_split(dataset, LabeledSplit(("train_0001",), ("val/train_0000",)))
 
 

@@ -130,6 +130,16 @@ def test_a_labeled_split_hides_the_other_labels(tmp_path):
     assert len(data.labeled) == 2 and all((sample.label == IGNORE_INDEX).all() for sample in hidden)
 
 
+def test_a_split_with_images_that_are_not_there_is_named_with_its_folder(tmp_path):
+    root = write_blocks(tmp_path, labeled=4, unlabeled=0)
+    folder = root / "splits" / "half"
+    folder.mkdir(parents=True)
+    (folder / "labeled.txt").write_text("p0\nq7\n")
+    (folder / "unlabeled.txt").write_text("p1\n")
+    with pytest.raises(ValueError, match=r"splits/half: 1 listed samples are not in the data set of 4, for example q7"):
+        open_training_data(DataConfig(format="folder", root=str(root), labeled_split="half"))
+
+
 def test_samples_beyond_the_cache_are_read_again(tmp_path):
     root = write_blocks(tmp_path)
     data = open_training_data(DataConfig(format="folder", root=str(root), cache_mb=0))

@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from datasets.splits import read_split
 from tests.unit.training_cases import tiny_config, write_blocks
@@ -17,6 +19,7 @@ from training import loop
 from training.checkpoint import load_checkpoint
 from training.config_json import write_config
 from training.loop import DivergedError
+from training.models import build_student
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -187,7 +190,52 @@ def test_two_processes_train_one_student(root, tmp_path):
     assert json.loads((tmp_path / "run" / "environment.json").read_text())["processes"] == 2
 
 
-def test_wrong_options_leave_no_run_folder_behind(tmp_path, capsys):
-    arguments = ["fit", "--preset", "debug", "--run-dir", str(tmp_path / "run"), "--set", "selection.options.alfa=1"]
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]], ids=["run", "dry run"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("selection.options.alfa=1", "has no option 'alfa'"),
+        ("model.options.output_stride=8", "has no option 'output_stride'; it takes none"),
+        ("model.pretrained=nowhere.pth", "model.pretrained: no file nowhere.pth"),
+        ("model.pretrained={weights}", "does not fit the encoder"),
+    ],
+)
+def test_what_needs_no_data_is_refused_before_any_is_made(tmp_path, capsys, change, message, dry):
+    torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "other.pth")
+    change = change.format(weights=tmp_path / "other.pth")
+    assert command.main(["fit", "--preset", "debug", "--run-dir", str(tmp_path / "run"), "--set", change, *dry]) == 2
+    said = capsys.readouterr().err
+    assert message in said and "scenes" not in said and not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there_is_refused_before_any_data_is_made(tmp_path, capsys):
+    arguments = ["fit", "--preset", "debug", "--run-dir", str(tmp_path / "run"), "--set", "run.device=cuda"]
     assert command.main(arguments) == 2
-    assert "has no option 'alfa'" in capsys.readouterr().err and list(tmp_path.iterdir()) == []
+    assert "torch sees no CUDA device" in capsys.readouterr().err and list(tmp_path.iterdir()) == []
+
+
+def test_a_resumed_run_does_not_look_for_its_pretrained_weights(root, tmp_path):
+    config = tiny_config(root, "supervised", steps=1)
+    network = build_student(config.model, 3).network
+    torch.save(network.encoder.state_dict(), tmp_path / "weights.pth")
+    model = replace(config.model, pretrained=str(tmp_path / "weights.pth"))
+    write_config(tmp_path / "config.json", replace(config, model=model))
+    run = ["--run-dir", str(tmp_path / "run")]
+    assert command.main(["fit", "--config", str(tmp_path / "config.json"), *run]) == 0
+    (tmp_path / "weights.pth").unlink()
+    assert command.main(["fit", *run, "--resume"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--preset", "debug", "--run-dir", "{file}"], "is a file; name a folder"),
+        (["--config", "{folder}/none.json", "--run-dir", "{folder}/run"], "no configuration at"),
+    ],
+)
+def test_a_wrong_place_is_named(tmp_path, capsys, arguments, message):
+    (tmp_path / "file").write_text("")
+    places = {"file": tmp_path / "file", "folder": tmp_path}
+    assert command.main(["fit", *(word.format(**places) for word in arguments)]) == 2
+    assert message in capsys.readouterr().err and [path.name for path in tmp_path.iterdir()] == ["file"]

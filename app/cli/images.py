@@ -1,0 +1,98 @@
+"""`pixelsieve images`: what is left in each image, whose it is, and what people ask about it."""
+
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+from sqlalchemy import select
+
+from app.cli.console import Commands, WorkspaceOption, console, open_workspace
+from app.domain.states import ImageRole, ImageState
+from app.services.assigning import ImageFilter, assign_images, list_image_work, share_images
+from app.services.comments import open_questions
+from app.services.local_actor import local_actor
+from app.storage.database import Store
+from app.storage.models import Image
+
+NOBODY = "nobody"
+
+images = typer.Typer(cls=Commands, no_args_is_help=True, help="What is left in each image, and whose it is.")
+
+Names = Annotated[list[str], typer.Argument(help="Names of images, as `pixelsieve images list` prints them.")]
+
+
+@images.command("list")
+def list_images(
+    workspace: WorkspaceOption,
+    state: Annotated[ImageState | None, typer.Option(help="Only images in this state.")] = None,
+    assignee: Annotated[
+        str | None, typer.Option(help=f"Only images of this person; '{NOBODY}' for the others.")
+    ] = None,
+    text: Annotated[str, typer.Option(help="Only images whose name holds this text.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many, most expected errors first.")] = 50,
+) -> None:
+    """List the pool with what is left to do, the images with the most expected wrong pixels first."""
+    store, _ = open_workspace(workspace)
+    rows = list_image_work(store, ImageFilter(state, "" if assignee == NOBODY else assignee, text), limit)
+    table = Table(
+        "image", "state", "whose", "open", "second review", "decided", "expected wrong pixels", box=None,
+        header_style="bold",
+    )  # fmt: skip
+    for row in rows:
+        numbers = (row.num_open, row.num_second_review, row.num_decided, round(row.expected_errors))
+        owner = escape(row.assignee or NOBODY)
+        table.add_row(escape(row.sample_id), row.state.value, owner, *(str(number) for number in numbers))
+    console.print(table)
+
+
+@images.command()
+def assign(
+    names: Names,
+    workspace: WorkspaceOption,
+    to: Annotated[str, typer.Option("--to", help=f"Name of a person; '{NOBODY}' gives them back to everybody.")],
+) -> None:
+    """Give images to a person. Everybody is shown own images and nobody's."""
+    store, _ = open_workspace(workspace)
+    changed = assign_images(store, local_actor(), _ids(store, names), None if to == NOBODY else to)
+    console.print(f"{changed} of {len(names)} images changed hands.")
+
+
+@images.command()
+def share(
+    people: Annotated[list[str], typer.Argument(help="Names of the people to share with.")], workspace: WorkspaceOption
+) -> None:
+    """Share the unfinished images that are nobody's out, so that everybody has about the same expected work."""
+    store, _ = open_workspace(workspace)
+    for name, number in share_images(store, local_actor(), people).items():
+        console.print(f"{escape(name)}: {number} images")
+
+
+@images.command()
+def questions(workspace: WorkspaceOption) -> None:
+    """List questions that wait for an answer."""
+    store, _ = open_workspace(workspace)
+    found = open_questions(store)
+    for each in found:
+        about = "" if each.region_id is None else f", region {each.region_id}"
+        console.print(f"{each.created_at:%Y-%m-%d %H:%M} {escape(each.author)} about {escape(each.sample_id)}{about}:")
+        console.print(f"  {escape(' '.join(each.text.split()))}")
+    if not found:
+        console.print("No question waits for an answer.")
+
+
+def _ids(store: Store, names: list[str]) -> list[int]:
+    """Ids of pool images.
+
+    Raises:
+        LookupError: a name that no pool image has.
+    """
+    is_pool = (Image.role == ImageRole.POOL) & Image.deleted_at.is_(None)
+    with store.reader() as session:
+        known = dict(
+            session.execute(select(Image.sample_id, Image.id).where(is_pool, Image.sample_id.in_(names))).all()
+        )
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise LookupError(f"there is no image {unknown[0]!r} in the pool; see: pixelsieve images list")
+    return [known[name] for name in names]
