@@ -22,7 +22,7 @@ from app.services.review_types import DecisionRequest, QueueFilter
 from app.services.reviewing import ReviewService
 from app.storage.database import Store, open_store
 from app.storage.models import Image, Model, Proposal, Region
-from app.storage.planes import ProposalPlanes, write_planes
+from app.storage.planes import MadePlanes, write_planes
 from app.storage.settings import adopt_class_set
 from benchmarks.regions_by_loop import build_by_loop
 from benchmarks.side_by_side import RESULTS_FOLDER, Comparison, compare, show, write_result
@@ -163,7 +163,7 @@ def made_store(root: Path, num_images: int, size_hw: tuple[int, int]) -> Store:
     store = open_store(Workspace(root), create=True)
     prediction = prediction_like(size_hw)
     zeros = np.zeros(size_hw, np.uint8)
-    planes = ProposalPlanes(prediction.label, prediction.reliable, zeros, zeros, zeros.astype(np.uint16))
+    planes = MadePlanes(prediction.label, prediction.reliable, zeros, zeros, zeros.astype(np.uint16))
     planes_folder = store.workspace.relative(write_planes(store.workspace.proposals, "shared", planes))
     with store.session() as session:
         adopt_class_set(session, CLASSES, "benchmark")

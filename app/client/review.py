@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.client.connection import Connection, Json
-from app.web.wire import decode_varints, encode_plane, inflate, pack_frame, unpack_frame
-
-_LARGEST_NUMBER_BYTES = 5
-"""Of the variable-length integers in a plane of runs."""
+from app.domain.decisions import Delta, LabelState, base_provenance, replay
+from app.storage.runs import deflate_runs, inflate, inflate_runs
+from app.web.wire import pack_frame, unpack_frame
 
 
 class ReviewCalls:
@@ -49,11 +48,21 @@ class ReviewCalls:
         """What is known about an image, and its (H, W) maps by name.
 
         Returns:
-            Header with image_version, proposal_id and the regions that wait; and label, proposal, reliable,
-            unreliability, regions and provenance.
+            Header with image_version, proposal_id and the regions that wait; and label and provenance as people
+            left them, proposal, reliable and regions.
         """
         header, body = unpack_frame(self._connection.read("/api/images/{image_id}/planes", image_id=image_id))
-        return header, dict(_planes(header, body))
+        planes = dict(_planes(header, body))
+        boxes = [each["bbox"] for each in header["planes"] if each["name"] == "decided"]
+        decided = [Delta(x0, y0, planes.pop("decided").astype(np.uint8)) for x0, y0, _, _ in boxes]
+        proposal = LabelState(planes["proposal"].astype(np.uint8), base_provenance(planes["reliable"].astype(bool)))
+        state = replay(proposal, decided)
+        return header, {**planes, "label": state.label, "provenance": state.provenance}
+
+    def unreliability(self, image_id: int) -> NDArray[np.uint8]:
+        """(H, W), round(255 * (1 - confidence)) of the model that proposed."""
+        content = self._connection.read("/api/images/{image_id}/unreliability", image_id=image_id)
+        return dict(_planes(*unpack_frame(content)))["unreliability"].astype(np.uint8)
 
     def decide(
         self, view: Mapping[str, Any], kind: str, class_id: int | None = None, stats: Mapping[str, int] | None = None
@@ -91,7 +100,7 @@ class ReviewCalls:
             **self._header(view, "draw"), "bbox": [x0, y0, x0 + width, y0 + height],
             "closes_region": closes_region, "lock_override": lock_override,
         }  # fmt: skip
-        return self._connection.post("/api/decisions", pack_frame(header, [encode_plane(values, "rle")]))
+        return self._connection.post("/api/decisions", pack_frame(header, [deflate_runs(values)]))
 
     def accept_rest(self, view: Mapping[str, Any]) -> Json:
         """Take everything still open in the image of a region as proposed; logged as unseen."""
@@ -116,13 +125,12 @@ class ReviewCalls:
 
 def _planes(header: Json, body: bytes) -> Iterator[tuple[str, NDArray[np.integer[Any]]]]:
     """The planes of a body as app/web/wire.py packs them."""
-    size_hw = header["height"], header["width"]
-    pixels = size_hw[0] * size_hw[1]
     for described in header["planes"]:
         part, body = body[: described["length"]], body[described["length"] :]
-        dtype = np.uint16 if described["dtype"] == "u16" else np.uint8
+        x0, y0, x1, y1 = described["bbox"] or (0, 0, header["width"], header["height"])
+        size_hw = y1 - y0, x1 - x0
         if described["encoding"] == "raw":
-            yield described["name"], np.frombuffer(inflate(part, pixels), np.uint8).reshape(size_hw)
-            continue
-        numbers = decode_varints(inflate(part, 2 * _LARGEST_NUMBER_BYTES * pixels))
-        yield described["name"], np.repeat(numbers[0::2].astype(dtype), numbers[1::2].astype(np.int64)).reshape(size_hw)
+            plane = np.frombuffer(inflate(part, size_hw[0] * size_hw[1]), np.uint8).reshape(size_hw)
+        else:
+            plane = inflate_runs(part, size_hw, np.uint16 if described["dtype"] == "u16" else np.uint8)
+        yield described["name"], plane

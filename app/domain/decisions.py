@@ -196,6 +196,17 @@ def replay_crop(crop: LabelArray, x0: int, y0: int, deltas: Iterable[Delta]) -> 
     return label
 
 
+def merged(deltas: Sequence[Delta]) -> Delta | None:
+    """One delta that sets what some deltas set in order, the last one winning; None for none."""
+    if not deltas:
+        return None
+    boxes = np.array([delta.bbox for delta in deltas])
+    (x0, y0), (x1, y1) = boxes[:, :2].min(axis=0).tolist(), boxes[:, 2:].max(axis=0).tolist()
+    untouched = np.full((y1 - y0, x1 - x0), UNTOUCHED, np.uint8)
+    moved = (Delta(delta.x0 - x0, delta.y0 - y0, delta.values) for delta in deltas)
+    return Delta(x0, y0, replay(LabelState(untouched, untouched), moved).label)
+
+
 @dataclass(frozen=True)
 class Operation:
     """A decision as far as undo and redo see it.

@@ -19,7 +19,7 @@ from app.services.review_states import refresh_states
 from app.storage.database import Store
 from app.storage.history import effective_deltas, last_decision_id
 from app.storage.models import Image, Model, Proposal, Region
-from app.storage.planes import ProposalPlanes, write_planes
+from app.storage.planes import MadePlanes, ProposalPlanes, write_planes
 from app.storage.settings import read_review_settings, require_class_set
 from datasets.images import read_image
 from datasets.labels import Provenance
@@ -167,7 +167,7 @@ def _partition(store: Store, known: _Known, prediction: "Prediction") -> RegionP
 
 
 def _planes(prediction: "Prediction", partition: RegionPartition) -> ProposalPlanes:
-    return ProposalPlanes(
+    return MadePlanes(
         label=prediction.label,
         reliable=prediction.reliable,
         unreliability=np.rint(255 * (1 - prediction.confidence)).astype(np.uint8),

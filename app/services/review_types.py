@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.domain.decisions import Delta
+from app.domain.decisions import Delta, LabelState, base_provenance, replay
 from app.domain.states import DecisionKind, ImageRole, ImageState, RegionKind, RegionState
+from app.storage.planes import ProposalPlanes
 from datasets.labels import LabelArray
 
 
@@ -221,12 +223,9 @@ class ImagePlanes:
         image_version: id of its last decision, 0 before the first.
         etag: changes whenever a plane changes (decision or new proposal).
         proposal_id: the active proposal.
-        label: uint8 class ids and IGNORE_INDEX, with all decisions applied.
-        proposal: uint8, the model's label without decisions; the eraser's source.
-        reliable: bool, the locked pixels.
-        unreliability: uint8, round(255 * (1 - score)).
-        region_map: uint16 region numbers and the codes of app/domain/regions.py.
-        provenance: uint8 `Provenance` codes.
+        size_wh: width and height in pixels.
+        planes: what the model proposed, without decisions.
+        decided: what all decisions that count set, or None when there is none.
     """
 
     image_id: int
@@ -234,12 +233,45 @@ class ImagePlanes:
     image_version: int
     etag: str
     proposal_id: int
-    label: LabelArray
-    proposal: LabelArray
-    reliable: NDArray[np.bool_]
-    unreliability: NDArray[np.uint8]
-    region_map: NDArray[np.uint16]
-    provenance: NDArray[np.uint8]
+    size_wh: tuple[int, int]
+    planes: ProposalPlanes
+    decided: Delta | None
+
+    @cached_property
+    def state(self) -> LabelState:
+        """Label and provenance with all decisions applied."""
+        base = LabelState(self.planes.label, base_provenance(self.planes.reliable))
+        return replay(base, [] if self.decided is None else [self.decided])
+
+    @property
+    def label(self) -> LabelArray:
+        """uint8 class ids and IGNORE_INDEX, with all decisions applied."""
+        return self.state.label
+
+    @property
+    def provenance(self) -> NDArray[np.uint8]:
+        """uint8 `Provenance` codes."""
+        return self.state.provenance
+
+    @property
+    def proposal(self) -> LabelArray:
+        """uint8, the model's label without decisions; the eraser's source."""
+        return self.planes.label
+
+    @property
+    def reliable(self) -> NDArray[np.bool_]:
+        """bool, the locked pixels."""
+        return self.planes.reliable
+
+    @property
+    def unreliability(self) -> NDArray[np.uint8]:
+        """uint8, round(255 * (1 - score))."""
+        return self.planes.unreliability
+
+    @property
+    def region_map(self) -> NDArray[np.uint16]:
+        """uint16 region numbers and the codes of app/domain/regions.py."""
+        return self.planes.region_map
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
-from app.domain.decisions import redo_target, undo_target
+from app.domain.decisions import merged, redo_target, undo_target
 from app.domain.states import DecisionKind
-from app.services.labels import active_proposal, label_state, proposal_planes
+from app.services.labels import active_proposal, proposal_planes
 from app.services.review_actions import check_no_conflict, check_request, decision_row, prepare, reversal_row
 from app.services.review_queue import QueuePlace, count_regions, next_in_queue, place_of, region_rows, row_of
 from app.services.review_states import refresh_states
@@ -24,7 +24,7 @@ from app.services.review_types import (
     TopClass,
 )
 from app.storage.database import Store
-from app.storage.history import find_decision, last_decision_id, root_decision, user_operations
+from app.storage.history import effective_deltas, find_decision, last_decision_id, root_decision, user_operations
 from app.storage.models import Decision, Image, Region
 from app.storage.settings import ReviewSettings, read_review_settings, require_class_set
 from datasets.labels import ClassSet
@@ -127,16 +127,13 @@ class ReviewService:
         with self._store.reader() as session:
             image = _require_image(session, image_id)
             proposal = active_proposal(session, image_id)
-            state = label_state(self._store, session, image)
-            if proposal is None or state is None:
+            if proposal is None:
                 raise NotFoundError(f"{image.sample_id} has no proposal; make one with: pixelsieve predict")
-            planes = proposal_planes(self._store, proposal)
             version = last_decision_id(session, image_id)
             return ImagePlanes(
                 image_id=image_id, sample_id=image.sample_id, image_version=version,
-                etag=f"{proposal.id}-{version}", proposal_id=proposal.id,
-                label=state.label, proposal=planes.label, reliable=planes.reliable,
-                unreliability=planes.unreliability, region_map=planes.region_map, provenance=state.provenance,
+                etag=f"{proposal.id}-{version}", proposal_id=proposal.id, size_wh=(image.width, image.height),
+                planes=proposal_planes(self._store, proposal), decided=merged(effective_deltas(session, image)),
             )  # fmt: skip
 
     def decide(self, request: DecisionRequest) -> DecisionResult:
@@ -150,7 +147,7 @@ class ReviewService:
             StoreError: the store refused; nothing was saved.
         """
         check_request(request)
-        self._warm(request.image_id)
+        self._warm(request)
         with self._store.session() as session:
             known = find_decision(session, request.op_id)
             if known is not None:
@@ -200,12 +197,15 @@ class ReviewService:
             assert target is not None
             return _append(database, reversal_row(target, op_id, user, session))
 
-    def _warm(self, image_id: int) -> None:
-        """Read the planes before the write lock is taken, so that nobody waits for a disk."""
+    def _warm(self, request: DecisionRequest) -> None:
+        """Decode the planes before the write lock is taken, so that nobody waits for that."""
         with self._store.reader() as session:
-            proposal = active_proposal(session, image_id)
-        if proposal is not None:
-            proposal_planes(self._store, proposal)
+            proposal = active_proposal(session, request.image_id)
+        if proposal is None:
+            return
+        planes = proposal_planes(self._store, proposal)
+        for name in ("label", "region_map") if request.delta is None else ("label", "region_map", "reliable"):
+            getattr(planes, name)
 
 
 def _require_image(session: Session, image_id: int) -> Image:

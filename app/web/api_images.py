@@ -9,7 +9,7 @@ from app.domain.states import RegionState
 from app.services.review_types import ImagePlanes, QueueFilter, RegionRow
 from app.web.context import Context, WebContext, requires
 from app.web.pictures import browser_picture, thumbnail
-from app.web.wire import pack_planes
+from app.web.wire import PackedPlane, pack_planes, pack_raw, pack_runs
 
 router = APIRouter(dependencies=[requires(Permission.REVIEW)])
 
@@ -30,12 +30,23 @@ def picture(context: Context, image_id: int, request: Request) -> Response:
 
 @router.get("/images/{image_id}/planes")
 def planes(context: Context, image_id: int, request: Request) -> Response:
-    """Label, proposal, lock, unreliability, region map and provenance in one body (see wire.py)."""
+    """Proposal, lock, region map and what people decided, in one body (see wire.py)."""
     found = context.review.image_planes(image_id)
     if is_known(request, found.etag):
         return Response(status_code=304, headers=cache_headers(found.etag))
     body = _pack(found, _pending_regions(context, image_id))
     return Response(body, media_type="application/octet-stream", headers=cache_headers(found.etag))
+
+
+@router.get("/images/{image_id}/unreliability")
+def unreliability(context: Context, image_id: int, request: Request) -> Response:
+    """How unsure the model is, pixel by pixel (see wire.py): larger than all planes together, and rarely looked at."""
+    found = context.review.image_planes(image_id)
+    etag = str(found.proposal_id)
+    if is_known(request, etag):
+        return Response(status_code=304, headers=cache_headers(etag))
+    body = pack_planes(_size(found), [pack_raw("unreliability", found.unreliability)])
+    return Response(body, media_type="application/octet-stream", headers=cache_headers(etag))
 
 
 @router.get("/regions/{region_id}/thumbnail")
@@ -70,24 +81,24 @@ def _all_rows(context: WebContext, filters: QueueFilter) -> Iterator[RegionRow]:
 
 
 def _pack(found: ImagePlanes, regions: list[dict[str, object]]) -> bytes:
-    height, width = found.label.shape
     header = {
+        **_size(found),
         "image_id": found.image_id,
         "sample_id": found.sample_id,
         "image_version": found.image_version,
         "proposal_id": found.proposal_id,
-        "width": width,
-        "height": height,
         "regions": regions,
     }
-    return pack_planes(
-        header,
-        {
-            "label": (found.label, "rle"),
-            "proposal": (found.proposal, "rle"),
-            "reliable": (found.reliable.astype("uint8"), "rle"),
-            "unreliability": (found.unreliability, "raw"),
-            "regions": (found.region_map, "rle"),
-            "provenance": (found.provenance, "rle"),
-        },
-    )
+    planes = [
+        PackedPlane("proposal", "u8", "rle", found.planes.runs("label")),
+        PackedPlane("reliable", "u8", "rle", found.planes.runs("reliable")),
+        PackedPlane("regions", "u16", "rle", found.planes.runs("region_map")),
+    ]
+    if found.decided is not None:
+        planes.append(pack_runs("decided", found.decided.values, found.decided.bbox))
+    return pack_planes(header, planes)
+
+
+def _size(found: ImagePlanes) -> dict[str, object]:
+    width, height = found.size_wh
+    return {"width": width, "height": height}

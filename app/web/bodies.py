@@ -10,9 +10,10 @@ from app.domain.roles import Actor, Permission, permits
 from app.domain.states import DecisionKind
 from app.services.model_changes import MAX_REASON
 from app.services.review_types import ActionStats, DecisionRequest
+from app.storage.runs import inflate_runs
 from app.web.context import WebContext
 from app.web.errors import UserError, validation_sentence
-from app.web.wire import WireError, decode_plane, unpack_frame
+from app.web.wire import WireError, unpack_frame
 
 Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
 _BINARY = "application/octet-stream"
@@ -174,4 +175,4 @@ def _read_delta(bbox: tuple[int, int, int, int], drawing: bytes, size_hw: tuple[
     x0, y0, x1, y1 = bbox
     if not (0 <= x0 < x1 <= size_hw[1] and 0 <= y0 < y1 <= size_hw[0]):
         raise WireError(f"the drawing's box {bbox} leaves its image of {size_hw[1]}x{size_hw[0]} pixels")
-    return Delta(x0, y0, decode_plane(drawing, (y1 - y0, x1 - x0)))
+    return Delta(x0, y0, inflate_runs(drawing, (y1 - y0, x1 - x0)))

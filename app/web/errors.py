@@ -13,8 +13,8 @@ from starlette.exceptions import HTTPException
 from app.services.model_changes import ModelsChangedError, PromotionRefusedError
 from app.services.review_types import ConflictError, LockedPixelsError, NotAllowedError, NotFoundError, ReviewError
 from app.storage.errors import DiskFullError, StoreBusyError, StoreError
+from app.storage.runs import RunsError
 from app.web.security import BodyTooLargeError
-from app.web.wire import WireError
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class OtherWorkspaceError(RuntimeError):
 
 STATUS_OF: dict[type[Exception], int] = {
     BodyTooLargeError: 413,
-    WireError: 400,
+    RunsError: 400,
     OtherPersonError: 401,
     OtherWorkspaceError: 421,
     NotAllowedError: 403,

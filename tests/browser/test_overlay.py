@@ -1,14 +1,15 @@
 """One visual channel, one meaning: what the overlay paints over which pixels."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from app.web.wire import encode_runs
-from tests.browser.conftest import LiveApp, ReviewerPage
-from tests.browser.workspace import NAMES
+from app.storage.runs import encode_runs
+from tests.browser.conftest import LiveApp, ReviewerPage, in_thread
+from tests.browser.workspace import NAMES, build_workspace
 
 pytestmark = pytest.mark.browser
 
@@ -170,7 +171,24 @@ def test_browser_and_server_write_the_same_runs(live_app: LiveApp, open_reviewer
     assert bytes(written) == encode_runs(np.asarray(plane, np.uint8).reshape(size))
 
 
-def test_key_letters_appear_only_when_hues_repeat(live_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(live_app)
-    assert len(NAMES) > 8
-    assert reviewer.get("app.screen.overlay.letters.size") == len(NAMES)
+_PLACED = """() => {
+  const { image, current, screen: { marks, viewport } } = document.querySelector('#reviewer .ps').pixelsieve;
+  return marks.placeLetters(image, current.row.number).map(({ text, x, y }) => {
+    const [imageX, imageY] = viewport.toImage(x, y).map(Math.floor);
+    return { text, id: image.label[imageY * image.width + imageX] };
+  });
+}"""
+
+
+def test_every_key_letter_lies_on_its_class_when_hues_repeat(reviewer: ReviewerPage) -> None:
+    keys = {each["id"]: each["key"] for each in reviewer.get("app.session.classes")}  # type: ignore[attr-defined]
+    placed = reviewer.page.evaluate(_PLACED)
+    assert len(NAMES) > 8 and len(placed) >= 4
+    assert [letter["text"] for letter in placed] == [keys[letter["id"]] for letter in placed]
+
+
+def test_eight_classes_need_no_letters(tmp_path: Path, open_reviewer: OpenReviewer) -> None:
+    with in_thread(build_workspace(tmp_path, pool=1, names=NAMES[:8])) as app:
+        reviewer = open_reviewer(app)
+        assert reviewer.get("app.screen.marks.letters") is None
+        reviewer.page.close()

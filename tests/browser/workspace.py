@@ -79,9 +79,10 @@ def paint_picture(label: NDArray[np.uint8], rng: np.random.Generator) -> NDArray
     return np.clip(cv2.GaussianBlur(picture, (3, 3), 0) + grain, 0, 255).astype(np.uint8)
 
 
-def predict_scene(label: NDArray[np.uint8], rng: np.random.Generator, blobs: int = 9) -> Prediction:
+def predict_scene(
+    label: NDArray[np.uint8], rng: np.random.Generator, blobs: int = 9, num_classes: int = len(NAMES)
+) -> Prediction:
     """What a model might say: wrong and unsure inside blobs, unsure along edges, right and sure elsewhere."""
-    num_classes = len(NAMES)
     predicted, confidence = label.copy(), np.full(label.shape, 0.97, np.float32)
     edges = cv2.dilate(
         cv2.morphologyEx(label, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)), np.ones((3, 3), np.uint8)
@@ -121,24 +122,31 @@ def build_workspace(root: Path, pool: int = 8, names: tuple[str, ...] = NAMES) -
     folder = root / "source"
     folder.mkdir(parents=True)
     samples = [f"labeled_{i}" for i in range(2)] + ["gold_0"] + [f"street_{i:02d}" for i in range(pool)]
-    labels = {name: draw_scene(rng) for name in samples}
-    for name, label in labels.items():
-        PillowImage.fromarray(paint_picture(label, rng)).save(folder / f"{name}.png")
+    scenes = {name: draw_scene(rng) for name in samples}
+    for name, scene in scenes.items():
+        PillowImage.fromarray(paint_picture(scene, rng)).save(folder / f"{name}.png")
+    labels = {name: _spread(len(names))[scene] for name, scene in scenes.items()}
     workspace = Workspace(root / "workspace")
     store = open_store(workspace, create=True)
     import_dataset(
         store, SceneFiles(folder, labels, ClassSet.from_names(names)), {"labeled_0", "labeled_1"}, {"gold_0"}
     )
-    model_id = add_model(store, 1, ModelStatus.CURRENT, miou=0.61)
+    model_id = add_model(store, 1, ModelStatus.CURRENT, miou=0.61, num_classes=len(names))
     for image_id, sample_id in pool_images(store):
-        store_proposal(store, image_id, model_id, predict_scene(labels[sample_id], rng))
+        store_proposal(store, image_id, model_id, predict_scene(labels[sample_id], rng, num_classes=len(names)))
     store.close()
     return workspace
 
 
-def add_model(store: Store, number: int, status: ModelStatus, miou: float) -> int:
+def _spread(num_classes: int) -> NDArray[np.uint8]:
+    """Which of a workspace's classes each class of a scene becomes: some of many, or several one of few."""
+    ids = np.arange(len(NAMES))
+    return (ids % num_classes if num_classes < len(NAMES) else ids * (num_classes // len(NAMES))).astype(np.uint8)
+
+
+def add_model(store: Store, number: int, status: ModelStatus, miou: float, num_classes: int = len(NAMES)) -> int:
     """A model's row with a gold result around `miou`."""
-    ious = [min(1.0, max(0.0, miou + 0.02 * (i - 5))) for i in range(len(NAMES))]
+    ious = [min(1.0, max(0.0, miou + 0.02 * (i - 5))) for i in range(num_classes)]
     gold = {
         "miou": miou,
         "iou_per_class": ious,

@@ -59,7 +59,8 @@ def test_planes_arrive_as_the_service_has_them(client: Client, view: dict[str, A
     kept = app.app.state.context.review.image_planes(image_id)
     assert np.array_equal(planes["label"], kept.label)
     assert np.array_equal(planes["regions"], kept.region_map)
-    assert np.array_equal(planes["unreliability"], kept.unreliability)
+    assert np.array_equal(client.review.unreliability(image_id), kept.unreliability)
+    assert np.array_equal(planes["provenance"], kept.provenance)
     assert np.array_equal(planes["reliable"].astype(bool), kept.reliable)
 
 

@@ -18,6 +18,7 @@ from app.domain.decisions import (
     delta_from_mask,
     effective_ids,
     encode_delta,
+    merged,
     redo_target,
     replay,
     replay_crop,
@@ -109,6 +110,17 @@ def test_replay_sets_exactly_the_pixels_of_the_deltas_and_the_last_one_wins(base
 def test_replay_inside_a_box_equals_the_box_of_the_replay(base, edits, box):
     crop = replay_crop(base.label[box.rows_columns], box.x0, box.y0, edits)
     assert np.array_equal(crop, replay(base, edits).label[box.rows_columns])
+
+
+@given(states(), st.lists(deltas(), min_size=1, max_size=6))
+def test_merged_deltas_do_what_all_of_them_do_in_order(base, edits):
+    one, expected = merged(edits), replay(base, edits)
+    state = replay(base, [one])
+    assert np.array_equal(state.label, expected.label) and np.array_equal(state.provenance, expected.provenance)
+
+
+def test_no_deltas_merge_to_none():
+    assert merged([]) is None
 
 
 @given(deltas(), deltas())

@@ -15,9 +15,10 @@ from app.domain.states import ModelStatus
 from app.services.review_types import ImagePlanes
 from app.storage.errors import DiskFullError, NoWorkspaceError
 from app.storage.models import Decision
+from app.storage.runs import deflate_runs, inflate_runs
 from app.web.api import create_api
 from app.web.context import WebContext
-from app.web.wire import encode_plane, inflate, pack_frame, unpack_frame
+from app.web.wire import pack_frame, unpack_frame
 from tests.browser.workspace import add_model, build_workspace
 
 BINARY = {"content-type": "application/octet-stream"}
@@ -61,7 +62,7 @@ def drawing(planes: ImagePlanes, bbox: tuple[int, int, int, int], class_id: int,
     """A deflated drawing of one class over all unlocked pixels of a box."""
     x0, y0, x1, y1 = bbox
     free = ~planes.reliable[y0:y1, x0:x1].astype(bool) | locked_too
-    return encode_plane(np.where(free, class_id, UNTOUCHED).astype(np.uint8), "rle")
+    return deflate_runs(np.where(free, class_id, UNTOUCHED).astype(np.uint8))
 
 
 def test_session_names_classes_with_colors_and_keys(client: TestClient) -> None:
@@ -93,23 +94,34 @@ def test_queue_filters_by_class_and_image(client: TestClient) -> None:
 
 def test_planes_hold_what_the_service_holds(client: TestClient, context: WebContext, region: dict[str, Any]) -> None:
     image_id = region["row"]["image_id"]
+    client.post("/api/decisions", json=decision(region, "planes-1"))
     header, rest = unpack_frame(client.get(f"/api/images/{image_id}/planes").content)
     planes = context.review.image_planes(image_id)
+    assert planes.decided is not None
     expected = {
-        "label": planes.label, "proposal": planes.proposal, "reliable": planes.reliable.astype(np.uint8),
-        "unreliability": planes.unreliability, "regions": planes.region_map, "provenance": planes.provenance,
+        "proposal": planes.proposal, "reliable": planes.reliable, "regions": planes.region_map,
+        "decided": planes.decided.values,
     }  # fmt: skip
     for described in header["planes"]:
         part, rest = rest[: described["length"]], rest[described["length"] :]
         plane = expected.pop(described["name"])
-        encoding = described["encoding"]
-        assert inflate(part, plane.size * 8) == inflate(encode_plane(plane, encoding), plane.size * 8)
+        dtype = {"u8": np.uint8, "u16": np.uint16}[described["dtype"]]
+        np.testing.assert_array_equal(inflate_runs(part, plane.shape, dtype), plane)
     assert not expected and not rest
+    assert header["planes"][-1]["bbox"] == list(planes.decided.bbox)
     open_ids = {row["region_id"] for row in client.get(f"/api/queue?image_id={image_id}&limit=500").json()["rows"]}
     assert {each["region_id"] for each in header["regions"]} == open_ids
 
 
-@pytest.mark.parametrize("part", ["planes", "picture"])
+def test_unreliability_is_sent_byte_by_byte(client: TestClient, context: WebContext, region: dict[str, Any]) -> None:
+    image_id = region["row"]["image_id"]
+    header, rest = unpack_frame(client.get(f"/api/images/{image_id}/unreliability").content)
+    planes = context.review.image_planes(image_id)
+    assert (header["height"], header["width"]) == planes.unreliability.shape
+    assert zlib.decompress(rest) == planes.unreliability.tobytes()
+
+
+@pytest.mark.parametrize("part", ["planes", "unreliability", "picture"])
 def test_bytes_a_browser_has_already_are_not_sent_again(client: TestClient, region: dict[str, Any], part: str) -> None:
     address = f"/api/images/{region['row']['image_id']}/{part}"
     first = client.get(address)

@@ -1,10 +1,11 @@
 // Which region comes next, and having it at hand before it is needed.
-import { getImage, getQueue, getRegion } from './server.js';
+import { fetchImage, getQueue, getRegion, getUnreliability, unpackImage } from './server.js';
 
 const LOOK_AHEAD = 40;
 const REFILL_BELOW = 12;
-const PREFETCHED_REGIONS = 4;
-const CACHE_BYTES = 320e6;
+const PREFETCHED_REGIONS = 8;
+const UNPACKED_AHEAD = 2; // Images of them that are ready to be shown: they are 30 times larger than as they travel.
+const CACHE_BYTES = 640e6; // Four pictures of 4000x3000.
 
 export class Feed {
   /** `filter` holds the query of the queue: state, class_id, image_id. */
@@ -14,9 +15,11 @@ export class Feed {
     this.handled = new Map(); // region id -> state given here; the server may not know yet.
     this.visited = [];
     this.position = -1;
-    this.images = new Map();
+    this.images = new Map(); // Ready to be shown.
+    this.packed = new Map(); // Fetched ahead, as they travel.
     this.views = new Map();
     this.isComplete = false;
+    this.needsScores = false;
   }
 
   async refill() {
@@ -80,13 +83,20 @@ export class Feed {
   }
 
   image(imageId) {
-    const promise = remember(this.images, imageId, () => getImage(imageId));
+    const promise = remember(this.images, imageId, () => this.packedImage(imageId).then(unpackImage));
+    this.packed.delete(imageId); // It can be unpacked once.
     promise.then((image) => this.dropOldImages(image), () => {});
     return promise;
   }
 
+  packedImage(imageId) {
+    return remember(this.packed, imageId, () => fetchImage(imageId));
+  }
+
+  /** The image changed on the server, or is about to. */
   forgetImage(imageId) {
     this.images.delete(imageId);
+    this.packed.delete(imageId);
   }
 
   /** A newer model proposed other regions: nothing that was fetched ahead holds any more. */
@@ -94,22 +104,36 @@ export class Feed {
     this.rows = [];
     this.views.clear();
     this.images.clear();
+    this.packed.clear();
   }
 
   dropOldImages(sample) {
     const limit = Math.max(3, Math.floor(CACHE_BYTES / sample.bytes));
-    for (const id of [...this.images.keys()].slice(0, Math.max(0, this.images.size - limit))) this.images.delete(id);
+    for (const id of oldest(this.images, limit)) this.images.delete(id);
+    for (const id of oldest(this.packed, 2 * PREFETCHED_REGIONS)) this.packed.delete(id);
+  }
+
+  /** Load how unsure the model is about an image. From then on this is done ahead for others, too. */
+  scores(image) {
+    this.needsScores = true;
+    image.scores ??= getUnreliability(image.id).then((plane) => { image.unreliability = plane; });
+    image.scores.catch(() => { image.scores = null; });
+    return image.scores;
   }
 
   /** Fetch what is likely needed next; failures show when it is really needed. */
   prefetch(currentId) {
     const ahead = this.waiting.filter((row) => row.region_id !== currentId).slice(0, PREFETCHED_REGIONS);
-    for (const row of ahead) {
-      this.view(row.region_id).catch(() => {});
-      this.image(row.image_id).catch(() => {});
-    }
+    for (const row of ahead) this.view(row.region_id).catch(() => {});
+    [...new Set(ahead.map((row) => row.image_id))].forEach((id, order) => {
+      if (order < UNPACKED_AHEAD) this.image(id).then((image) => this.needsScores && this.scores(image)).catch(() => {});
+      else if (!this.images.has(id)) this.packedImage(id).catch(() => {});
+    });
   }
 }
+
+/** The keys that are too many, those used longest ago. */
+const oldest = (cache, limit) => [...cache.keys()].slice(0, Math.max(0, cache.size - limit));
 
 /** Cached promise, most recently used last; failures are not kept. */
 function remember(cache, key, load) {

@@ -1,14 +1,16 @@
 // One image as the reviewer holds it: class ids in a Uint8Array that belongs to the browser, and what surrounds them.
 
-export const HUMAN = 1;
+export const HUMAN = 1; // Provenance, as in datasets/labels.py; so is the next. Everything else is unreviewed, 0.
+export const PSEUDO = 2;
 export const BAND = 65535; // Codes of the region map, as in app/domain/regions.py.
 export const LEFTOVER = 65534;
+export const UNTOUCHED = 254; // A pixel that a drawing leaves alone, as in app/domain/decisions.py.
 
 export const isRegionNumber = (number) => number > 0 && number < LEFTOVER;
 
 export class ImageState {
-  /** `planes` as wire.js unpacks them: label, proposal, reliable, unreliability, regions, provenance. */
-  constructor(header, planes, bitmap) {
+  /** As planes.js unpacks it. `unreliability` is null until the reliability mode asks for it. */
+  constructor({ header, planes, anchors }, bitmap) {
     this.id = header.image_id;
     this.sampleId = header.sample_id;
     this.proposalId = header.proposal_id;
@@ -19,28 +21,23 @@ export class ImageState {
     this.label = planes.label;
     this.proposal = planes.proposal;
     this.reliable = planes.reliable;
-    this.unreliability = planes.unreliability;
+    this.unreliability = null;
+    this.scores = null; // Promise of it.
     this.regions = planes.regions;
     this.provenance = planes.provenance;
     this.touched = new Uint8Array(this.label.length); // Drawn on since the last commit.
     this.byNumber = new Map(header.regions.map((region) => [region.number, region]));
-    this.anchors = findAnchors(this.regions, this.width);
+    this.anchors = anchors;
   }
 
+  /** Memory, the decoded picture included. */
   get bytes() {
-    return this.label.length * 12;
+    return this.label.length * 11;
   }
 
   /** Regions that wait are listed; a number that is not listed is decided. */
   isQueued(number) {
     return this.byNumber.has(number);
-  }
-
-  /** Table by region number: 1 where the hatch belongs. */
-  queuedTable() {
-    const table = new Uint8Array(65536);
-    for (const number of this.byNumber.keys()) table[number] = 1;
-    return table;
   }
 
   /** Mirror a whole-region decision; `classId` null keeps the label that is shown. */
@@ -60,21 +57,4 @@ export class ImageState {
       }
     }
   }
-}
-
-/** For every region its area and its middle pixel in reading order: always inside, unlike a centroid. */
-function findAnchors(regions, width) {
-  const counts = new Uint32Array(65536);
-  for (let p = 0; p < regions.length; p++) counts[regions[p]] += 1;
-  const left = counts.map((count) => count >> 1);
-  const anchors = new Map();
-  for (let p = 0; p < regions.length; p++) {
-    const number = regions[p];
-    if (!isRegionNumber(number)) continue;
-    if (left[number] === 0 && !anchors.has(number)) {
-      anchors.set(number, { at: [(p % width) + 0.5, Math.floor(p / width) + 0.5], area: counts[number] });
-    }
-    left[number] -= 1;
-  }
-  return anchors;
 }

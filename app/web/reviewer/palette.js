@@ -21,7 +21,7 @@ export function buildTables(classes, opacity) {
     strong: new Uint32Array(256), reliability: new Uint32Array(256),
     voidLine: pack(70, 70, 70, Math.min(255, alpha + 90)), voidFill: pack(150, 150, 150, Math.round(alpha * 0.6)),
     dash: pack(20, 20, 24, 200), dashGap: pack(255, 255, 255, 170),
-    verified: pack(255, 255, 255, 235), dot: pack(20, 20, 24, 190),
+    verified: pack(255, 255, 255, 245), casing: pack(20, 20, 24, 150), dot: pack(20, 20, 24, 190),
   };
   for (const { id, color } of classes) {
     tables.plain[id] = pack(...color, alpha);

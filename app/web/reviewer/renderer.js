@@ -1,6 +1,7 @@
 // Paints image and overlay for the visible part only, by nearest sampling: class ids never pass through a canvas.
-import { BAND, HUMAN, LEFTOVER } from './image_state.js';
-import { VOID_ID } from './palette.js';
+import { ClassLayer, regionTable } from './class_layer.js';
+import { HUMAN } from './image_state.js';
+import { Patterns } from './patterns.js';
 
 export class Renderer {
   constructor(canvas, viewport) {
@@ -9,21 +10,25 @@ export class Renderer {
     this.context = canvas.getContext('2d', { alpha: false });
     this.layer = document.createElement('canvas');
     this.layerContext = this.layer.getContext('2d');
+    this.classLayer = new ClassLayer();
     this.background = '#1b1d22';
-    this.options = { mode: 'class', tables: null, currentNumber: 0, showBand: false };
+    this.options = { mode: 'class', tables: null, currentNumber: 0, showBand: false, dimmed: null };
   }
 
   setImage(image) {
     this.image = image;
-    this.refreshRegions();
+    this.optionsChanged();
   }
 
-  refreshRegions() {
-    this.queued = this.image.queuedTable();
+  /** Regions, tables or the band are other ones. */
+  optionsChanged() {
+    this.patterns = null;
+    this.table = null;
   }
 
   resize(width, height) {
     for (const canvas of [this.canvas, this.layer]) Object.assign(canvas, { width, height });
+    this.patterns = null;
   }
 
   /** Repaint everything, or the part of the screen behind a box of image pixels. */
@@ -41,11 +46,17 @@ export class Renderer {
     context.fillRect(x0, y0, x1 - x0, y1 - y0);
     context.imageSmoothingEnabled = viewport.scale < 1;
     context.drawImage(image.bitmap, viewport.x, viewport.y, image.width * viewport.scale, image.height * viewport.scale);
-    if (this.options.mode !== 'image') {
+    if (this.hasLayer) {
       this.paintLayer(x0, y0, x1, y1);
       context.drawImage(this.layer, x0, y0, x1 - x0, y1 - y0, x0, y0, x1 - x0, y1 - y0);
     }
+    if (this.options.dimmed) this.dim(this.options.dimmed);
     context.restore();
+  }
+
+  get hasLayer() {
+    const { mode } = this.options;
+    return mode !== 'image' && (mode !== 'reliability' || this.image.unreliability !== null);
   }
 
   screenBox(imageBox) {
@@ -53,119 +64,59 @@ export class Renderer {
     if (imageBox === null) return [0, 0, width, height];
     const [left, top] = this.viewport.toScreen(imageBox[0], imageBox[1]);
     const [right, bottom] = this.viewport.toScreen(imageBox[2], imageBox[3]);
+    const around = 3 * Math.ceil(this.viewport.ratio); // What outlines may change beyond it.
     const box = [
-      Math.max(0, Math.floor(left) - 2), Math.max(0, Math.floor(top) - 2),
-      Math.min(width, Math.ceil(right) + 2), Math.min(height, Math.ceil(bottom) + 2),
+      Math.max(0, Math.floor(left) - around), Math.max(0, Math.floor(top) - around),
+      Math.min(width, Math.ceil(right) + around), Math.min(height, Math.ceil(bottom) + around),
     ];
     return box[0] < box[2] && box[1] < box[3] ? box : null;
   }
 
+  /** Darken everything outside of a path in image coordinates. */
+  dim(path) {
+    const { context, viewport, canvas } = this;
+    const outside = new Path2D();
+    outside.rect(0, 0, canvas.width, canvas.height);
+    outside.addPath(path, viewport.matrix);
+    context.fillStyle = 'rgb(0 0 0 / .55)';
+    context.fill(outside, 'evenodd');
+  }
+
   paintLayer(x0, y0, x1, y1) {
-    const columns = this.sampleAxis(x0, x1, this.viewport.x, this.image.width);
-    const rows = this.sampleAxis(y0, y1, this.viewport.y, this.image.height);
     const picture = this.layerContext.createImageData(x1 - x0, y1 - y0);
     const words = new Uint32Array(picture.data.buffer);
-    const paintMode = { class: paintClasses, reliability: paintReliability, difference: paintDifference }[this.options.mode];
-    paintMode(this, words, columns, rows, x0, y0);
+    if (this.options.mode === 'class') this.paintClasses(words, [x0, y0, x1, y1]);
+    else this.paintPixels(words, [x0, y0, x1, y1], this.options.mode === 'reliability' ? reliabilityOf(this) : differenceOf(this));
     this.layerContext.putImageData(picture, x0, y0);
   }
 
-  /** Image coordinate behind each screen coordinate, -1 outside the image. */
-  sampleAxis(start, end, offset, size) {
-    const axis = new Int32Array(end - start);
-    for (let i = 0; i < axis.length; i++) {
-      const at = Math.floor((start + i + 0.5 - offset) / this.viewport.scale);
-      axis[i] = at >= 0 && at < size ? at : -1;
-    }
-    return axis;
+  paintClasses(words, box) {
+    const { image, viewport, options: { tables, currentNumber, showBand } } = this;
+    this.table ??= regionTable(image, currentNumber, showBand);
+    this.patterns ??= new Patterns(tables, viewport.ratio, this.canvas.width);
+    this.classLayer.paint(words, box, { image, viewport, table: this.table, patterns: this.patterns });
   }
-}
 
-// How an image pixel is filled: with one word, hatched with two, crossed out as void, or dotted.
-const PLAIN = 0, HATCH = 1, VOID = 2, DOTS = 3;
-const NO_BORDER = 0, VERIFIED = 1, DASHED = 2;
-
-/** Everything but the screen pattern is worked out once per image pixel and row, which is what keeps this fast. */
-function paintClasses(renderer, words, columns, rows, x0, y0) {
-  const { image, queued, options: { tables, currentNumber, showBand } } = renderer;
-  const { label, regions, provenance, touched, width } = image;
-  const { plain, hatchLight, hatchDark, verified, dash, dashGap, dot, voidLine, voidFill } = tables;
-  const isHuman = (p) => provenance[p] === HUMAN || touched[p] === 1;
-
-  const borderBetween = (p, q) => {
-    const human = isHuman(p);
-    if (human !== isHuman(q)) return VERIFIED;
-    const number = regions[p];
-    const other = regions[q];
-    if (number === other || human || number === currentNumber || other === currentNumber) return NO_BORDER;
-    return queued[number] === 1 || queued[other] === 1 ? DASHED : NO_BORDER;
-  };
-  const styleOf = (p) => {
-    const number = regions[p];
-    if (label[p] === VOID_ID) return VOID;
-    if (queued[number] === 1 && !isHuman(p)) return HATCH;
-    return showBand && (number === BAND || number === LEFTOVER) ? DOTS : PLAIN;
-  };
-
-  const stripe = renderer.viewport.ratio >= 1.5 ? 3 : 2; // Stripes of 8 or 4 device pixels look alike to people.
-  const step = columns.length;
-  for (let j = 0; j < rows.length; j++) {
-    if (rows[j] < 0) continue;
-    const base = rows[j] * width;
-    const above = j > 0 && rows[j - 1] >= 0 && rows[j - 1] !== rows[j] ? rows[j - 1] * width : -1;
-    const sy = j + y0;
-    let previous = -1;
-    let isRaw = false;
-    let style = PLAIN;
-    let id = 0;
-    let upper = NO_BORDER;
-    for (let i = 0; i < step; i++) {
-      if (columns[i] < 0) continue;
-      const p = base + columns[i];
-      let border = upper;
-      if (p !== previous) {
-        isRaw = regions[p] === currentNumber && touched[p] === 0; // Raw pixels inside the current region.
-        style = styleOf(p);
-        id = label[p];
-        upper = above < 0 ? NO_BORDER : borderBetween(p, above + columns[i]);
-        border = upper || (previous < 0 ? NO_BORDER : borderBetween(p, previous));
-        previous = p;
-      }
-      if (isRaw) continue;
-      const sx = i + x0;
-      const isStripe = (((sx + sy) >> stripe) & 1) === 1;
-      let word = plain[id];
-      if (border === VERIFIED) word = verified;
-      else if (border === DASHED) word = isStripe ? dash : dashGap;
-      else if (style === HATCH) word = isStripe ? hatchLight[id] : hatchDark[id];
-      else if (style === VOID) word = ((sx + sy) & 7) === 0 || ((sx - sy) & 7) === 0 ? voidLine : voidFill;
-      else if (style === DOTS && sx % 5 === 0 && sy % 5 === 0) word = dot;
-      words[j * step + i] = word;
+  /** `wordOf(pixel of the image)` for every pixel of a box of the screen. */
+  paintPixels(words, [x0, y0, x1, y1], wordOf) {
+    const { viewport, image } = this;
+    const columns = viewport.sampleRuns(x0, x1, viewport.x, image.width);
+    const width = x1 - x0;
+    let painted = -1;
+    for (let y = y0; y < y1; y++) {
+      const row = viewport.sample(y, viewport.y, image.height);
+      if (row < 0) continue;
+      const at = (y - y0) * width;
+      if (row === painted) words.copyWithin(at, at - width, at);
+      else for (let i = 0; i < columns.count; i++) words.fill(wordOf(row * image.width + columns.at[i]), at + columns.starts[i], at + columns.starts[i + 1]);
+      painted = row;
     }
   }
 }
 
-function paintReliability(renderer, words, columns, rows) {
-  const { image: { unreliability, width }, options: { tables: { reliability } } } = renderer;
-  const step = columns.length;
-  for (let j = 0; j < rows.length; j++) {
-    if (rows[j] < 0) continue;
-    for (let i = 0; i < step; i++) {
-      if (columns[i] >= 0) words[j * step + i] = reliability[unreliability[rows[j] * width + columns[i]]];
-    }
-  }
-}
+const reliabilityOf = ({ image: { unreliability }, options: { tables: { reliability } } }) => (p) => reliability[unreliability[p]];
 
-function paintDifference(renderer, words, columns, rows) {
-  const { image: { label, proposal, provenance, touched, width }, options: { tables: { strong } } } = renderer;
-  const step = columns.length;
-  for (let j = 0; j < rows.length; j++) {
-    if (rows[j] < 0) continue;
-    for (let i = 0; i < step; i++) {
-      if (columns[i] < 0) continue;
-      const p = rows[j] * width + columns[i];
-      const isHuman = provenance[p] === HUMAN || touched[p] === 1;
-      if (isHuman && label[p] !== proposal[p]) words[j * step + i] = strong[label[p]];
-    }
-  }
-}
+const differenceOf = ({ image: { label, proposal, provenance, touched }, options: { tables: { strong } } }) => (p) => {
+  const isHuman = provenance[p] === HUMAN || touched[p] === 1;
+  return isHuman && label[p] !== proposal[p] ? strong[label[p]] : 0;
+};

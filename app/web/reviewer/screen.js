@@ -1,22 +1,25 @@
 // What is shown and how: view, mode, opacity. Owns both canvases' painters.
 import { Overlay } from './overlay.js';
+import { Marks } from './marks.js';
 import { buildTables } from './palette.js';
 import { Renderer } from './renderer.js';
 import { Viewport } from './viewport.js';
 
 const OPACITIES = [0.35, 0.6, 0.15]; // First: colour seen, picture still readable.
 const SMALL_WINDOW = 900; // As in reviewer.css.
+const LONGEST_LETTERS = 9;
 const MANY_CLASSES = 8; // Hues repeat beyond; letters then tell classes apart.
 
 export class Screen {
-  /** `onMode` is called after mode, opacity or band changed. */
-  constructor(view, classes, onMode) {
-    Object.assign(this, { view, classes, onMode, mode: 'class', opacity: OPACITIES[0], showBand: false, region: null });
+  /** `onMode` is called after mode, opacity or band changed, `loadScores(image)` before reliability is shown. */
+  constructor(view, classes, { onMode, loadScores }) {
+    Object.assign(this, { view, classes, onMode, loadScores, mode: 'class', opacity: OPACITIES[0], showBand: false, region: null });
     this.views = new Map(); // How each region was left: zoom is never lost.
     this.viewport = new Viewport();
     this.renderer = new Renderer(view.base, this.viewport);
     this.overlay = new Overlay(view.top, this.viewport);
-    if (classes.length > MANY_CLASSES) this.overlay.letters = new Map(classes.map(({ id, key }) => [id, (key ?? '').replace('Shift+', '⇧')]));
+    this.marks = new Marks(view.marks, this.viewport);
+    if (classes.length > MANY_CLASSES) this.marks.letters = new Map(classes.map((each) => [each.id, letterOf(each)]));
     new ResizeObserver(() => this.resize()).observe(view.stage);
     window.addEventListener('resize', () => this.fillWindow());
     this.fillWindow();
@@ -37,20 +40,26 @@ export class Screen {
     if (width === this.viewport.width && height === this.viewport.height) return;
     this.viewport.resize(width, height, ratio);
     this.renderer.resize(width, height);
-    Object.assign(this.view.top, { width, height });
+    for (const canvas of [this.view.marks, this.view.top]) Object.assign(canvas, { width, height });
     this.paint();
   }
 
   paint() {
     this.renderer.paint();
+    this.paintMarks();
     this.overlay.paint();
+  }
+
+  paintMarks() {
+    if (this.region && this.mode === 'class') this.marks.paint(this.renderer.image, this.region.number);
+    else this.marks.clear();
   }
 
   /** Open on a region, or as it was left. */
   show(image, row) {
     this.region = row;
-    this.renderer.setImage(image);
     this.renderer.options.currentNumber = row.number;
+    this.renderer.setImage(image);
     this.overlay.setRegion(image, row);
     this.viewport.setImage(image.width, image.height);
     if (this.views.has(row.region_id)) this.viewport.restore(this.views.get(row.region_id));
@@ -60,6 +69,7 @@ export class Screen {
   clear() {
     this.region = null;
     this.renderer.image = null;
+    this.marks.clear();
     this.overlay.clear();
   }
 
@@ -87,14 +97,23 @@ export class Screen {
 
   apply() {
     Object.assign(this.renderer.options, { mode: this.mode, showBand: this.showBand, tables: buildTables(this.classes, this.opacity) });
-    this.overlay.mode = this.mode;
+    this.renderer.optionsChanged();
     this.onMode();
     this.paint();
   }
 
-  setMode(mode) {
+  /** The picture alone is shown until the scores of the reliability mode are there. */
+  async setMode(mode) {
     this.mode = mode;
     this.apply();
+    const { image } = this.renderer;
+    if (mode !== 'reliability' || !image || image.unreliability) return;
+    try {
+      await this.loadScores(image);
+      this.paint();
+    } catch (error) {
+      this.view.warn(`The reliability map could not be loaded. ${error.message}`, ['Try again', () => this.setMode(this.mode)]);
+    }
   }
 
   toggleMode(mode) {
@@ -124,4 +143,9 @@ function spaceBelow(element) {
     space += parseFloat(paddingBottom) + parseFloat(marginBottom) + parseFloat(borderBottomWidth);
   }
   return space;
+}
+
+/** What marks a patch of a class: its key, or the start of its name when there are more classes than keys. */
+function letterOf({ key, name }) {
+  return key ? key.replace('Shift+', '\u21e7') : name.length > LONGEST_LETTERS ? `${name.slice(0, LONGEST_LETTERS - 1)}\u2026` : name;
 }

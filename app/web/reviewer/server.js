@@ -1,6 +1,6 @@
 // Every request that the reviewer makes. Failures carry the server's sentence and its status.
 import { ImageState } from './image_state.js';
-import { unpackPlanes } from './wire.js';
+import { unpack } from './unpacking.js';
 
 export class ApiError extends Error {
   constructor(message, status) {
@@ -54,14 +54,26 @@ export async function post(path, content, { workspaceId, user }) {
 export const getComments = async (imageId) => (await getJson(`/api/images/${imageId}/comments`)).comments;
 export const postComment = (imageId, content, owner) => post(`/api/images/${imageId}/comments`, content, owner);
 
-/** Picture and planes of one image. */
-export async function getImage(id) {
+/** Picture and planes of one image as they travel: small, and fetched well before they are needed. */
+export async function fetchImage(id) {
   const [picture, planes] = await Promise.all([
     request(`/api/images/${id}/picture`).then((response) => response.blob()),
     request(`/api/images/${id}/planes`).then((response) => response.arrayBuffer()),
   ]);
+  return { picture, planes };
+}
+
+/** What `fetchImage` found, ready to be shown: large. It can be unpacked once. */
+export async function unpackImage({ picture, planes }) {
   const [bitmap, unpacked] = await Promise.all([
-    createImageBitmap(picture, { imageOrientation: 'none', colorSpaceConversion: 'none' }), unpackPlanes(planes),
+    createImageBitmap(picture, { imageOrientation: 'none', colorSpaceConversion: 'none' }), unpack('image', planes),
   ]);
-  return new ImageState(unpacked.header, unpacked.planes, bitmap);
+  return new ImageState(unpacked, bitmap);
+}
+
+/** How unsure the model is, 0-255 by pixel. */
+export async function getUnreliability(id) {
+  const response = await request(`/api/images/${id}/unreliability`);
+  const { planes } = await unpack('planes', await response.arrayBuffer());
+  return planes.unreliability;
 }

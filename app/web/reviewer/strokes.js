@@ -1,7 +1,5 @@
 // Drawing on one image: strokes that never reach a locked pixel, their undo and redo, and the delta that is saved.
-import { HUMAN } from './image_state.js';
-
-const UNTOUCHED = 254; // As in app/domain/decisions.py.
+import { HUMAN, UNTOUCHED } from './image_state.js';
 
 export class Strokes {
   constructor(image) {

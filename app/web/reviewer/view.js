@@ -23,13 +23,14 @@ export class View {
     this.classes = new Map(session.classes.map((each) => [each.id, each]));
     this.buttons = new Map();
     this.base = el('canvas', { class: 'ps-base' });
+    this.marks = el('canvas', { class: 'ps-marks' });
     this.top = el('canvas', { class: 'ps-top' });
     this.notice = el('div', { class: 'ps-notice', role: 'alert', hidden: true });
     this.empty = el('div', { class: 'ps-empty', hidden: true });
     this.chip = el('div', { class: 'ps-chip' });
     this.stage = el('div', {
       class: 'ps-stage', tabindex: '0', role: 'application', 'aria-label': 'Region to review. Press question mark for the keys.',
-    }, this.base, this.top);
+    }, this.base, this.marks, this.top);
     this.status = el('div', { class: 'ps-status', role: 'status', 'aria-live': 'polite' });
     this.saveState = el('button', { class: 'ps-save', type: 'button', onclick: () => run('retry') });
     this.left = el('span', { class: 'ps-left' });

@@ -64,6 +64,38 @@ export class Viewport {
     return [imageX * this.scale + this.x, imageY * this.scale + this.y];
   }
 
+  /** From image to screen, for paths. */
+  get matrix() {
+    return new DOMMatrix([this.scale, 0, 0, this.scale, this.x, this.y]);
+  }
+
+  /** Image coordinate behind a screen pixel, -1 outside of the image; offset and size of the axis. */
+  sample(screen, offset, size) {
+    const at = Math.floor((screen + 0.5 - offset) / this.scale);
+    return at >= 0 && at < size ? at : -1;
+  }
+
+  /** The image columns behind screen pixels [start, end): column at[i] from starts[i] to starts[i + 1], counted from `start`. */
+  sampleRuns(start, end, offset, size) {
+    const at = new Int32Array(end - start);
+    const starts = new Int32Array(end - start + 1);
+    let count = 0;
+    let last = -1;
+    for (let i = 0; i < end - start; i++) {
+      const column = this.sample(start + i, offset, size);
+      if (column < 0) {
+        if (last >= 0) { starts[count] = i; return { at, starts, count }; } // Behind the right edge.
+      } else if (column !== last) {
+        at[count] = column;
+        starts[count] = i;
+        count += 1;
+      }
+      last = column;
+    }
+    starts[count] = end - start;
+    return { at, starts, count };
+  }
+
   get state() {
     return { scale: this.scale / this.ratio, center: this.toImage(this.width / 2, this.height / 2) };
   }

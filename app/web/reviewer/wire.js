@@ -72,16 +72,18 @@ function splitFrame(buffer) {
   return [header, LENGTH_BYTES + length];
 }
 
-/** {header, planes: {name: Uint8Array | Uint16Array}} of a body with width and height in its header. */
+const pixelsOf = ([x0, y0, x1, y1]) => (x1 - x0) * (y1 - y0);
+
+/** {header, planes: {name: Uint8Array | Uint16Array}} of a body with width and height in its header; a plane with a bbox covers that box. */
 export async function unpackPlanes(buffer) {
   const [header, start] = splitFrame(buffer);
-  const pixels = header.width * header.height;
   let offset = start;
   const jobs = header.planes.map(async (described) => {
     const bytes = new Uint8Array(buffer, offset, described.length);
     offset += described.length;
     const content = await inflate(bytes);
     const Type = described.dtype === 'u16' ? Uint16Array : Uint8Array;
+    const pixels = pixelsOf(described.bbox ?? [0, 0, header.width, header.height]);
     const plane = described.encoding === 'rle'
       ? decodeRuns(content, new Type(pixels))
       : new Type(content.buffer, content.byteOffset, pixels);
