@@ -2,7 +2,8 @@
 import { chordFrom, commandOf } from './keymap.js';
 import { VOID_ID } from './palette.js';
 
-const REPEATING = new Set(['smaller', 'larger', 'zoom_in', 'zoom_out', 'undo', 'redo']);
+const PAN_SHARE = 0.2; // Of the view, with one press.
+const REPEATING = new Set(['pan_left', 'pan_right', 'pan_up', 'pan_down', 'smaller', 'larger', 'zoom_in', 'zoom_out', 'undo', 'redo']);
 const KEYS_OF_CONTROLS = new Set(['Enter', ' ', 'ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown']);
 
 const COMMANDS = {
@@ -34,6 +35,11 @@ const COMMANDS = {
   fit: ({ screen }) => screen.toggleFit(),
   zoom_in: ({ screen }) => screen.zoom(1.25),
   zoom_out: ({ screen }) => screen.zoom(0.8),
+  pan_left: ({ screen }) => screen.pan(-PAN_SHARE, 0),
+  pan_right: ({ screen }) => screen.pan(PAN_SHARE, 0),
+  pan_up: ({ screen }) => screen.pan(0, -PAN_SHARE),
+  pan_down: ({ screen }) => screen.pan(0, PAN_SHARE),
+  dim: ({ screen }) => screen.toggleDimming(),
   retry: ({ outbox }) => outbox.retry(),
 };
 

@@ -27,22 +27,34 @@ export const COMMANDS = [
   { id: 'fit', chord: '0', title: 'Whole image or region', group: 'View' },
   { id: 'zoom_in', chord: '+', title: 'Zoom in', group: 'View' },
   { id: 'zoom_out', chord: '-', title: 'Zoom out', group: 'View' },
+  { id: 'pan_left', chord: 'Ctrl+ArrowLeft', title: 'Look further left', group: 'View' },
+  { id: 'pan_right', chord: 'Ctrl+ArrowRight', title: 'Look further right', group: 'View' },
+  { id: 'pan_up', chord: 'Ctrl+ArrowUp', title: 'Look further up', group: 'View' },
+  { id: 'pan_down', chord: 'Ctrl+ArrowDown', title: 'Look further down', group: 'View' },
+  { id: 'dim', chord: 'Shift+H', title: 'Darken everything but the region', group: 'View' },
 ];
 
 const ALIASES = { 'Ctrl+Y': 'Ctrl+Shift+Z', '=': '+' };
 const BY_CHORD = new Map(COMMANDS.map((command) => [command.chord, command.id]));
-const SHOWN = { Space: 'Space', ArrowLeft: '←', ArrowRight: '→', Escape: 'Esc', 'Shift+Enter': 'Shift Enter' };
+const SHOWN = { ArrowLeft: '←', ArrowRight: '→', ArrowUp: '↑', ArrowDown: '↓', Escape: 'Esc' };
 
 export const commandOf = (chord) => BY_CHORD.get(ALIASES[chord] ?? chord);
 export const chordOf = (id) => COMMANDS.find((command) => command.id === id)?.chord;
-export const showChord = (chord) => SHOWN[chord] ?? chord.replace('Shift+', '⇧').replace('Ctrl+', 'Ctrl ');
+
+/** As people read it: 'Ctrl ⇧Z', '⇧A', 'Shift Enter', '←'. */
+export function showChord(chord) {
+  const key = chord.replace(/^(Ctrl\+)?(Shift\+)?/, '');
+  const shift = chord.includes('Shift+') ? (key.length === 1 ? '⇧' : 'Shift ') : '';
+  return `${chord.startsWith('Ctrl+') ? 'Ctrl ' : ''}${shift}${SHOWN[key] ?? key}`;
+}
 
 /** 'A', 'Shift+A', 'Ctrl+Z', 'Space', '[' ...; null for keys that are not ours. */
 export function chordFrom(event) {
-  if (event.altKey || event.isComposing) return null;
+  const isAltGraph = event.getModifierState('AltGraph'); // Types brackets on many keyboards; some report it as Ctrl and Alt.
+  if ((event.altKey && !isAltGraph) || event.isComposing) return null;
   let key = event.key === ' ' ? 'Space' : event.key;
   const isLetter = /^[a-z]$/i.test(key);
   if (isLetter) key = key.toUpperCase();
   const shift = event.shiftKey && (isLetter || key === 'Enter') ? 'Shift+' : '';
-  return `${event.ctrlKey || event.metaKey ? 'Ctrl+' : ''}${shift}${key}`;
+  return `${(event.ctrlKey && !isAltGraph) || event.metaKey ? 'Ctrl+' : ''}${shift}${key}`;
 }

@@ -22,7 +22,7 @@ export class Reviewer {
   constructor(root, session) {
     Object.assign(this, { root, session, tab: newId(), current: null, image: null, isBusy: true, undosPending: 0, savedCount: 0, turn: 0 });
     this.view = new View(root, session, (command) => runCommand(this, command), (classId) => this.chooseClass(classId));
-    this.screen = new Screen(this.view, session.classes, {
+    this.screen = new Screen(this.view, session, {
       onMode: () => this.showState(), loadScores: (image) => this.feed.scores(image),
     });
     this.activity = new Activity();

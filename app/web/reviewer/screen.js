@@ -1,6 +1,7 @@
 // What is shown and how: view, mode, opacity. Owns both canvases' painters.
-import { Overlay } from './overlay.js';
+import { KeptViews } from './kept_views.js';
 import { Marks } from './marks.js';
+import { Overlay } from './overlay.js';
 import { buildTables } from './palette.js';
 import { Renderer } from './renderer.js';
 import { Viewport } from './viewport.js';
@@ -12,9 +13,11 @@ const MANY_CLASSES = 8; // Hues repeat beyond; letters then tell classes apart.
 
 export class Screen {
   /** `onMode` is called after mode, opacity or band changed, `loadScores(image)` before reliability is shown. */
-  constructor(view, classes, { onMode, loadScores }) {
+  constructor(view, { classes, workspace_id: workspaceId }, { onMode, loadScores }) {
     Object.assign(this, { view, classes, onMode, loadScores, mode: 'class', opacity: OPACITIES[0], showBand: false, region: null });
-    this.views = new Map(); // How each region was left: zoom is never lost.
+    this.isDimmed = false;
+    this.views = new KeptViews(`pixelsieve.views.${workspaceId}`);
+    window.addEventListener('pagehide', () => this.views.write());
     this.viewport = new Viewport();
     this.renderer = new Renderer(view.base, this.viewport);
     this.overlay = new Overlay(view.top, this.viewport);
@@ -55,27 +58,30 @@ export class Screen {
     else this.marks.clear();
   }
 
-  /** Open on a region, or as it was left. */
+  /** Open on a region as it was left, else as far in as the person zoomed into its image, else at a third of the view. */
   show(image, row) {
     this.region = row;
     this.renderer.options.currentNumber = row.number;
     this.renderer.setImage(image);
     this.overlay.setRegion(image, row);
     this.viewport.setImage(image.width, image.height);
-    if (this.views.has(row.region_id)) this.viewport.restore(this.views.get(row.region_id));
-    else this.viewport.openOn(row.bbox);
+    const [left, zoom] = [this.views.ofRegion(row.region_id), this.views.zoomOf(row.image_id)];
+    if (left) this.viewport.restore(left);
+    else this.viewport.openOn(row.bbox, zoom ?? null);
+    this.updateDimming();
   }
 
   clear() {
     this.region = null;
     this.renderer.image = null;
+    this.renderer.options.dimmed = null;
     this.marks.clear();
     this.overlay.clear();
   }
 
-  /** Panning and zooming repaint once a frame. */
+  /** The person panned or zoomed. Repaints once a frame. */
   moved() {
-    if (this.region) this.views.set(this.region.region_id, this.viewport.state);
+    if (this.region) this.views.keep(this.region, this.viewport.state);
     this.frame ??= requestAnimationFrame(() => {
       this.frame = null;
       this.paint();
@@ -84,6 +90,13 @@ export class Screen {
 
   zoom(factor) {
     this.viewport.zoomAt(this.viewport.width / 2, this.viewport.height / 2, factor);
+    this.moved();
+  }
+
+  /** Move the picture by a share of the view; to the right and down for positive ones. */
+  pan(shareX, shareY) {
+    const { viewport } = this;
+    viewport.pan(-shareX * viewport.width, -shareY * viewport.height);
     this.moved();
   }
 
@@ -127,6 +140,17 @@ export class Screen {
 
   nextOpacity() {
     this.setOpacity(OPACITIES[(OPACITIES.indexOf(this.opacity) + 1) % OPACITIES.length]);
+  }
+
+  /** Everything but the current region darker, or as it is. */
+  toggleDimming() {
+    this.isDimmed = !this.isDimmed;
+    this.updateDimming();
+    this.apply();
+  }
+
+  updateDimming() {
+    this.renderer.options.dimmed = this.isDimmed ? this.overlay.path : null;
   }
 
   toggleBand() {

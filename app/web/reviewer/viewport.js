@@ -35,9 +35,10 @@ export class Viewport {
     this.centerOn(this.imageWidth / 2, this.imageHeight / 2);
   }
 
-  openOn([x0, y0, x1, y1]) {
+  /** Center a box at about a third of the view, or at a zoom in CSS pixels per image pixel. */
+  openOn([x0, y0, x1, y1], zoom = null) {
     const wanted = REGION_SHARE * Math.min(this.width / (x1 - x0), this.height / (y1 - y0));
-    this.scale = Math.max(this.fitScale * 0.96, Math.min(wanted, REGION_SCALE_LIMIT * this.ratio));
+    this.scale = zoom === null ? Math.max(this.fitScale * 0.96, Math.min(wanted, REGION_SCALE_LIMIT * this.ratio)) : zoom * this.ratio;
     this.centerOn((x0 + x1) / 2, (y0 + y1) / 2);
     this.x = within(this.x, this.width - this.imageWidth * this.scale);
     this.y = within(this.y, this.height - this.imageHeight * this.scale);

@@ -1,0 +1,84 @@
+"""Zoom and place are never lost: not to the next region, a way back, another window, another mode or a reload."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.browser.conftest import LiveApp, ReviewerPage
+
+pytestmark = pytest.mark.browser
+
+OpenReviewer = Callable[..., ReviewerPage]
+_SAME_IMAGE = """(() => { const { current, image, feed } = app;
+  return [...image.byNumber.values()].map(({ region_id: id }) => id).find((id) => id !== current.row.region_id); })()"""
+
+
+def look(reviewer: ReviewerPage) -> tuple[float, float, float]:
+    """Scale in CSS pixels per image pixel, and the image point in the middle of the view."""
+    state = reviewer.page.evaluate("document.querySelector('#reviewer .ps').pixelsieve.viewport.state")
+    return round(state["scale"], 4), round(state["center"][0], 1), round(state["center"][1], 1)
+
+
+def open_region(reviewer: ReviewerPage, region_id: int) -> None:
+    reviewer.page.evaluate("(id) => document.querySelector('#reviewer .ps').pixelsieve.open(id)", region_id)
+    reviewer.wait("root.dataset.region === argument", str(region_id))
+
+
+def test_zoom_is_kept_on_the_way_to_the_next_region_of_the_image_and_the_view_on_the_way_back(
+    live_app: LiveApp, open_reviewer: OpenReviewer
+) -> None:
+    reviewer = open_reviewer(live_app)
+    first, other = reviewer.region, int(str(reviewer.get(_SAME_IMAGE)))
+    reviewer.press("+")
+    reviewer.press("+")
+    reviewer.press("Control+ArrowRight")
+    left = look(reviewer)
+    open_region(reviewer, other)
+    assert look(reviewer)[0] == left[0]
+    assert look(reviewer)[1:] != left[1:]
+    open_region(reviewer, first)
+    assert look(reviewer) == left
+
+
+def test_view_survives_another_window_size_other_modes_and_a_reload(
+    live_app: LiveApp, open_reviewer: OpenReviewer
+) -> None:
+    reviewer = open_reviewer(live_app)
+    reviewer.press("-")
+    reviewer.press("Control+ArrowDown")
+    left = look(reviewer)
+    for key in "rdhh":
+        reviewer.press(key)
+    reviewer.page.set_viewport_size({"width": 900, "height": 1200})
+    reviewer.wait("app.viewport.width < 900 && app.viewport.height === app.view.base.height")
+    assert look(reviewer) == left
+    reviewer.page.set_viewport_size({"width": 1440, "height": 900})
+    reviewer.wait("app.viewport.width > 900")
+    reviewer.page.reload()
+    reviewer.ready()
+    assert look(reviewer) == left
+
+
+def test_keys_pan_and_zoom_around_the_middle(live_app: LiveApp, open_reviewer: OpenReviewer) -> None:
+    reviewer = open_reviewer(live_app)
+    scale, x, y = look(reviewer)
+    reviewer.press("Control+ArrowRight")
+    reviewer.press("Control+ArrowUp")
+    moved = look(reviewer)
+    assert moved[0] == scale and moved[1] > x and moved[2] < y
+    reviewer.press("+")
+    assert look(reviewer)[0] > scale and look(reviewer)[1:] == moved[1:]
+
+
+def test_everything_but_the_region_is_darkened_only_when_asked_for(
+    live_app: LiveApp, open_reviewer: OpenReviewer
+) -> None:
+    reviewer = open_reviewer(live_app)
+    reviewer.press("h")
+    brightness = """(() => { const { renderer } = app.screen;
+      return renderer.context.getImageData(4, 4, 40, 40).data.reduce((sum, value) => sum + value, 0); })()"""
+    plain = float(str(reviewer.get(brightness)))
+    reviewer.press("Shift+H")
+    assert float(str(reviewer.get(brightness))) < 0.8 * plain
+    reviewer.press("Shift+H")
+    assert float(str(reviewer.get(brightness))) == plain
