@@ -56,6 +56,11 @@ class Workspace:
         return self.root / "proposals"
 
     @property
+    def superpixels(self) -> Path:
+        """Superpixels that somebody drew with. They can be worked out again, so this may be deleted at any time."""
+        return self.root / "cache" / "superpixels"
+
+    @property
     def rounds(self) -> Path:
         """One folder per training round: manifest, frozen labels, run folder, student.onnx."""
         return self.root / "rounds"

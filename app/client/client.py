@@ -14,6 +14,7 @@ from typing import Self
 import httpx
 
 from app.client.connection import Connection, Json
+from app.client.editing import EditingCalls
 from app.client.jobs import JobCalls
 from app.client.models import ModelCalls
 from app.client.quality import QualityCalls
@@ -28,6 +29,7 @@ class Client:
 
     Attributes:
         review: queue, regions, images and decisions.
+        editing: what the tools of drawing need.
         work: assignments and comments.
         jobs: background jobs and COCO exports.
         models: models of all rounds.
@@ -50,6 +52,7 @@ class Client:
             self._http.headers["Authorization"] = f"Bearer {token}"
         self._connection = Connection(self._http)
         self.review = ReviewCalls(self._connection)
+        self.editing = EditingCalls(self._connection)
         self.work = WorkCalls(self._connection)
         self.jobs = JobCalls(self._connection)
         self.models = ModelCalls(self._connection)

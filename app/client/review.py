@@ -1,14 +1,15 @@
 """Looking at regions and images, and deciding."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.client.connection import Connection, Json
+from app.client.planes import unpacked_planes
 from app.domain.decisions import Delta, LabelState, base_provenance, replay
-from app.storage.runs import deflate_runs, inflate, inflate_runs
+from app.storage.runs import deflate_runs
 from app.web.wire import pack_frame, unpack_frame
 
 
@@ -52,7 +53,7 @@ class ReviewCalls:
             left them, proposal, reliable and regions.
         """
         header, body = unpack_frame(self._connection.read("/api/images/{image_id}/planes", image_id=image_id))
-        planes = dict(_planes(header, body))
+        planes = dict(unpacked_planes(header, body))
         boxes = [each["bbox"] for each in header["planes"] if each["name"] == "decided"]
         decided = [Delta(x0, y0, planes.pop("decided").astype(np.uint8)) for x0, y0, _, _ in boxes]
         proposal = LabelState(planes["proposal"].astype(np.uint8), base_provenance(planes["reliable"].astype(bool)))
@@ -62,7 +63,7 @@ class ReviewCalls:
     def unreliability(self, image_id: int) -> NDArray[np.uint8]:
         """(H, W), round(255 * (1 - confidence)) of the model that proposed."""
         content = self._connection.read("/api/images/{image_id}/unreliability", image_id=image_id)
-        return dict(_planes(*unpack_frame(content)))["unreliability"].astype(np.uint8)
+        return dict(unpacked_planes(*unpack_frame(content)))["unreliability"].astype(np.uint8)
 
     def decide(
         self, view: Mapping[str, Any], kind: str, class_id: int | None = None, stats: Mapping[str, int] | None = None
@@ -102,18 +103,27 @@ class ReviewCalls:
         }  # fmt: skip
         return self._connection.post("/api/decisions", pack_frame(header, [deflate_runs(values)]))
 
+    def finish_drawing(self, view: Mapping[str, Any]) -> Json:
+        """Close a region after `draw`: all of it is right as it is now."""
+        return self._connection.post("/api/decisions", {**self._header(view, "draw"), "closes_region": True})
+
+    def propagate(self, view: Mapping[str, Any], region_ids: Sequence[int], class_id: int | None) -> Json:
+        """Give other regions of a region's image a class, None for void, in one decision that is counted apart."""
+        body = {**self._header(view, "propagate"), "propagate_to": list(region_ids), "class_id": class_id}
+        return self._connection.post("/api/decisions", body)
+
     def accept_rest(self, view: Mapping[str, Any]) -> Json:
         """Take everything still open in the image of a region as proposed; logged as unseen."""
         body = {**self._header(view, "accept_rest"), "region_id": None}
         return self._connection.post("/api/images/{image_id}/accept-rest", body, image_id=body["image_id"])
 
-    def undo(self) -> Json:
-        """Take back the person's last decision that counts."""
-        return self._connection.post("/api/undo", self._connection.operation())
+    def undo(self, target: str | None = None) -> Json:
+        """Take back the person's last decision that counts, or the one with the op_id `target`."""
+        return self._connection.post("/api/undo", {**self._connection.operation(), "target": target})
 
-    def redo(self) -> Json:
-        """Put in force again what the last undo took back."""
-        return self._connection.post("/api/redo", self._connection.operation())
+    def redo(self, target: str | None = None) -> Json:
+        """Put in force again what the last undo took back, or the decision with the op_id `target`."""
+        return self._connection.post("/api/redo", {**self._connection.operation(), "target": target})
 
     def _header(self, view: Mapping[str, Any], kind: str) -> Json:
         row = view["row"]
@@ -121,16 +131,3 @@ class ReviewCalls:
             "kind": kind, "image_id": row["image_id"], "region_id": row["region_id"],
             "image_version": view["image_version"], **self._connection.operation(),
         }  # fmt: skip
-
-
-def _planes(header: Json, body: bytes) -> Iterator[tuple[str, NDArray[np.integer[Any]]]]:
-    """The planes of a body as app/web/wire.py packs them."""
-    for described in header["planes"]:
-        part, body = body[: described["length"]], body[described["length"] :]
-        x0, y0, x1, y1 = described["bbox"] or (0, 0, header["width"], header["height"])
-        size_hw = y1 - y0, x1 - x0
-        if described["encoding"] == "raw":
-            plane = np.frombuffer(inflate(part, size_hw[0] * size_hw[1]), np.uint8).reshape(size_hw)
-        else:
-            plane = inflate_runs(part, size_hw, np.uint16 if described["dtype"] == "u16" else np.uint8)
-        yield described["name"], plane

@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,9 @@ UNTOUCHED = MAX_CLASSES
 
 _HEADER = struct.Struct("<B4I")  # Format, then x0, y0, width and height in pixels.
 _FORMAT = 1
+
+DELTA_HEAD_BYTES = _HEADER.size
+"""A stored delta begins with this many bytes that say where it is."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,7 @@ def decode_delta(content: bytes, size_hw: tuple[int, int]) -> Delta:
 
 
 def stored_bbox(content: bytes) -> tuple[int, int, int, int]:
-    """Box x0, y0, x1, y1 of a stored delta, without inflating it."""
+    """Box x0, y0, x1, y1 of a stored delta, of which the first DELTA_HEAD_BYTES suffice."""
     _, x0, y0, width, height = _HEADER.unpack_from(content)
     return x0, y0, x0 + width, y0 + height
 
@@ -173,27 +176,26 @@ def base_provenance(reliable: NDArray[np.bool_]) -> NDArray[np.uint8]:
     return np.where(reliable, np.uint8(Provenance.PSEUDO), np.uint8(Provenance.UNREVIEWED))
 
 
-def replay(base: LabelState, deltas: Iterable[Delta]) -> LabelState:
-    """Apply decisions in order over a base: every pixel they set becomes HUMAN; the last one wins."""
+def replay(base: LabelState, deltas: Iterable[Delta], x0: int = 0, y0: int = 0) -> LabelState:
+    """Apply decisions in order over a base: every pixel they set becomes HUMAN; the last one wins.
+
+    Args:
+        base: the whole image, or a box in it.
+        deltas: may lie anywhere; what is outside of the base is left out.
+        x0: column of the base's left edge in the image.
+        y0: row of its upper edge.
+    """
     label, provenance = base.label.copy(), base.provenance.copy()
-    for delta in deltas:
-        box, touched = delta.rows_columns, delta.touched_mask
-        np.copyto(label[box], delta.values, where=touched)
-        np.copyto(provenance[box], np.uint8(Provenance.HUMAN), where=touched)
-    return LabelState(label, provenance)
-
-
-def replay_crop(crop: LabelArray, x0: int, y0: int, deltas: Iterable[Delta]) -> LabelArray:
-    """Like `replay`, for the label inside one box whose upper left pixel is (x0, y0); deltas may lie anywhere."""
-    label = crop.copy()
     height, width = label.shape
     for delta in deltas:
         left, top = max(delta.x0, x0), max(delta.y0, y0)
         right, bottom = min(delta.bbox[2], x0 + width), min(delta.bbox[3], y0 + height)
         if left < right and top < bottom:
             values = delta.values[top - delta.y0 : bottom - delta.y0, left - delta.x0 : right - delta.x0]
-            np.copyto(label[top - y0 : bottom - y0, left - x0 : right - x0], values, where=values != UNTOUCHED)
-    return label
+            box = slice(top - y0, bottom - y0), slice(left - x0, right - x0)
+            np.copyto(label[box], values, where=values != UNTOUCHED)
+            np.copyto(provenance[box], np.uint8(Provenance.HUMAN), where=values != UNTOUCHED)
+    return LabelState(label, provenance)
 
 
 def merged(deltas: Sequence[Delta]) -> Delta | None:
@@ -241,25 +243,46 @@ def effective_ids(operations: Sequence[Operation]) -> frozenset[str]:
 
 def undo_target(newest_first: Iterable[Operation]) -> Operation | None:
     """The latest operation of one person that still counts; stops reading there. None when nothing is left."""
-    undone: set[str] = set()
-    for operation in newest_first:
-        if operation.op_id in undone:
-            continue
-        if operation.undoes is None:
-            return operation
-        undone.add(operation.undoes)
-    return None
+    return next(undo_stack(newest_first), None)
 
 
 def redo_target(newest_first: Iterable[Operation]) -> Operation | None:
     """The undo to take back: the latest that counts, unless its author has decided something new since then."""
+    return next(redo_stack(newest_first), None)
+
+
+def undo_stack(newest_first: Iterable[Operation]) -> Iterator[Operation]:
+    """One person's operations that count, newest first: what undo after undo takes back."""
     undone: set[str] = set()
     for operation in newest_first:
         if operation.op_id in undone:
             continue
         if operation.undoes is None:
-            return None
+            yield operation
+        else:
+            undone.add(operation.undoes)
+
+
+def redo_stack(newest_first: Iterable[Operation]) -> Iterator[Operation]:
+    """The undos that redo after redo takes back, newest first; none from before the person did something new."""
+    undone: set[str] = set()
+    for operation in newest_first:
+        if operation.undoes is None:
+            return
+        if operation.op_id in undone:
+            continue
         if operation.undoes_kind is not DecisionKind.UNDO:
+            yield operation
+        undone.add(operation.undoes)
+
+
+def standing_undo(operations: Sequence[Operation], op_id: str) -> Operation | None:
+    """The undo, among operations oldest first, by which `op_id` does not count now; None when it does."""
+    undone: set[str] = set()
+    for operation in reversed(operations):
+        if operation.op_id in undone or operation.undoes is None:
+            continue
+        if operation.undoes == op_id:
             return operation
         undone.add(operation.undoes)
     return None

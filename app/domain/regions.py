@@ -24,7 +24,7 @@ TOP_CLASSES = 5
 _SUPERPIXEL_PIXELS = 100_000
 """Superpixels are computed on a copy of at most this many pixels: the place of a cut is a suggestion, time is not."""
 
-_SUPERPIXEL_ROUNDS = 5
+SUPERPIXEL_ROUNDS = 5
 """Rounds of k-means, half of scikit-image's default, for the same reason."""
 
 RegionMap = NDArray[np.int32]
@@ -143,7 +143,7 @@ def build_regions(prediction: RegionInput, rules: RegionRules) -> RegionPartitio
     band = unreliable & boundary_band(prediction.label, rules.band_px)
     core = _opened(unreliable, rules.opening_px) & ~band
     # Both sides of a class edge are in the band, so a component of the core has one class.
-    pieces = _split_large(_components(core), prediction.image, rules)
+    pieces = split_large(_components(core), prediction.image, rules, num_pixels)
     areas = np.bincount(pieces.reshape(-1))
     areas[0] = 0
     numbers = _number_regions(areas, rules.min_area(num_pixels))
@@ -217,9 +217,16 @@ def _number_regions(areas: NDArray[np.int64], min_area: int) -> NDArray[np.int32
     return numbers
 
 
-def _split_large(components: RegionMap, image: NDArray[np.uint8], rules: RegionRules) -> RegionMap:
-    """Cut components over the area cap along superpixels, then along a grid where a superpixel is still too large."""
-    max_area, min_area = rules.max_area(components.size), rules.min_area(components.size)
+def split_large(components: RegionMap, image: NDArray[np.uint8], rules: RegionRules, num_pixels: int) -> RegionMap:
+    """Cut components over the area cap along superpixels, then along a grid where a superpixel is still too large.
+
+    Args:
+        components: (h, w) numbers from 1, 0 outside; of a whole image or of a box in it.
+        image: (h, w, 3) uint8 RGB.
+        rules: give the cap.
+        num_pixels: of the whole image, of which the cap is a share.
+    """
+    max_area, min_area = rules.max_area(num_pixels), rules.min_area(num_pixels)
     large = np.bincount(components.reshape(-1)) > max_area
     large[0] = False
     if not large.any():
@@ -244,9 +251,7 @@ def _superpixels(image: NDArray[np.uint8], area: int, compactness: float) -> Reg
     scale = min(1.0, (_SUPERPIXEL_PIXELS / (height * width)) ** 0.5)
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
     num_segments = max(1, round(height * width / area))
-    found = slic(
-        small, n_segments=num_segments, compactness=compactness, max_num_iter=_SUPERPIXEL_ROUNDS, start_label=1
-    )
+    found = slic(small, n_segments=num_segments, compactness=compactness, max_num_iter=SUPERPIXEL_ROUNDS, start_label=1)
     superpixels: RegionMap = cv2.resize(found.astype(np.int32), (width, height), interpolation=cv2.INTER_NEAREST)
     return superpixels
 

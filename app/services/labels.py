@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain.decisions import LabelState, base_provenance, replay
+from app.domain.decisions import LabelState, base_provenance, decode_delta, replay
 from app.domain.provenance import frozen_label, frozen_weight, without_pseudo_labels
-from app.domain.states import ImageRole
+from app.domain.states import ImageRole, RegionState
 from app.storage.database import Store
 from app.storage.history import effective_deltas
-from app.storage.models import Image, Proposal
-from app.storage.planes import ProposalPlanes
+from app.storage.models import Image, Proposal, Region
+from app.storage.planes import OtherRegions, ProposalPlanes
 from datasets.files import write_atomically
 from datasets.formats.manifest import ManifestEntry
 from datasets.images import encode_plane_png, read_plane
@@ -25,26 +25,47 @@ def active_proposal(session: Session, image_id: int) -> Proposal | None:
     return session.scalar(select(Proposal).where(Proposal.image_id == image_id, Proposal.active))
 
 
-def proposal_planes(store: Store, proposal: Proposal) -> ProposalPlanes:
-    """The maps of a proposal."""
-    return store.planes.get(store.workspace.absolute(proposal.folder))
+def proposal_planes(store: Store, session: Session, proposal: Proposal) -> ProposalPlanes:
+    """The maps of a proposal, with the areas that people flagged as regions of their own that are not reliable."""
+    planes = store.planes.get(store.workspace.absolute(proposal.folder))
+    flagged = session.execute(
+        select(Region.number, Region.pixels).where(
+            Region.proposal_id == proposal.id, Region.pixels.is_not(None), Region.state != RegionState.SUPERSEDED
+        )
+    ).all()
+    if not flagged:
+        return planes
+    reliable, region_map = planes.reliable.copy(), planes.region_map.copy()
+    for number, content in flagged:
+        assert content is not None, "the query asks for regions with pixels"
+        delta = decode_delta(content, reliable.shape)
+        np.copyto(reliable[delta.rows_columns], False, where=delta.touched_mask)
+        np.copyto(region_map[delta.rows_columns], np.uint16(number), where=delta.touched_mask)
+    return OtherRegions(planes, reliable, region_map)
 
 
-def label_state(store: Store, session: Session, image: Image) -> LabelState | None:
+def label_state(
+    store: Store, session: Session, image: Image, bbox: tuple[int, int, int, int] | None = None
+) -> LabelState | None:
     """Label and provenance of every pixel: imported label or active proposal, then all decisions that count.
 
     Human pixels win over every later proposal. None for an image that has neither label nor proposal.
+
+    Args:
+        bbox: only this box x0, y0, x1, y1 inside the image.
     """
+    x0, y0, x1, y1 = bbox or (0, 0, image.width, image.height)
+    box = slice(y0, y1), slice(x0, x1)
     if image.label_path is not None:
-        label = read_plane(store.workspace.absolute(image.label_path))
+        label = read_plane(store.workspace.absolute(image.label_path))[box]
         base = LabelState(label, np.full(label.shape, Provenance.HUMAN, np.uint8))
     else:
         proposal = active_proposal(session, image.id)
         if proposal is None:
             return None
-        planes = proposal_planes(store, proposal)
-        base = LabelState(planes.label, base_provenance(planes.reliable))
-    return replay(base, effective_deltas(session, image))
+        planes = proposal_planes(store, session, proposal)
+        base = LabelState(planes.label[box], base_provenance(planes.reliable[box]))
+    return replay(base, effective_deltas(session, image, bbox), x0, y0)
 
 
 def training_entries(store: Store, folder: Path, pseudo: bool) -> list[ManifestEntry]:
@@ -91,7 +112,7 @@ def _freeze(store: Store, session: Session, image: Image, folder: Path, pseudo: 
 def _pseudo_weight(store: Store, session: Session, image: Image) -> NDArray[np.uint8]:
     proposal = active_proposal(session, image.id)
     assert proposal is not None, "a pool image with a label state has a proposal"
-    return proposal_planes(store, proposal).weight
+    return proposal_planes(store, session, proposal).weight
 
 
 def _write(path: Path, plane: NDArray[np.uint8]) -> Path:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain.decisions import LabelState, replay
+from app.domain.decisions import PENDING_STATES, LabelState, replay
 from app.domain.queue import class_rarity, diversified_scores, expected_errors
 from app.domain.regions import RegionInput, RegionPartition, RegionRules, build_regions, with_kept
 from app.domain.states import ImageRole, RegionKind, RegionState
@@ -30,9 +30,10 @@ if TYPE_CHECKING:  # Storing a prediction needs no ONNX Runtime, and loading it 
 
 @dataclass(frozen=True)
 class _Doubt:
-    """A region that somebody did not know, and its (H, W) pixels."""
+    """A region that somebody did not know or flagged, why it is shown, and its (H, W) pixels."""
 
     region_id: int
+    kind: RegionKind
     mask: NDArray[np.bool_]
 
 
@@ -60,8 +61,8 @@ def store_proposal(store: Store, image_id: int, model_id: int, prediction: "Pred
     """Store what a model predicts for a pool image and queue its unreliable regions.
 
     Pixels that people decided keep their label and are not queued again. The previous proposal and its waiting
-    regions are superseded; those in second review come back with the same pixels, however sure the new model is, and
-    wait for a second reviewer there. Decisions made while this runs are taken into account.
+    regions are superseded; those in second review and those flagged come back with the same pixels, however sure the
+    new model is, and wait there again. Decisions made while this runs are taken into account.
 
     Raises:
         ValueError: no such image or model, not a pool image, or a prediction of another size, with unknown classes
@@ -106,7 +107,7 @@ def _read_known(store: Store, image_id: int, model_id: int, prediction: "Predict
         return _Known(
             image=image,
             rules=read_review_settings(session).region_rules,
-            rarity=_rarity(session, len(class_set)),
+            rarity=read_rarity(session, len(class_set)),
             human_mask=decided.provenance == Provenance.HUMAN,
             doubts=_doubts(store, session, image),
             version=last_decision_id(session, image_id),
@@ -114,14 +115,15 @@ def _read_known(store: Store, image_id: int, model_id: int, prediction: "Predict
 
 
 def _doubts(store: Store, session: Session, image: Image) -> tuple[_Doubt, ...]:
-    """The regions of the present proposal that wait for a second reviewer."""
+    """The regions of the present proposal that wait for a second reviewer, and those flagged that wait at all."""
     proposal = active_proposal(session, image.id)
     if proposal is None:
         return ()
-    region_map = proposal_planes(store, proposal).region_map
-    is_doubted = (Region.proposal_id == proposal.id) & (Region.state == RegionState.SECOND_REVIEW)
-    doubted = session.execute(select(Region.id, Region.number).where(is_doubted).order_by(Region.id))
-    return tuple(_Doubt(region_id, region_map == number) for region_id, number in doubted)
+    region_map = proposal_planes(store, session, proposal).region_map
+    is_flagged = (Region.kind == RegionKind.FLAGGED) & Region.state.in_(PENDING_STATES)
+    is_doubted = (Region.proposal_id == proposal.id) & ((Region.state == RegionState.SECOND_REVIEW) | is_flagged)
+    doubted = session.execute(select(Region.id, Region.kind, Region.number).where(is_doubted).order_by(Region.id))
+    return tuple(_Doubt(region_id, kind, region_map == number) for region_id, kind, number in doubted)
 
 
 def _check(prediction: "Prediction", image: Image, num_classes: int) -> None:
@@ -146,7 +148,8 @@ def _check(prediction: "Prediction", image: Image, num_classes: int) -> None:
             raise ValueError(f"{image.sample_id}: the model's {name} has values outside 0-1 or NaN; export it again")
 
 
-def _rarity(session: Session, num_classes: int) -> NDArray[np.float64]:
+def read_rarity(session: Session, num_classes: int) -> NDArray[np.float64]:
+    """(C,) factor per class on a region's score, from the labeled images."""
     totals = np.zeros(num_classes, np.int64)
     labeled = (Image.role == ImageRole.LABELED) & Image.deleted_at.is_(None) & Image.class_pixels.is_not(None)
     for pixels in session.scalars(select(Image.class_pixels).where(labeled)):
@@ -184,7 +187,7 @@ def _insert(session: Session, folder: str, known: _Known, model_id: int, partiti
     session.flush()
     rows = _rows(proposal, partition, known.rarity)
     for row, doubt in zip(rows[len(rows) - len(known.doubts) :], known.doubts, strict=True):
-        row.origin_id = doubt.region_id
+        row.origin_id, row.kind = doubt.region_id, doubt.kind
     session.add_all(rows)
     session.flush()
     refresh_states(session, image)

@@ -19,8 +19,8 @@ class Verdict:
     """The decision that gave a region its state.
 
     Attributes:
-        kind: accept, relabel, void, draw, dont_know or skip.
-        class_id: the new class of a relabel, else None.
+        kind: accept, relabel, void, draw, propagate, dont_know or skip.
+        class_id: the new class of a relabel or propagation, else None.
         user: who.
         decided_at: when, UTC.
     """
@@ -62,8 +62,11 @@ def _verdicts(session: Session, region_ids: Collection[int]) -> dict[int, Verdic
     for past in effective(regions_history(session, region_ids)):
         if past.region_id is not None and region_state_after(past.operation.kind, past.closes_region) is not None:
             deciding[past.region_id] = past.operation.op_id
+        deciding.update(dict.fromkeys(past.propagated_to, past.operation.op_id))
+    deciding = {region_id: op_id for region_id, op_id in deciding.items() if region_id in region_ids}
     rows = session.scalars(select(Decision).where(Decision.op_id.in_(deciding.values())))
-    found = {row.region_id: Verdict(row.kind, row.class_id, row.user, row.created_at) for row in rows if row.region_id}
+    verdicts = {row.op_id: Verdict(row.kind, row.class_id, row.user, row.created_at) for row in rows}
+    found = {region_id: verdicts[op_id] for region_id, op_id in deciding.items()}
     for region_id, origin_id in _origins(session, set(region_ids) - set(found)).items():
         earlier = _verdicts(session, [origin_id])
         if origin_id in earlier:

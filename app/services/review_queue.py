@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, true
 from sqlalchemy.orm import Session
 
-from app.domain.states import DecisionKind, ImageState, RegionState
+from app.domain.states import DecisionKind, ImageState, RegionKind, RegionState
 from app.services.comments import is_open_question
 from app.services.review_types import QueueCounts, QueueFilter, RegionRow
 from app.storage.models import Comment, Decision, Image, Region
@@ -16,6 +16,13 @@ _LAST_SKIP = (
     .where(Decision.region_id == Region.id, Decision.kind == DecisionKind.SKIP)
     .correlate(Region)
     .scalar_subquery()
+)
+
+_COUNT_PROPAGATED = (
+    select(func.count())
+    .select_from(Region)
+    .join(Image, Image.id == Region.image_id)
+    .where(Region.propagated == true(), Image.deleted_at.is_(None))
 )
 
 
@@ -79,6 +86,7 @@ def count_regions(session: Session) -> QueueCounts:
             .group_by(per_image.c.state, Image.state)
         )
     }
+    beyond = _flagged_beyond_queue(session)
     images: dict[ImageState, int] = {
         row[0]: row[1]
         for row in session.execute(
@@ -86,15 +94,28 @@ def count_regions(session: Session) -> QueueCounts:
         )
     }
     return QueueCounts(
-        open=regions.get((RegionState.OPEN, ImageState.OPEN), 0),
-        skipped=regions.get((RegionState.SKIPPED, ImageState.OPEN), 0),
+        open=regions.get((RegionState.OPEN, ImageState.OPEN), 0) + beyond.get(RegionState.OPEN, 0),
+        skipped=regions.get((RegionState.SKIPPED, ImageState.OPEN), 0) + beyond.get(RegionState.SKIPPED, 0),
         second_review=sum(count for (state, _), count in regions.items() if state is RegionState.SECOND_REVIEW),
         decided=sum(count for (state, _), count in regions.items() if state is RegionState.DECIDED),
+        propagated=session.scalar(_COUNT_PROPAGATED) or 0,
         images_waiting=images.get(ImageState.WAITING, 0),
         images_open=images.get(ImageState.OPEN, 0),
         images_enough=images.get(ImageState.ENOUGH, 0),
         images_done=images.get(ImageState.DONE, 0),
     )
+
+
+def _flagged_beyond_queue(session: Session) -> dict[RegionState, int]:
+    """Flagged regions of images that are not queued any more, by state: they wait nevertheless."""
+    statement = (
+        select(Region.state, func.count())
+        .join(Image, Image.id == Region.image_id)
+        .where(Region.kind == RegionKind.FLAGGED, Region.state.in_((RegionState.OPEN, RegionState.SKIPPED)))
+        .where(Image.deleted_at.is_(None), Image.state != ImageState.OPEN)
+        .group_by(Region.state)
+    )
+    return {row[0]: row[1] for row in session.execute(statement)}
 
 
 def row_of(region: Region, image: Image) -> RegionRow:
@@ -125,7 +146,8 @@ def _filtered(
     )
     if state in (RegionState.OPEN, RegionState.SKIPPED):
         shown = (ImageState.OPEN, ImageState.ENOUGH) if filters.include_enough else (ImageState.OPEN,)
-        statement = statement.where(Image.state.in_(shown))
+        # What a person called wrong waits for a decision, however little else is left in its image.
+        statement = statement.where(Image.state.in_(shown) | (Region.kind == RegionKind.FLAGGED))
     if filters.class_id is not None:
         statement = statement.where(Region.class_id == filters.class_id)
     if filters.image_id is not None:

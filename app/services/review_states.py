@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 
 from app.domain.decisions import PENDING_STATES, region_state_after
 from app.domain.queue import expected_errors, is_enough
-from app.domain.states import DecisionKind, ImageRole, ImageState, RegionState
+from app.domain.states import DecisionKind, ImageRole, ImageState, RegionKind, RegionState
 from app.services.labels import active_proposal
 from app.storage.history import PastDecision, effective, image_history
 from app.storage.models import Image, Proposal, Region
@@ -19,19 +19,25 @@ def refresh_states(session: Session, image: Image) -> None:
     proposal = active_proposal(session, image.id)
     counting = effective(image_history(session, image.id))
     by_region: dict[int, RegionState] = {}
+    propagated: set[int] = set()
+    flagged = {past.region_id for past in counting if past.operation.kind is DecisionKind.FLAG}
     for past in counting:
         after = region_state_after(past.operation.kind, past.closes_region)
         if past.region_id is not None and after is not None:
             by_region[past.region_id] = after
+            propagated.discard(past.region_id)
+        by_region.update(dict.fromkeys(past.propagated_to, RegionState.DECIDED))
+        propagated.update(past.propagated_to)
     active_id = None if proposal is None else proposal.id
     regions = session.scalars(select(Region).where(Region.image_id == image.id).order_by(Region.id)).all()
     for region in regions:
         # What was said about a region holds for the one that took its place, until somebody decides that one.
         state = by_region.setdefault(region.id, by_region.get(region.origin_id or 0, RegionState.OPEN))
-        if region.proposal_id != active_id and state in PENDING_STATES:
+        is_taken_back = region.kind is RegionKind.FLAGGED and region.origin_id is None and region.id not in flagged
+        if (region.proposal_id != active_id or is_taken_back) and state in PENDING_STATES:
             state = RegionState.SUPERSEDED
-        if region.state is not state:
-            region.state = state
+        if (region.state, region.propagated) != (state, region.id in propagated):
+            region.state, region.propagated = state, region.id in propagated
     image.state = _image_state(session, image, proposal, counting)
 
 

@@ -56,7 +56,6 @@ class ActionStats(BaseModel):
     undos: int = Field(default=0, ge=0, le=1_000_000)
     active_ms: int = Field(default=0, ge=0, le=86_400_000)
     """Milliseconds of work; a pause counts with at most 15 s."""
-    propagated_pixels: int = Field(default=0, ge=0)
 
 
 @dataclass(frozen=True)
@@ -135,12 +134,16 @@ class RegionView:
 
 @dataclass(frozen=True)
 class QueueCounts:
-    """How much is left, over all images that are not deleted. `open` and `skipped` leave out images that are enough."""
+    """How much is left, over all images that are not deleted. `open` and `skipped` leave out images that are enough.
+
+    `propagated` are those of `decided` that were decided together with others after a preview, not looked at alone.
+    """
 
     open: int
     skipped: int
     second_review: int
     decided: int
+    propagated: int
     images_waiting: int
     images_open: int
     images_enough: int
@@ -153,16 +156,17 @@ class DecisionRequest:
 
     Attributes:
         op_id: the client's own id of this action, 1-64 characters; sending it again does nothing a second time.
-        kind: accept, relabel, void, dont_know, skip or draw.
+        kind: accept, relabel, void, dont_know, skip, draw, accept_rest or propagate.
         image_id: the image.
         image_version: `image_version` of the planes, region or result the sender saw last.
         user: who.
         session: which browser tab; decisions of the same tab never conflict with each other.
         region_id: the region; may be None for draw only.
-        class_id: the new class for relabel, else None.
-        delta: the drawn pixels for draw, else None.
+        class_id: the new class for relabel; for propagate likewise, None for void. Else None.
+        delta: the drawn pixels for draw; None when a drawing is only finished. Else None.
         lock_override: the person unlocked reliable pixels; logged.
         closes_region: for draw: the region is finished, and its pixels that were not drawn are right as shown.
+        propagate_to: for propagate: ids of the regions that get the class of `region_id`.
         stats: what the browser counted.
         may_second_review: the person may decide what somebody did not know.
     """
@@ -178,8 +182,18 @@ class DecisionRequest:
     delta: Delta | None = None
     lock_override: bool = False
     closes_region: bool = False
+    propagate_to: tuple[int, ...] = ()
     stats: ActionStats = ActionStats()
     may_second_review: bool = True
+
+
+@dataclass(frozen=True)
+class RegionNow:
+    """How far a region is."""
+
+    region_id: int
+    number: int
+    state: RegionState
 
 
 @dataclass(frozen=True)
@@ -194,8 +208,12 @@ class DecisionResult:
         region_state: that region's state now.
         image_state: that image's state now.
         image_version: to be sent with the next action on this image.
+        foreign_version: id of the image's newest decision of another tab or person, 0 without one. When it is newer
+            than the `image_version` that the sender loaded, the sender has not seen everything.
         next_region_id: what to show next, or None when the queue is empty.
         counts: how much is left.
+        bbox: box x0, y0, x1, y1 around the pixels that may have changed; None when none did.
+        regions: the regions that it is about, as they are now; several for a propagation.
         undone_op_id: for undo and redo, the action that was taken back or put in force again.
         replayed: this action had been stored before; nothing was changed now.
     """
@@ -207,8 +225,11 @@ class DecisionResult:
     region_state: RegionState | None
     image_state: ImageState
     image_version: int
+    foreign_version: int
     next_region_id: int | None
     counts: QueueCounts
+    bbox: tuple[int, int, int, int] | None
+    regions: tuple[RegionNow, ...]
     undone_op_id: str | None = None
     replayed: bool = False
 
@@ -272,6 +293,20 @@ class ImagePlanes:
     def region_map(self) -> NDArray[np.uint16]:
         """uint16 region numbers and the codes of app/domain/regions.py."""
         return self.planes.region_map
+
+
+@dataclass(frozen=True)
+class ImagePatch:
+    """The maps of one image that change as people work, inside `bbox`; planes are as in `ImagePlanes`."""
+
+    image_id: int
+    image_version: int
+    proposal_id: int
+    bbox: tuple[int, int, int, int]
+    label: LabelArray
+    reliable: NDArray[np.bool_]
+    region_map: NDArray[np.uint16]
+    provenance: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,17 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
-from app.domain.decisions import merged, redo_target, undo_target
+from app.domain.decisions import merged
 from app.domain.states import DecisionKind
-from app.services.labels import active_proposal, proposal_planes
-from app.services.review_actions import check_no_conflict, check_request, decision_row, prepare, reversal_row
-from app.services.review_queue import QueuePlace, count_regions, next_in_queue, place_of, region_rows, row_of
-from app.services.review_states import refresh_states
+from app.services.conflicts import check_no_conflict
+from app.services.labels import active_proposal, label_state, proposal_planes
+from app.services.recording import append, find_again, result_of
+from app.services.review_actions import check_request, decision_row, prepare
+from app.services.review_queue import count_regions, next_in_queue, place_of, region_rows, row_of
 from app.services.review_types import (
     DecisionRequest,
     DecisionResult,
+    ImagePatch,
     ImagePlanes,
     ImageRow,
     NotFoundError,
@@ -23,9 +25,10 @@ from app.services.review_types import (
     ReviewError,
     TopClass,
 )
+from app.services.undoing import UndoHistory, reverse, undo_history
 from app.storage.database import Store
-from app.storage.history import effective_deltas, find_decision, last_decision_id, root_decision, user_operations
-from app.storage.models import Decision, Image, Region
+from app.storage.history import effective_deltas, last_decision_id
+from app.storage.models import Image, Region
 from app.storage.settings import ReviewSettings, read_review_settings, require_class_set
 from datasets.labels import ClassSet
 
@@ -133,7 +136,32 @@ class ReviewService:
             return ImagePlanes(
                 image_id=image_id, sample_id=image.sample_id, image_version=version,
                 etag=f"{proposal.id}-{version}", proposal_id=proposal.id, size_wh=(image.width, image.height),
-                planes=proposal_planes(self._store, proposal), decided=merged(effective_deltas(session, image)),
+                planes=proposal_planes(self._store, session, proposal),
+                decided=merged(effective_deltas(session, image)),
+            )  # fmt: skip
+
+    def image_patch(self, image_id: int, bbox: tuple[int, int, int, int]) -> ImagePatch:
+        """What may have changed in an image since it was loaded, inside a box; much smaller than all maps.
+
+        Raises:
+            NotFoundError: no such image, or nothing was predicted for it.
+            ReviewError: the box is empty or leaves the image.
+        """
+        with self._store.reader() as session:
+            image = _require_image(session, image_id)
+            x0, y0, x1, y1 = bbox
+            if not (0 <= x0 < x1 <= image.width and 0 <= y0 < y1 <= image.height):
+                raise ReviewError(f"the box {bbox} is empty or leaves {image.sample_id}, {image.width}x{image.height}")
+            proposal = active_proposal(session, image_id)
+            state = label_state(self._store, session, image, bbox)
+            if proposal is None or state is None:
+                raise NotFoundError(f"{image.sample_id} has no proposal; make one with: pixelsieve predict")
+            planes = proposal_planes(self._store, session, proposal)
+            box = slice(y0, y1), slice(x0, x1)
+            return ImagePatch(
+                image_id=image_id, image_version=last_decision_id(session, image_id), proposal_id=proposal.id,
+                bbox=bbox, label=state.label, reliable=planes.reliable[box], region_map=planes.region_map[box],
+                provenance=state.provenance,
             )  # fmt: skip
 
     def decide(self, request: DecisionRequest) -> DecisionResult:
@@ -149,13 +177,12 @@ class ReviewService:
         check_request(request)
         self._warm(request)
         with self._store.session() as session:
-            known = find_decision(session, request.op_id)
+            known = find_again(session, request.op_id, request.kind, request.user, request.image_id)
             if known is not None:
-                _refuse_reused_id(known, request.kind, request.user, request.image_id)
-                return _result(session, known, replayed=True)
+                return result_of(session, known, replayed=True)
             prepared = prepare(self._store, session, request)
             check_no_conflict(session, prepared)
-            return _append(session, decision_row(session, prepared))
+            return append(session, decision_row(session, prepared))
 
     def accept_rest(self, image_id: int, image_version: int, user: str, session: str, op_id: str) -> DecisionResult:
         """Take everything still open in an image as proposed: it leaves the queue. Makes no pixel human.
@@ -167,43 +194,39 @@ class ReviewService:
             DecisionRequest(op_id, DecisionKind.ACCEPT_REST, image_id, image_version, user=user, session=session)
         )
 
-    def undo(self, user: str, session: str, op_id: str) -> DecisionResult:
-        """Take back the user's last action that still counts, wherever it was, by appending an undo.
+    def undo(self, user: str, session: str, op_id: str, target_id: str | None = None) -> DecisionResult:
+        """Take back the user's last action that still counts, wherever it was, or the one named.
 
         Raises:
             ReviewError: there is nothing to take back.
+            NotFoundError: the user made no action `target_id`.
         """
-        return self._reverse(user, session, op_id, redo=False)
+        return reverse(self._store, user, session, op_id, redo=False, target_id=target_id)
 
-    def redo(self, user: str, session: str, op_id: str) -> DecisionResult:
-        """Put the action in force again that the user's last undo took back.
+    def redo(self, user: str, session: str, op_id: str, target_id: str | None = None) -> DecisionResult:
+        """Put the action in force again that the user's last undo took back, or the one named.
 
         Raises:
-            ReviewError: nothing was taken back, or the user has decided something new since.
+            ReviewError: nothing was taken back, or (without a name) the user has decided something new since.
+            NotFoundError: the user made no action `target_id`.
         """
-        return self._reverse(user, session, op_id, redo=True)
+        return reverse(self._store, user, session, op_id, redo=True, target_id=target_id)
 
-    def _reverse(self, user: str, session: str, op_id: str, redo: bool) -> DecisionResult:
-        with self._store.session() as database:
-            known = find_decision(database, op_id)
-            if known is not None:
-                _refuse_reused_id(known, DecisionKind.UNDO, user, known.image_id)
-                return _result(database, known, replayed=True)
-            operations = user_operations(database, user)
-            operation = redo_target(operations) if redo else undo_target(operations)
-            if operation is None:
-                raise ReviewError(f"there is nothing to {'redo' if redo else 'undo'}")
-            target = find_decision(database, operation.op_id)
-            assert target is not None
-            return _append(database, reversal_row(target, op_id, user, session))
+    def undo_history(self, user: str, limit: int = 100) -> UndoHistory:
+        """What undo after undo and redo after redo would reach, also after a reload.
+
+        Raises:
+            ReviewError: `limit` is too large.
+        """
+        return undo_history(self._store, user, limit)
 
     def _warm(self, request: DecisionRequest) -> None:
         """Decode the planes before the write lock is taken, so that nobody waits for that."""
         with self._store.reader() as session:
             proposal = active_proposal(session, request.image_id)
-        if proposal is None:
-            return
-        planes = proposal_planes(self._store, proposal)
+            if proposal is None:
+                return
+            planes = proposal_planes(self._store, session, proposal)
         for name in ("label", "region_map") if request.delta is None else ("label", "region_map", "reliable"):
             getattr(planes, name)
 
@@ -220,50 +243,3 @@ def _require_region(session: Session, region_id: int) -> Region:
     if region is None:
         raise NotFoundError(f"there is no region {region_id}")
     return region
-
-
-def _refuse_reused_id(known: Decision, kind: DecisionKind, user: str, image_id: int) -> None:
-    """The same id is the same action sent again; anything else under it is a fault of the client."""
-    if (known.kind, known.user, known.image_id) != (kind, user, image_id):
-        raise ReviewError(f"operation id {known.op_id!r} was used for another action; every action needs its own id")
-
-
-def _append(session: Session, decision: Decision) -> DecisionResult:
-    session.add(decision)
-    session.flush()
-    refresh_states(session, session.get_one(Image, decision.image_id))
-    session.flush()
-    return _result(session, decision)
-
-
-def _result(session: Session, decision: Decision, replayed: bool = False) -> DecisionResult:
-    """What the client learns about a stored decision: the state of things now."""
-    image = session.get_one(Image, decision.image_id)
-    region = None if decision.region_id is None else session.get_one(Region, decision.region_id)
-    is_reversal = decision.kind is DecisionKind.UNDO
-    return DecisionResult(
-        op_id=decision.op_id,
-        kind=decision.kind,
-        image_id=image.id,
-        region_id=decision.region_id,
-        region_state=None if region is None else region.state,
-        image_state=image.state,
-        image_version=last_decision_id(session, image.id),
-        next_region_id=_what_next(session, decision, region),
-        counts=count_regions(session),
-        undone_op_id=root_decision(session, decision).op_id if is_reversal else None,
-        replayed=replayed,
-    )
-
-
-def _what_next(session: Session, decision: Decision, region: Region | None) -> int | None:
-    """After a decision the region behind it; after a stroke, undo or redo the region itself, to show what happened."""
-    theirs = QueueFilter(person=decision.user)
-    if region is None:
-        return next_in_queue(session, theirs, None)
-    proposal = active_proposal(session, region.image_id)
-    is_stroke = decision.kind is DecisionKind.DRAW and not decision.closes_region
-    if (is_stroke or decision.kind is DecisionKind.UNDO) and proposal is not None and proposal.id == region.proposal_id:
-        return region.id
-    # The place among the open regions, even when it was skipped just now: going on must not start again at the front.
-    return next_in_queue(session, theirs, QueuePlace(region.id, region.score))

@@ -4,7 +4,19 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, Enum, ForeignKey, Index, LargeBinary, MetaData, String, text
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    Dialect,
+    Enum,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    false,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -157,7 +169,10 @@ class Proposal(Base):
 class Region(Base):
     """One connected set of unreliable pixels that is decided with one key; `number` is its value in the region map.
 
-    `origin_id` is set where somebody did not know about the same pixels of an earlier proposal: that region.
+    `origin_id` is set where somebody did not know about the same pixels of an earlier proposal, or flagged them: that
+    region. `pixels` is set where somebody flagged a reliable area, which the region map of the proposal does not
+    hold: a stored delta (app/domain/decisions.py) of the pixels with the label that they had. `propagated` says that
+    the region was decided together with others after a preview, not looked at alone.
     """
 
     __tablename__ = "region"
@@ -178,9 +193,18 @@ class Region(Base):
     top_classes: Mapped[list[Any]] = mapped_column(JSON)
     state: Mapped[RegionState] = mapped_column(word(RegionState, "state"))
     origin_id: Mapped[int | None] = mapped_column(ForeignKey("region.id"))
+    pixels: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+    propagated: Mapped[bool] = mapped_column(default=False, server_default=false())
 
     __table_args__ = (
         Index("ix_region_queue", "state", "score"),
+        Index("ix_region_kind", "kind", "state"),
+        Index(
+            "ix_region_propagated",
+            "propagated",
+            sqlite_where=text("propagated = 1"),
+            postgresql_where=text("propagated"),
+        ),
         Index("ix_region_image", "image_id", "state"),  # Counting the queue reads this index and no row.
         Index("ix_region_number", "proposal_id", "number", unique=True),
     )

@@ -8,13 +8,13 @@ from fastapi import APIRouter, FastAPI
 from app.config import Workspace
 from app.services.local_actor import local_actor
 from app.storage.database import open_store
-from app.web import api_gold, api_images, api_jobs, api_models, api_quality, api_review, api_work, errors
+from app.web import api_editing, api_gold, api_images, api_jobs, api_models, api_quality, api_review, api_work, errors
 from app.web.context import Context, open_context
 from app.web.gate import Gate
 from app.web.rules import Rule, public, read, rules_of
 from app.web.security import Guard
 
-PARTS = api_review, api_images, api_work, api_jobs, api_models, api_gold, api_quality
+PARTS = api_review, api_editing, api_images, api_work, api_jobs, api_models, api_gold, api_quality
 PREFIX = "/api"
 
 health_router = APIRouter()

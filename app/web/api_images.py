@@ -34,7 +34,7 @@ def planes(context: Context, image_id: int, request: Request) -> Response:
     found = context.review.image_planes(image_id)
     if is_known(request, found.etag):
         return Response(status_code=304, headers=cache_headers(found.etag))
-    body = _pack(found, _pending_regions(context, image_id))
+    body = _pack(found, pending_regions(context, image_id))
     return Response(body, media_type="application/octet-stream", headers=cache_headers(found.etag))
 
 
@@ -67,7 +67,8 @@ def cache_headers(etag: str) -> dict[str, str]:
     return {"ETag": f'"{etag}"', "Cache-Control": "private, no-cache"}
 
 
-def _pending_regions(context: WebContext, image_id: int) -> list[dict[str, object]]:
+def pending_regions(context: WebContext, image_id: int) -> list[dict[str, object]]:
+    """The regions of an image that wait for somebody, as the reviewer's region map needs them."""
     filters = [QueueFilter(state, image_id=image_id, include_enough=True) for state in _PENDING]
     rows = (row for each in filters for row in _all_rows(context, each))
     return [{"region_id": row.region_id, "number": row.number, "state": row.state} for row in rows]

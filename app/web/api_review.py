@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 
 from app.domain.roles import Permission, permits
 from app.domain.states import RegionState
+from app.domain.superpixels import SIDES_PX, TILE_PX
 from app.services.review_types import NotAllowedError, QueueFilter
 from app.web.bodies import DECISION_SCHEMA, OperationBody, RawBody, read_decision
 from app.web.context import Context, CurrentActor, requires
@@ -32,6 +33,7 @@ def session(context: Context, actor: CurrentActor) -> dict[str, Any]:
         "classes": [
             {"id": i, "name": name, "color": color, "key": key} for i, (name, color, key) in enumerate(described)
         ],
+        "superpixels": {"tile_px": TILE_PX, "levels": len(SIDES_PX)},
         "settings": context.review.settings().model_dump(mode="json"),
         "counts": asdict(context.review.counts()),
     }
@@ -95,11 +97,11 @@ def accept_rest(context: Context, actor: CurrentActor, image_id: int, raw: RawBo
 
 @router.post("/undo", dependencies=[OwnDecisions])
 def undo(context: Context, actor: CurrentActor, body: OperationBody) -> dict[str, Any]:
-    """Take back this user's last decision, in whichever tab and whenever it was made."""
-    return asdict(context.review.undo(actor.name, body.session, body.op_id))
+    """Take back this user's last decision, in whichever tab and whenever it was made, or the one named."""
+    return asdict(context.review.undo(actor.name, body.session, body.op_id, body.target))
 
 
 @router.post("/redo", dependencies=[OwnDecisions])
 def redo(context: Context, actor: CurrentActor, body: OperationBody) -> dict[str, Any]:
-    """Put the decision in force again that the last undo took back."""
-    return asdict(context.review.redo(actor.name, body.session, body.op_id))
+    """Put the decision in force again that the last undo took back, or the one named."""
+    return asdict(context.review.redo(actor.name, body.session, body.op_id, body.target))

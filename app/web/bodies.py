@@ -17,6 +17,8 @@ from app.web.wire import WireError, unpack_frame
 
 Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
 _BINARY = "application/octet-stream"
+MAX_PROPAGATED = 1000
+"""Most regions that one decision may decide."""
 
 
 class Body(BaseModel):
@@ -37,15 +39,27 @@ class DecisionBody(Body):
     session: Identifier
     lock_override: bool = False
     closes_region: bool = False
+    propagate_to: Annotated[tuple[int, ...], Field(strict=False, max_length=MAX_PROPAGATED)] = ()
     bbox: Annotated[tuple[int, int, int, int] | None, Field(strict=False)] = None
     stats: ActionStats = Field(default_factory=ActionStats)
 
 
 class OperationBody(Body):
-    """An undo or a redo."""
+    """An undo or a redo; `target` names the action to take back or to put in force again, None takes the last one."""
 
     op_id: Identifier
     session: Identifier
+    target: Identifier | None = None
+
+
+class FlagBody(Body):
+    """A reliable pixel that is wrong; x and y are its column and row in the upright image."""
+
+    op_id: Identifier
+    session: Identifier
+    image_id: int
+    x: int
+    y: int
 
 
 class JobBody(Body):
@@ -155,6 +169,7 @@ def read_decision(context: WebContext, actor: Actor, raw: tuple[bytes, bool]) ->
         delta=delta,
         lock_override=body.lock_override,
         closes_region=body.closes_region,
+        propagate_to=body.propagate_to,
         stats=body.stats,
         may_second_review=permits(actor.role, Permission.SECOND_REVIEW),
     )

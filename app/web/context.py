@@ -11,6 +11,7 @@ from app.config import Workspace
 from app.domain.roles import Actor, Permission, permits
 from app.services.jobs import JobQueue
 from app.services.reviewing import ReviewService
+from app.services.superpixels import SuperpixelService
 from app.storage.database import Store
 from app.storage.models import Setting
 from app.web.errors import ForbiddenError
@@ -30,6 +31,7 @@ class WebContext:
     workspace: Workspace
     store: Store
     review: ReviewService
+    superpixels: SuperpixelService
     jobs: JobQueue
     workspace_id: str
 
@@ -37,7 +39,7 @@ class WebContext:
 def open_context(workspace: Workspace, store: Store, queue_url: str | None) -> WebContext:
     """Services over an open store."""
     jobs = JobQueue(workspace, queue_url, store)
-    return WebContext(workspace, store, ReviewService(store), jobs, _workspace_id(store))
+    return WebContext(workspace, store, ReviewService(store), SuperpixelService(store), jobs, _workspace_id(store))
 
 
 def get_context(request: Request) -> WebContext:

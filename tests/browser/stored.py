@@ -26,7 +26,7 @@ def locked_mask(workspace: Workspace, image_id: int) -> NDArray[np.bool_]:
     with closing(open_store(workspace)) as store, store.reader() as session:
         proposal = active_proposal(session, image_id)
         assert proposal is not None
-        return proposal_planes(store, proposal).reliable.astype(bool)
+        return proposal_planes(store, session, proposal).reliable.astype(bool)
 
 
 def decisions(workspace: Workspace) -> list[Decision]:

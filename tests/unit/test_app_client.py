@@ -143,3 +143,27 @@ def test_a_job_is_not_started_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ApiError, match="busy"):
         flaky_client(transport, monkeypatch).jobs.start_job("predict")
     assert len(transport.bodies) == 1
+
+
+def test_what_the_tools_need_is_there_for_programs(client: Client, view: dict[str, Any]) -> None:
+    row = view["row"]
+    image_id = row["image_id"]
+    _, planes = client.review.planes(image_id)
+    y, x = (int(value) for value in np.argwhere(planes["reliable"])[0])
+    flagged = client.editing.flag(image_id, x, y)
+    header, patch = client.editing.patch(image_id, tuple(flagged["bbox"]))
+    assert patch["regions"][y - header["y0"], x - header["x0"]] == flagged["regions"][0]["number"]
+    assert [each["row"]["region_id"] for each in client.editing.flags()] == [flagged["region_id"]]
+    assert client.editing.history()["undo"][0]["op_id"] == flagged["op_id"]
+    assert client.review.undo(flagged["op_id"])["undone_op_id"] == flagged["op_id"]
+    assert client.review.redo(flagged["op_id"])["undone_op_id"] == flagged["op_id"]
+    tile, numbers = client.editing.superpixels(image_id, 1, 0, 0)
+    assert numbers.shape == (tile["height"], tile["width"])
+    assert isinstance(client.editing.lookalikes(row["region_id"]), list)
+
+
+def test_a_drawing_is_finished_and_a_class_propagated(client: Client, view: dict[str, Any]) -> None:
+    assert client.review.finish_drawing(view)["region_state"] == "decided"
+    other = client.review.queue(image_id=view["row"]["image_id"])["rows"][0]
+    spread = client.review.propagate(view, [other["region_id"]], class_id=2)
+    assert spread["counts"]["propagated"] == 1

@@ -19,10 +19,12 @@ from app.domain.decisions import (
     effective_ids,
     encode_delta,
     merged,
+    redo_stack,
     redo_target,
     replay,
-    replay_crop,
+    standing_undo,
     stored_bbox,
+    undo_stack,
     undo_target,
 )
 from app.domain.states import DecisionKind
@@ -108,8 +110,10 @@ def test_replay_sets_exactly_the_pixels_of_the_deltas_and_the_last_one_wins(base
 
 @given(states(), st.lists(deltas(), max_size=6), deltas())
 def test_replay_inside_a_box_equals_the_box_of_the_replay(base, edits, box):
-    crop = replay_crop(base.label[box.rows_columns], box.x0, box.y0, edits)
-    assert np.array_equal(crop, replay(base, edits).label[box.rows_columns])
+    crop = LabelState(base.label[box.rows_columns], base.provenance[box.rows_columns])
+    inside, whole = replay(crop, edits, box.x0, box.y0), replay(base, edits)
+    assert np.array_equal(inside.label, whole.label[box.rows_columns])
+    assert np.array_equal(inside.provenance, whole.provenance[box.rows_columns])
 
 
 @given(states(), st.lists(deltas(), min_size=1, max_size=6))
@@ -164,6 +168,11 @@ def test_undo_and_redo_behave_like_the_two_stacks_of_an_editor(actions):
             done.append(undone.pop())
         log.step(action)
         assert effective_ids(log.operations) == frozenset(done)
+        assert [operation.op_id for operation in undo_stack(reversed(log.operations))] == done[::-1]
+        assert [operation.undoes for operation in redo_stack(reversed(log.operations))] == undone[::-1]
+        standing = {op_id: standing_undo(log.operations, op_id) for op_id in (*done, *undone)}
+        assert {op_id for op_id, undo in standing.items() if undo is not None} == set(undone)
+        assert all(undo.undoes == op_id for op_id, undo in standing.items() if undo is not None)
 
 
 @given(states(), st.lists(deltas(), min_size=1, max_size=8))

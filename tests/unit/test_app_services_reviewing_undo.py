@@ -7,13 +7,15 @@ import pytest
 
 from app.config import Workspace
 from app.domain.decisions import UNTOUCHED, Delta
-from app.domain.states import DecisionKind
+from app.domain.states import DecisionKind, RegionKind
+from app.services.flagging import FlagRequest, flag
 from app.services.proposals import store_proposal
 from app.services.review_types import (
     QueueFilter,
     ReviewError,
 )
 from app.storage.database import open_store
+from datasets.labels import Provenance
 from tests.unit.made_workspace import (
     SIZE_HW,
     Reviewer,
@@ -39,10 +41,23 @@ def do_something(ann, rng):
     """One random action of any kind on any open region."""
     rows = ann.service.queue(QueueFilter(), limit=500)
     view = ann.service.region(rng.choice(rows).region_id)
-    kind = rng.choice(["accept", "relabel", "void", "dont_know", "skip", "draw", "close", "rest"])
+    kinds = ["accept", "relabel", "void", "dont_know", "skip", "draw", "close", "finish", "rest", "flag", "propagate"]
+    kind = rng.choice(kinds)
     if kind == "rest":
         image = ann.service.image(view.row.image_id)
         return ann.service.accept_rest(image.image_id, image.image_version, **ann.name, op_id=ann.new_id())
+    if kind == "flag":
+        planes = ann.service.image_planes(view.row.image_id)
+        row, column = rng.choice(np.argwhere(planes.reliable & (planes.provenance != Provenance.HUMAN)).tolist())
+        return flag(ann.store, FlagRequest(ann.new_id(), view.row.image_id, column, row, **ann.name))
+    if kind == "propagate":
+        others = [row for row in rows if row.image_id == view.row.image_id and row.kind is RegionKind.QUEUE]
+        targets = tuple(row.region_id for row in others if row.region_id != view.row.region_id)
+        if not targets:
+            return ann.decide(DecisionKind.ACCEPT, view)
+        return ann.decide(DecisionKind.PROPAGATE, view, class_id=rng.choice([0, 1, 2, None]), propagate_to=targets)
+    if kind == "finish":
+        return ann.decide(DecisionKind.DRAW, view, closes_region=True)
     if kind in ("draw", "close"):
         planes = ann.service.image_planes(view.row.image_id)
         touched_mask = mask_of(planes, view) & (np.random.default_rng(rng.randrange(999)).random(SIZE_HW) < 0.5)
@@ -53,7 +68,7 @@ def do_something(ann, rng):
     return ann.decide(DecisionKind(kind), view, **fields)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(8))
 def test_n_actions_and_n_undos_restore_the_initial_bytes_and_n_redos_the_later_ones(ann, seed):
     rng = random.Random(seed)
     images = pool_ids(ann.store)

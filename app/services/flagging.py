@@ -1,0 +1,202 @@
+"""Reliable areas that somebody calls wrong: made into regions, and listed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.domain.decisions import Delta, encode_delta
+from app.domain.flags import flagged_area
+from app.domain.queue import expected_errors
+from app.domain.regions import MAX_REGIONS, RegionRules
+from app.domain.states import DecisionKind, RegionKind, RegionState
+from app.services.labels import active_proposal, label_state, proposal_planes
+from app.services.proposals import read_rarity
+from app.services.recording import append, find_again, result_of
+from app.services.review_actions import check_names
+from app.services.review_queue import row_of
+from app.services.review_types import DecisionResult, NotFoundError, RegionRow, ReviewError
+from app.storage.database import Store
+from app.storage.history import effective, image_history, last_decision_id
+from app.storage.models import Decision, Image, Model, Proposal, Region
+from app.storage.settings import read_review_settings, require_class_set
+from datasets.images import read_image
+from datasets.labels import LabelArray, Provenance
+
+CERTAINLY_WRONG = 0.0
+"""Confidence with which a flagged region is scored: a person says that the model is wrong, however sure it is."""
+
+
+@dataclass(frozen=True)
+class FlagRequest:
+    """Somebody points at a reliable pixel.
+
+    Attributes:
+        op_id: the client's own id of this action, 1-64 characters; sending it again flags nothing a second time.
+        image_id: the image.
+        x, y: column and row in the upright image.
+        user: who.
+        session: which browser tab.
+    """
+
+    op_id: str
+    image_id: int
+    x: int
+    y: int
+    user: str
+    session: str
+
+
+@dataclass(frozen=True)
+class FlagRow:
+    """A flag that stands.
+
+    Attributes:
+        row: its region; of a later proposal where that took the flag over.
+        user: who flagged it.
+        flagged_at: when, UTC.
+        model_id: whose proposal was called wrong.
+    """
+
+    row: RegionRow
+    user: str
+    flagged_at: datetime
+    model_id: int
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the store knew about an image when the area was worked out."""
+
+    image: Image
+    proposal: Proposal
+    label: LabelArray
+    unreliability: NDArray[np.uint8]
+    free_mask: NDArray[np.bool_]
+    rules: RegionRules
+    version: int
+
+
+def flag(store: Store, request: FlagRequest) -> DecisionResult:
+    """Turn the reliable area around a pixel into a region that waits for a decision. One undo takes it back.
+
+    Raises:
+        NotFoundError: no such image, or nothing was predicted for it.
+        ReviewError: outside the image, or a pixel that is not reliable or decided already.
+    """
+    check_names(request.op_id, request.user, request.session)
+    while True:
+        with store.reader() as session:
+            known_row = find_again(session, request.op_id, DecisionKind.FLAG, request.user, request.image_id)
+            if known_row is not None:
+                return result_of(session, known_row, replayed=True)
+            known = _read_known(store, session, request)
+        picture = read_image(store.workspace.absolute(known.image.path))
+        area = flagged_area(known.label, known.free_mask, picture, (request.x, request.y), known.rules)
+        with store.session() as session:
+            is_as_known = last_decision_id(session, request.image_id) == known.version
+            proposal = active_proposal(session, request.image_id)
+            if is_as_known and proposal is not None and proposal.id == known.proposal.id:
+                return _insert(session, request, known, area)
+
+
+def list_flags(store: Store) -> Sequence[FlagRow]:
+    """All flags that were not taken back, the newest first."""
+    with store.reader() as session:
+        rows = session.execute(
+            select(Decision, Region, Image)
+            .join(Region, Region.id == Decision.region_id)
+            .join(Image, Image.id == Decision.image_id)
+            .where(Decision.kind == DecisionKind.FLAG, Image.deleted_at.is_(None))
+            .order_by(Decision.id.desc())
+        ).all()
+        standing = _standing(session, {decision.image_id for decision, _, _ in rows})
+        return [
+            FlagRow(row_of(_latest(session, region), image), decision.user, decision.created_at, decision.model_id)
+            for decision, region, image in rows
+            if decision.op_id in standing
+        ]
+
+
+def _read_known(store: Store, session: Session, request: FlagRequest) -> _Known:
+    image = session.get(Image, request.image_id)
+    if image is None or image.deleted_at is not None:
+        raise NotFoundError(f"there is no image {request.image_id}")
+    proposal = active_proposal(session, image.id)
+    state = label_state(store, session, image)
+    if proposal is None or state is None:
+        raise NotFoundError(f"{image.sample_id} has no proposal to review; make one with: pixelsieve predict")
+    if not (0 <= request.x < image.width and 0 <= request.y < image.height):
+        raise ReviewError(f"({request.x}, {request.y}) lies outside of {image.sample_id}, {image.width}x{image.height}")
+    planes = proposal_planes(store, session, proposal)
+    human_mask = state.provenance == Provenance.HUMAN
+    at = request.y, request.x
+    if human_mask[at]:
+        raise ReviewError("this pixel was decided by a person; open its region again or draw over it")
+    if not planes.reliable[at]:
+        raise ReviewError("this pixel is not reliable, so it is not locked: relabel its region or draw over it")
+    return _Known(
+        image=image,
+        proposal=proposal,
+        label=planes.label,
+        unreliability=planes.unreliability,
+        free_mask=planes.reliable & ~human_mask,
+        rules=read_review_settings(session).region_rules,
+        version=last_decision_id(session, image.id),
+    )
+
+
+def _insert(session: Session, request: FlagRequest, known: _Known, area: Delta) -> DecisionResult:
+    region = _region(session, known, area)
+    session.add(region)
+    session.flush()
+    model = session.get_one(Model, known.proposal.model_id)
+    settings = read_review_settings(session)
+    return append(
+        session,
+        Decision(
+            op_id=request.op_id, image_id=known.image.id, region_id=region.id, kind=DecisionKind.FLAG,
+            closes_region=False, user=request.user, session=request.session, model_id=model.id, lock_override=False,
+            stats={
+                "image_sha256": known.image.sha256, "proposal_id": known.proposal.id,
+                "method": settings.method or model.method, "threshold": settings.threshold,
+                "region_kind": RegionKind.FLAGGED.value, "area": region.area, "predicted_class": region.class_id,
+                "mean_confidence": region.mean_confidence, "x": request.x, "y": request.y,
+            },
+        ),
+    )  # fmt: skip
+
+
+def _region(session: Session, known: _Known, area: Delta) -> Region:
+    of_proposal = Region.proposal_id == known.proposal.id
+    number = 1 + (session.scalar(select(func.max(Region.number)).where(of_proposal)) or 0)
+    if number > MAX_REGIONS:
+        raise ReviewError(f"{known.image.sample_id} has {MAX_REGIONS} regions already; no more can be told apart")
+    x, y, x1, y1 = area.bbox
+    touched_mask = area.touched_mask
+    class_id, num_pixels = int(area.values[touched_mask][0]), int(np.count_nonzero(touched_mask))
+    confidence = 1.0 - float(known.unreliability[area.rows_columns][touched_mask].mean()) / 255
+    rarity = read_rarity(session, len(require_class_set(session)))
+    return Region(
+        proposal_id=known.proposal.id, image_id=known.image.id, number=number, kind=RegionKind.FLAGGED,
+        class_id=class_id, area=num_pixels, x0=x, y0=y, x1=x1, y1=y1, mean_confidence=confidence,
+        score=expected_errors(num_pixels, CERTAINLY_WRONG) * float(rarity[class_id]),
+        # The other classes' probabilities are not kept where the model was sure.
+        top_classes=[[class_id, confidence]], state=RegionState.OPEN, pixels=encode_delta(area),
+    )  # fmt: skip
+
+
+def _standing(session: Session, image_ids: set[int]) -> set[str]:
+    """Ids of all operations about some images that count."""
+    return {past.operation.op_id for image_id in image_ids for past in effective(image_history(session, image_id))}
+
+
+def _latest(session: Session, region: Region) -> Region:
+    """The region itself, or the one of a later proposal that took it over."""
+    while (later := session.scalar(select(Region).where(Region.origin_id == region.id))) is not None:
+        region = later
+    return region
