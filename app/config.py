@@ -36,6 +36,11 @@ class Workspace:
         return self.root / "pixelsieve.db"
 
     @property
+    def database_note(self) -> Path:
+        """Where the rows are when they are in PostgreSQL instead of `database`; see app/storage/location.py."""
+        return self.root / "database.json"
+
+    @property
     def job_queue(self) -> Path:
         """Huey's own SQLite file; holds only jobs that wait, so it may be deleted while nothing runs."""
         return self.root / "jobs.db"

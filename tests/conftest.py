@@ -2,9 +2,13 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from app.storage.location import DATABASE_URL_VARIABLE
+from tests.postgresql import PROGRAMS_VARIABLE, PostgresqlServer, find_programs
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -34,3 +38,28 @@ def chromium_path() -> str:
     if not found:
         missing("no Chromium found; install Debian's package chromium or set PIXELSIEVE_CHROMIUM to the program")
     return str(found)
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgresqlServer]:
+    """A server that runs until the last test has ended."""
+    programs = find_programs()
+    if programs is None:
+        missing(f"no PostgreSQL found; install Debian's package postgresql or set {PROGRAMS_VARIABLE} to its programs")
+    assert programs is not None
+    server = PostgresqlServer(programs)
+    try:
+        server.make()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def each_database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The test runs twice: its workspace has its rows in a SQLite file, then in a PostgreSQL database."""
+    monkeypatch.delenv(DATABASE_URL_VARIABLE, raising=False)
+    if request.param == "postgresql":
+        server: PostgresqlServer = request.getfixturevalue("postgresql_server")
+        monkeypatch.setenv(DATABASE_URL_VARIABLE, server.new_database())
+    return str(request.param)

@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 from app.config import Workspace
 from app.services.processes import CANCELLED_EXIT_CODE, USER_ERROR_EXIT_CODE, Monitor, WorkCancelledError
 from app.storage.database import Store, open_store
+from app.storage.location import DATABASE_URL_VARIABLE
 from datasets import progress as work
 
 TRACEBACK_VARIABLE = "PIXELSIEVE_TRACEBACK"
@@ -28,6 +29,15 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 WorkspaceOption = Annotated[
     Path, typer.Option("--workspace", "-w", help="Folder of the project: images, labels, models and the store.")
+]
+
+DatabaseUrlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--database-url",
+        help="Keep the rows in this PostgreSQL database, postgresql://user@host:5432/name. Default: a SQLite file. "
+        f"Passwords belong into ${DATABASE_URL_VARIABLE}, PGPASSWORD or ~/.pgpass.",
+    ),
 ]
 
 

@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from app.cli.console import WorkspaceOption, console, monitored, open_workspace, progress_bar
+from app.cli.console import DatabaseUrlOption, WorkspaceOption, console, monitored, open_workspace, progress_bar
 from app.config import Workspace
 from app.domain.states import ImageRole
 from app.services.coco_export import Selection, export_coco
@@ -36,6 +36,7 @@ def import_command(
         float, typer.Option(min=0.0, max=0.9, help="Share of the labeled images held out to measure rounds; 0: none.")
     ] = 0.2,
     seed: Annotated[int, typer.Option(min=0, help="Of the choice of held-out images.")] = 0,
+    database_url: DatabaseUrlOption = None,
 ) -> None:
     """Make a workspace from images and the few masks there are. Safe to repeat."""
     if format_name not in dataset_names():
@@ -44,7 +45,7 @@ def import_command(
         raise ValueError(f"there is no folder {source}; give the folder that holds the images and masks")
     plan = plan_import(ImportSource(source, format_name, split, gold_share, seed))
     with progress_bar("Import") as report:
-        summary = run_import(open_store(Workspace(workspace), create=True), plan, report)
+        summary = run_import(open_store(Workspace(workspace), create=True, url=database_url), plan, report)
     print_import(summary, workspace)
 
 

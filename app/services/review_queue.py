@@ -78,7 +78,7 @@ def count_regions(session: Session) -> QueueCounts:
         .subquery()
     )
     regions: dict[tuple[RegionState, ImageState], int] = {
-        (row[0], row[1]): row[2]
+        (row[0], row[1]): int(row[2])  # PostgreSQL sums to a decimal.
         for row in session.execute(
             select(per_image.c.state, Image.state, func.sum(per_image.c.number))
             .join(Image, Image.id == per_image.c.image_id)

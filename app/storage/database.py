@@ -1,23 +1,22 @@
-"""Opening the store: one SQLite file in WAL mode, brought to the current schema before anything else touches it."""
+"""Opening the store: a SQLite file or a PostgreSQL database, brought to the current schema before anything else."""
 
-import sqlite3
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import URL, Engine
 from sqlalchemy.orm import Session, sessionmaker
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.config import Workspace
-from app.storage.errors import NoWorkspaceError, explain
+from app.storage.backends import WRITE_OPTIONS, Backend, explained
+from app.storage.errors import NoWorkspaceError, StoreError
+from app.storage.location import DatabaseNote, database_url, read_note, write_note
+from app.storage.models import Setting
 from app.storage.planes import PlaneCache
+from app.storage.postgresql import PostgresqlBackend
 from app.storage.schema import bring_up_to_date
-
-BUSY_TIMEOUT_MS = 10_000
-"""How long a writer waits for another one. Ours hold the lock for milliseconds; a longer wait is somebody else's."""
+from app.storage.settings import WORKSPACE_ID_KEY
+from app.storage.sqlite import SqliteBackend
 
 
 class Store:
@@ -25,102 +24,112 @@ class Store:
 
     Attributes:
         workspace: where its files are.
+        workspace_id: tells workspaces apart, also after one was moved.
         planes: recently read maps of proposals.
     """
 
-    def __init__(self, workspace: Workspace, engine: Engine) -> None:
+    def __init__(self, workspace: Workspace, engine: Engine, backend: Backend) -> None:
         self.workspace = workspace
+        self.workspace_id = ""
         self.planes = PlaneCache()
         self._engine = engine
-        self._writers = sessionmaker(engine.execution_options(begin="BEGIN IMMEDIATE"), expire_on_commit=False)
-        self._readers = sessionmaker(engine, expire_on_commit=False)
+        self._backend = backend
+        self._writers = sessionmaker(engine.execution_options(**WRITE_OPTIONS), expire_on_commit=False)
+        self._readers = sessionmaker(engine.execution_options(**backend.reading_options), expire_on_commit=False)
+
+    @property
+    def database_name(self) -> str:
+        """The database in messages: a file, or a URL without password."""
+        return self._backend.name
 
     @contextmanager
     def session(self) -> Iterator[Session]:
         """A transaction that may write: takes the write lock at once, commits at the end, rolls back on any error.
 
-        When the block has ended without an exception, everything is on disk (synchronous=FULL). Only one writer
+        When the block has ended without an exception, everything is on disk (see `Backend`). Only one writer
         exists at a time, so keep it short: no training, no prediction and no image decoding inside.
 
         Raises:
-            StoreError: locked for too long, disk full, damaged; nothing of the block was saved.
+            StoreError: locked for too long, disk full, damaged, unreachable; nothing of the block was saved.
         """
-        with self._explained(), self._writers.begin() as session:
+        with explained(self._backend), self._writers.begin() as session:
             yield session
 
     @contextmanager
     def reader(self) -> Iterator[Session]:
         """A consistent view for reading; blocks nobody and is blocked by nobody. Changes made in it are discarded."""
-        with self._explained(), self._readers() as session:
+        with explained(self._backend), self._readers() as session:
             yield session
 
     def close(self) -> None:
         """Give back all connections. The store can be opened again."""
         self._engine.dispose()
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except DBAPIError as error:
-            explained = explain(error, self.workspace.database)
-            if explained is None:
-                raise
-            raise explained from error
 
-
-def open_store(workspace: Workspace, create: bool = False) -> Store:
+def open_store(workspace: Workspace, create: bool = False, url: str | None = None) -> Store:
     """Open the store of a workspace; with `create`, make folder and store when they are missing.
 
-    An older schema is brought up to date after a copy of the file was made beside it.
+    An older schema is brought up to date after a copy of the rows was made in the workspace's folder.
+
+    Args:
+        url: of a PostgreSQL database; None for $PIXELSIEVE_DATABASE_URL, else what the workspace was made with.
 
     Raises:
         NoWorkspaceError: there is none at this place and `create` is not set.
         NewerSchemaError: a later version of the program wrote it.
-        StoreError: damaged, locked, or not writable.
+        StoreError: damaged, locked, unreachable, not writable, or the database belongs to another workspace.
     """
-    database = workspace.database
-    if not create and not database.is_file():
+    found = database_url(workspace, url)
+    note = read_note(workspace)
+    backend = _backend(workspace, found, note)
+    if not create and not backend.exists():
         raise NoWorkspaceError(
             f"no Pixelsieve workspace at {workspace.root}; make one with: "
             f"pixelsieve import path/to/dataset --workspace {workspace.root}"
         )
     workspace.root.mkdir(parents=True, exist_ok=True)
-    engine = _make_engine(database)
+    store = Store(workspace, backend.make_engine(), backend)
     try:
-        bring_up_to_date(engine, database)
-    except DBAPIError as error:
-        engine.dispose()
-        explained = explain(error, database)
-        if explained is None:
-            raise
-        raise explained from error
+        with explained(backend):
+            bring_up_to_date(store._engine, backend, create)
+        store.workspace_id = _identify(store, found, note)
     except BaseException:
-        engine.dispose()
+        store.close()
         raise
-    return Store(workspace, engine)
+    return store
 
 
-def _make_engine(database: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{database}", connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
-    event.listen(engine, "connect", _prepare_connection)
-    event.listen(engine, "begin", _begin)
-    return engine
+def _backend(workspace: Workspace, url: URL | None, note: DatabaseNote | None) -> Backend:
+    if url is None:
+        return SqliteBackend(workspace.database)
+    return PostgresqlBackend(url, workspace.root, is_known=note is not None)
 
 
-def _prepare_connection(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    """Settings that SQLite keeps per connection."""
-    assert isinstance(connection, sqlite3.Connection)
-    connection.isolation_level = None  # The driver must not open transactions itself: `_begin` does.
-    for pragma in (
-        f"busy_timeout = {BUSY_TIMEOUT_MS}",
-        "journal_mode = WAL",
-        "synchronous = FULL",  # In WAL mode NORMAL may lose the last commits on power failure.
-        "foreign_keys = ON",
-        "recursive_triggers = ON",  # Without it INSERT OR REPLACE removes rows behind the append-only triggers.
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+def _identify(store: Store, url: URL | None, note: DatabaseNote | None) -> str:
+    """The id that the rows carry, given to them when they have none. The folder's note is written before that.
+
+    Raises:
+        StoreError: the rows belong to another folder.
+    """
+    present = _stored_id(store)
+    expected = present if url is None else None if note is None else note.workspace_id
+    if present is not None and present != expected:
+        raise StoreError(
+            f"the database {store.database_name} holds the rows of another workspace than {store.workspace.root}. Name "
+            "an empty database, or the folder that belongs to it; nothing was changed."
+        )
+    if present is not None:
+        return present
+    made = expected or uuid.uuid4().hex
+    if url is not None and note is None:
+        write_note(store.workspace, url, made)
+    with store.session() as session:
+        if session.get(Setting, WORKSPACE_ID_KEY) is None:  # Another process may have been faster.
+            session.add(Setting(key=WORKSPACE_ID_KEY, value=made))
+    return _stored_id(store) or made
 
 
-def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+def _stored_id(store: Store) -> str | None:
+    with store.reader() as session:
+        row = session.get(Setting, WORKSPACE_ID_KEY)
+        return None if row is None else str(row.value)

@@ -78,6 +78,10 @@ class Base(DeclarativeBase):
     )
 
 
+_NAME = String(255).with_variant(String(255, collation="C"), "postgresql")
+"""Names sort by their code points in every database, whatever language it speaks."""
+
+
 class Setting(Base):
     """One validated JSON value per key; see app/storage/settings.py."""
 
@@ -98,7 +102,7 @@ class Image(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
-    sample_id: Mapped[str] = mapped_column(String(255), unique=True)
+    sample_id: Mapped[str] = mapped_column(_NAME, unique=True)
     path: Mapped[str]
     width: Mapped[int]
     height: Mapped[int]

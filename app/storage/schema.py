@@ -1,88 +1,78 @@
-"""The version of the tables: which one a file has, and how it gets the current one."""
+"""The version of the tables: which one a store has, and how it gets the current one."""
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, event, inspect
+from sqlalchemy import Connection, Engine, inspect
 
 from app.storage import audit, people  # noqa: F401 - their tables belong to the metadata, too
-from app.storage.errors import DamagedStoreError, NewerSchemaError
+from app.storage.backends import Backend
+from app.storage.errors import DamagedStoreError, NewerSchemaError, NoWorkspaceError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def bring_up_to_date(engine: Engine, database: Path) -> None:
-    """Run the migrations a store still lacks, each in one transaction, after copying the file.
+def bring_up_to_date(engine: Engine, backend: Backend, create: bool) -> None:
+    """Run the migrations a store still lacks, all in one transaction, after copying its rows.
 
     Raises:
-        NewerSchemaError: the file's version is none that this program knows.
-        DamagedStoreError: a SQLite file without a version, that is, of another program.
+        NewerSchemaError: the store's version is none that this program knows.
+        DamagedStoreError: a database without a version, that is, of another program.
+        NoWorkspaceError: an empty database, and `create` is not set.
     """
-    scripts = ScriptDirectory(str(MIGRATIONS))
     with engine.connect() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
+        found = version_of(connection)
         tables = inspect(connection).get_table_names()
-    if found == scripts.get_current_head():
+    if found == head():
         return
     if found is None and tables:
         raise DamagedStoreError(
-            f"{database} is a SQLite file, but no Pixelsieve store (its tables: {', '.join(sorted(tables)[:5])}). "
-            "Choose another folder for the workspace."
+            f"{backend.name} is a database, but no Pixelsieve store (its tables: {', '.join(sorted(tables)[:5])}). "
+            "Choose another folder or database for the workspace."
         )
-    if found is not None and found not in {revision.revision for revision in scripts.walk_revisions()}:
-        raise NewerSchemaError(
-            f"{database} has schema {found}, which this version of Pixelsieve does not know: a later version wrote it. "
-            "Install that version again; nothing was changed."
+    if found is None and not create:
+        raise NoWorkspaceError(
+            f"{backend.name} is empty, although a workspace had its rows there. Put a backup into a new workspace: "
+            "pixelsieve restore FILE --workspace NEW"
         )
     if found is not None:
-        back_up(database, database.with_name(f"{database.name}.before-{_stamp()}-from-{found}"))
-    _upgrade(engine)
+        require_known(found, backend.name)
+        backend.copy_before_upgrade(engine, found)
+    with backend.upgrading(engine) as connection, connection.begin():
+        upgrade(connection)
 
 
-def back_up(database: Path, target: Path) -> None:
-    """Copy a store that may be in use, with everything committed so far, including what is still in the WAL file."""
-    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(target)) as copy:
-        source.backup(copy)
+def head() -> str:
+    """The version that this program works with."""
+    version = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+    assert version is not None, "there are migrations"
+    return version
 
 
-def _upgrade(engine: Engine) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    with engine.execution_options(begin="BEGIN IMMEDIATE").connect() as connection, _unchecked_references(connection):
-        with connection.begin():
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+def version_of(connection: Connection) -> str | None:
+    """The version of the tables, None where there are none of ours."""
+    return MigrationContext.configure(connection).get_current_revision()
 
 
-@contextmanager
-def _unchecked_references(connection: Connection) -> Iterator[None]:
-    """Migrations may replace tables that others refer to; what refers to nothing afterwards undoes all of them."""
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)
-    driver.execute("PRAGMA foreign_keys = OFF")  # Has no effect inside a transaction.
-    event.listen(connection, "commit", _check_references)
-    try:
-        yield
-    finally:
-        event.remove(connection, "commit", _check_references)
-        driver.execute("PRAGMA foreign_keys = ON")
+def require_known(version: str, name: str) -> None:
+    """Refuse a store or a backup of a later version of the program.
 
-
-def _check_references(connection: Connection) -> None:
-    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchone()
-    if broken is not None:
-        raise DamagedStoreError(
-            f"a row of table {broken[0]} refers to a row of {broken[2]} that is not there; nothing was changed. "
-            "Put a backup in the store's place."
+    Raises:
+        NewerSchemaError: names the version.
+    """
+    if version not in {revision.revision for revision in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}:
+        raise NewerSchemaError(
+            f"{name} has schema {version}, which this version of Pixelsieve does not know: a later version wrote it. "
+            "Install that version again; nothing was changed."
         )
 
 
-def _stamp() -> str:
-    return datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+def upgrade(connection: Connection, version: str = "head") -> None:
+    """Run migrations inside the transaction that is open on `connection`."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, version)

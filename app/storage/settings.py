@@ -14,6 +14,7 @@ from datasets.labels import ClassSet
 CLASSES_KEY = "classes"
 REVIEW_KEY = "review"
 PROMOTION_KEY = "promotion"
+WORKSPACE_ID_KEY = "workspace_id"
 
 
 class ReviewSettings(BaseModel):

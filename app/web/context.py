@@ -1,6 +1,5 @@
 """What the handlers share: the open store, the services over it, and who is asking."""
 
-import uuid
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -13,10 +12,7 @@ from app.services.jobs import JobQueue
 from app.services.reviewing import ReviewService
 from app.services.superpixels import SuperpixelService
 from app.storage.database import Store
-from app.storage.models import Setting
 from app.web.errors import ForbiddenError
-
-_WORKSPACE_ID_KEY = "workspace_id"
 
 
 @dataclass(frozen=True)
@@ -39,7 +35,7 @@ class WebContext:
 def open_context(workspace: Workspace, store: Store, queue_url: str | None) -> WebContext:
     """Services over an open store."""
     jobs = JobQueue(workspace, queue_url, store)
-    return WebContext(workspace, store, ReviewService(store), SuperpixelService(store), jobs, _workspace_id(store))
+    return WebContext(workspace, store, ReviewService(store), SuperpixelService(store), jobs, store.workspace_id)
 
 
 def get_context(request: Request) -> WebContext:
@@ -91,12 +87,3 @@ def refuse_unless_permitted(actor: Actor, permission: Permission) -> None:
             f"{actor.name} is {actor.role} here, which does not allow '{permission.value}'; "
             "nothing was changed. Ask a lead."
         )
-
-
-def _workspace_id(store: Store) -> str:
-    with store.session() as session:
-        row = session.get(Setting, _WORKSPACE_ID_KEY)
-        if row is None:
-            row = Setting(key=_WORKSPACE_ID_KEY, value=uuid.uuid4().hex)
-            session.add(row)
-        return str(row.value)

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from app.services.model_changes import ModelsChangedError, PromotionRefusedError
 from app.services.review_types import ConflictError, LockedPixelsError, NotAllowedError, NotFoundError, ReviewError
-from app.storage.errors import DiskFullError, StoreBusyError, StoreError
+from app.storage.errors import DiskFullError, StoreBusyError, StoreError, StoreUnreachableError
 from app.storage.runs import RunsError
 from app.web.security import BodyTooLargeError
 
@@ -42,6 +42,7 @@ STATUS_OF: dict[type[Exception], int] = {
     LookupError: 404,
     DiskFullError: 507,
     StoreBusyError: 503,
+    StoreUnreachableError: 503,
     StoreError: 500,
 }
 """Statuses from 500 upwards, 401 and 421 make the browser keep the decision and send it again."""

@@ -1,13 +1,15 @@
 """A small workspace with made-up images, labels and predictions, shared by the tests of the application."""
 
 import itertools
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import Connection, create_engine, select
 
 from app.config import Workspace
 from app.domain.states import DecisionKind, ImageRole, ModelStatus
@@ -15,7 +17,9 @@ from app.services.importing import import_dataset
 from app.services.proposals import store_proposal
 from app.services.review_types import DecisionRequest, QueueFilter
 from app.services.reviewing import ReviewService
+from app.storage import dump
 from app.storage.database import Store, open_store
+from app.storage.location import DATABASE_URL_VARIABLE, database_url
 from app.storage.models import Image, Model
 from datasets.images import encode_plane_png, read_image
 from datasets.labels import ClassSet
@@ -197,4 +201,62 @@ def make_template(root: Path, pool: Sequence[str]) -> Path:
 
 def copy_store(template: Path, root: Path) -> Store:
     """A store of its own with everything in a closed template."""
-    return open_store(Workspace(Path(shutil.copytree(template, root / "workspace"))))
+    workspace = Workspace(root / "workspace")
+    if os.environ.get(DATABASE_URL_VARIABLE) is None:
+        shutil.copytree(template, workspace.root)
+        return open_store(workspace)
+    shutil.copytree(template, workspace.root, ignore=shutil.ignore_patterns("pixelsieve.db*"))
+    store = open_store(workspace, create=True)
+    copy_rows(template / "pixelsieve.db", store)
+    return store
+
+
+def copy_rows(source: Path, store: Store) -> None:
+    """The rows of a SQLite file, put into a store that has none; it stays the workspace that it is."""
+    engine = create_engine(f"sqlite:///{source}")
+    with engine.connect() as reading, store.session() as session:
+        writing = session.connection()
+        tables = dump.tables_of(writing)
+        for table in tables:
+            if table.name != "setting":
+                dump.insert(writing, table, dump.lines(reading, dump.table_named(reading, table.name)))
+        dump.continue_ids(writing, tables)
+        for line in dump.lines(reading, settings := dump.table_named(reading, "setting")):
+            if b'"key":"workspace_id"' not in line:
+                dump.insert(writing, dump.table_named(writing, settings.name), [line])
+    engine.dispose()
+
+
+@contextmanager
+def raw_connection(workspace: Workspace) -> Iterator[Connection]:
+    """A connection as another program makes it: without our settings, locks and checks."""
+    engine = create_engine(database_url(workspace) or f"sqlite:///{workspace.database}")
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def everything_stored(store: Store) -> bytes:
+    """All rows as text, and the bytes of the database's files where it has files."""
+    with store.reader() as session:
+        connection = session.connection()
+        rows = b"".join(line for table in dump.tables_of(connection) for line in dump.lines(connection, table))
+    return rows + b"".join(path.read_bytes() for path in sorted(store.workspace.root.glob("pixelsieve.db*")))
+
+
+def changing_statement(kind: str, table: str, column: str, dialect: str) -> str:
+    """SQL that would change or remove rows: update, delete, replace or truncate."""
+    statements = {
+        "update": f"UPDATE {table} SET \"{column}\" = 'eve'",
+        "delete": f"DELETE FROM {table}",
+        "replace": f"INSERT OR REPLACE INTO {table} SELECT * FROM {table}",
+        "truncate": f"DELETE FROM {table} WHERE true",
+    }
+    if dialect == "postgresql":
+        statements["replace"] = (
+            f"INSERT INTO {table} SELECT * FROM {table} ON CONFLICT (id) DO UPDATE SET \"{column}\" = 'eve'"
+        )
+        statements["truncate"] = f"TRUNCATE {table} CASCADE"
+    return statements[kind]

@@ -21,6 +21,8 @@ from app.storage.models import Image
 from app.web.api import create_api
 from tests.unit.made_workspace import Reviewer, copy_store, make_template, mask_of
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 COUNTED = ActionStats(clicks=2, keys=3, strokes=1, undos=1, active_ms=4200)
 
 

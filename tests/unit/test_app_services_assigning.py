@@ -12,6 +12,8 @@ from app.services.review_types import NotAllowedError, NotFoundError, QueueFilte
 from app.storage.models import Image, Region
 from tests.unit.made_workspace import Reviewer, copy_store, make_template
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 LEAD = Actor("lee", Role.LEAD)
 POOL = ("pool_0", "pool_1", "pool_2")
 

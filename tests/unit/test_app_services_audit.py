@@ -2,11 +2,11 @@
 
 import csv
 import io
-import sqlite3
 from contextlib import closing
 from datetime import timedelta
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from app.config import Workspace
 from app.domain.audit import AuditAction
@@ -14,6 +14,9 @@ from app.domain.roles import Actor, Role
 from app.services.audit import AuditFilter, list_entries, record, to_csv
 from app.storage.database import open_store
 from app.storage.models import utc_now
+from tests.unit.made_workspace import changing_statement, raw_connection
+
+pytestmark = pytest.mark.usefixtures("each_database")
 
 ANN = Actor("ann", Role.LEAD)
 NOBODY = Actor("=cmd|' /C calc'!A0", None)
@@ -56,21 +59,14 @@ def test_an_entry_of_a_failed_action_is_not_kept(store):
     assert listed(store) == []
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "UPDATE audit_entry SET actor = 'eve'",
-        "DELETE FROM audit_entry",
-        "INSERT OR REPLACE INTO audit_entry SELECT * FROM audit_entry",
-    ],
-    ids=["update", "delete", "replace"],
-)
-def test_no_program_can_change_or_remove_an_entry(filled, statement):
-    with closing(sqlite3.connect(filled.workspace.database)) as connection:
-        before = connection.execute("SELECT * FROM audit_entry").fetchall()
-        with pytest.raises(sqlite3.IntegrityError, match="audit log is append-only"):
-            connection.execute(statement)
-        assert connection.execute("SELECT * FROM audit_entry").fetchall() == before
+@pytest.mark.parametrize("kind", ["update", "delete", "replace", "truncate"])
+def test_no_program_can_change_or_remove_an_entry(filled, kind):
+    with raw_connection(filled.workspace) as connection:
+        before = connection.exec_driver_sql("SELECT * FROM audit_entry").all()
+        with pytest.raises(IntegrityError, match="audit log is append-only"):
+            connection.exec_driver_sql(changing_statement(kind, "audit_entry", "actor", connection.dialect.name))
+        connection.rollback()
+        assert connection.exec_driver_sql("SELECT * FROM audit_entry").all() == before
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from datasets.labels import IGNORE_INDEX
 from export.coco_masks import read_coco
 from tests.unit.made_workspace import CLASSES, Reviewer, copy_store, make_template, mask_of, pool_ids, random_label
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory):

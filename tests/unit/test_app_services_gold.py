@@ -1,7 +1,6 @@
 """Gold images are frozen, and a measurement is kept as a whole or not at all."""
 
 import errno
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 from PIL import Image as Picture
 from sqlalchemy import select, update
 
-from app.config import Workspace
 from app.domain.states import ImageRole
 from app.services import gold as gold_module
 from app.services import gold_files
@@ -18,11 +16,14 @@ from app.services.gold import evaluate_gold, gold_images, measure_again
 from app.services.gold_files import read_gold_counts, read_gold_prediction
 from app.services.processes import Monitor, WorkCancelledError
 from app.services.rounds import list_models
-from app.storage.database import Store, open_store
+from app.storage.database import Store
 from app.storage.models import Image
 from datasets.files import sha256_of
 from datasets.images import read_plane
+from tests.unit.made_workspace import copy_store
 from tests.unit.round_cases import CLASSES, FakeCommands, FakePredictor, import_pictures, run
+
+pytestmark = pytest.mark.usefixtures("each_database")
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def store(imported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.setattr(gold_module, "load_predictor", FakePredictor)
-    store = open_store(Workspace(Path(shutil.copytree(imported, tmp_path / "workspace"))))
+    store = copy_store(imported, tmp_path)
     yield store
     store.close()
 

@@ -20,6 +20,8 @@ from datasets.labels import ClassSet
 from datasets.lookup import build_dataset
 from tests.unit.made_workspace import CLASSES, FilesDataset, make_dataset, random_label, write_label, write_picture
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 
 @pytest.fixture
 def store(tmp_path):

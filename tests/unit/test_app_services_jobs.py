@@ -23,9 +23,12 @@ from app.services.jobs import DEAD_AFTER_S, JobQueue, bury_dead_jobs
 from app.services.queueing import Lane, job_task, open_queue, safe_url, waiting_job_ids
 from app.services.worker import JobSupervisor, requeue_lost_jobs, worker_is_running
 from app.storage.database import Store, open_store
+from app.storage.location import DATABASE_URL_VARIABLE
 from app.storage.models import Job, utc_now
 from tests.unit.job_cases import JOB_DOUBLE, REPOSITORY, WORKER_DOUBLE, submit, wait_until, worker_process
 from tests.unit.made_workspace import add_model
+
+pytestmark = pytest.mark.usefixtures("each_database")
 
 
 @pytest.fixture
@@ -149,7 +152,8 @@ def test_a_url_that_is_no_redis_is_refused(workspace: Workspace) -> None:
         open_queue(workspace, "http://somewhere/")
 
 
-def test_workspaces_do_not_share_a_queue_on_one_server(tmp_path: Path) -> None:
+def test_workspaces_do_not_share_a_queue_on_one_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(DATABASE_URL_VARIABLE, raising=False)  # A database holds one workspace, this test has two.
     names = set()
     for name in ("a", "b"):
         place = Workspace(tmp_path / name)

@@ -23,6 +23,8 @@ from tests.unit.made_workspace import (
     random_label,
 )
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory):

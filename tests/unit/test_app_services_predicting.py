@@ -24,6 +24,8 @@ from datasets.labels import ClassSet
 from datasets.progress import Progress
 from export.session import Prediction
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 CLASSES = ClassSet.from_names(["left", "right"])
 
 

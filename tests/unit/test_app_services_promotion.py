@@ -1,13 +1,11 @@
 """Which model is current: promoted when gold allows it, or for a reason, or gone back to; and who decided that."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import func, update
 
-from app.config import Workspace
 from app.domain.promotion import PromotionLimits, RoundComparison, Verdict
 from app.domain.roles import Actor, Role
 from app.domain.states import ImageRole, ModelStatus
@@ -26,8 +24,9 @@ from app.services.model_comparison import compare, compare_with_current
 from app.services.model_limits import set_limits
 from app.services.processes import Monitor
 from app.services.round_folder import find_round
-from app.storage.database import Store, open_store
+from app.storage.database import Store
 from app.storage.models import Image, utc_now
+from tests.unit.made_workspace import copy_store
 from tests.unit.round_cases import (
     LEE,
     FakeCommands,
@@ -37,6 +36,8 @@ from tests.unit.round_cases import (
     models_by_round,
     run,
 )
+
+pytestmark = pytest.mark.usefixtures("each_database")
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def store(imported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.setattr(gold_module, "load_predictor", FakePredictor)
-    store = open_store(Workspace(Path(shutil.copytree(imported, tmp_path / "workspace"))))
+    store = copy_store(imported, tmp_path)
     yield store
     store.close()
 

@@ -16,6 +16,8 @@ from app.storage.models import Image, Proposal
 from datasets.labels import Provenance
 from tests.unit.made_workspace import SIZE_HW, Reviewer, copy_store, make_prediction, make_template, mask_of, pool_ids
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 
 @pytest.fixture(scope="module")
 def reviewable(tmp_path_factory):

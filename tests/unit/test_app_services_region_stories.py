@@ -9,6 +9,8 @@ from app.services.region_stories import region_stories
 from app.services.review_types import QueueFilter
 from tests.unit.made_workspace import Reviewer, copy_store, make_prediction, make_template, mask_of
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 
 @pytest.fixture(scope="module")
 def reviewable(tmp_path_factory):

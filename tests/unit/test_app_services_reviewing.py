@@ -18,6 +18,8 @@ from app.storage.settings import ReviewSettings, write_review_settings
 from datasets.labels import IGNORE_INDEX, Provenance
 from tests.unit.made_workspace import SIZE_HW, Reviewer, copy_store, make_prediction, make_template, mask_of
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 
 @pytest.fixture(scope="module")
 def reviewable(tmp_path_factory):

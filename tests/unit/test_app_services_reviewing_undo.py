@@ -26,6 +26,8 @@ from tests.unit.made_workspace import (
     pool_ids,
 )
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 
 @pytest.fixture(scope="module")
 def reviewable(tmp_path_factory):

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import shutil
 import signal
 import sqlite3
 from collections.abc import Iterator
@@ -14,7 +13,6 @@ import pytest
 from PIL import Image as Picture
 from sqlalchemy import event
 
-from app.config import Workspace
 from app.domain.states import ModelStatus
 from app.services import gold as gold_module
 from app.services import gold_files, jobs, predicting
@@ -23,11 +21,12 @@ from app.services.jobs import JobQueue
 from app.services.predicting import predict_pool
 from app.services.round_folder import RoundState, round_folders
 from app.storage import planes
-from app.storage.database import Store, open_store
+from app.storage.database import Store
 from app.storage.errors import DiskFullError
 from app.storage.models import Image, Proposal
 from datasets import files
 from tests.unit.job_cases import wait_until, worker_process
+from tests.unit.made_workspace import copy_store
 from tests.unit.round_cases import FakeCommands, FakePredictor, everything, import_pictures, models_by_round, run
 
 ROUND_JOB = """
@@ -61,7 +60,7 @@ def store(imported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     """A workspace with a current model and its proposals."""
     monkeypatch.setattr(gold_module, "load_predictor", FakePredictor)
     monkeypatch.setattr(predicting, "load_predictor", FakePredictor)
-    store = open_store(Workspace(Path(shutil.copytree(imported, tmp_path / "workspace"))))
+    store = copy_store(imported, tmp_path)
     run(store, FakeCommands(tmp_path / "first"))
     predict_pool(store, store.workspace, None, lambda progress: None, lambda: False)
     yield store

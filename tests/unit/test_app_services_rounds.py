@@ -1,6 +1,5 @@
 """Rounds: what becomes visible, when, and that everything that goes wrong changes nothing."""
 
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from app.services.rounds import list_models, start_round
 from app.storage.database import Store, open_store
 from app.storage.models import Image
 from datasets.formats.manifest import read_manifest
+from tests.unit.made_workspace import copy_store
 from tests.unit.round_cases import (
     FakeCommands,
     FakePredictor,
@@ -29,6 +29,8 @@ from tests.unit.round_cases import (
     run,
     script,
 )
+
+pytestmark = pytest.mark.usefixtures("each_database")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def store(imported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.setattr(gold_module, "load_predictor", FakePredictor)
-    store = open_store(Workspace(Path(shutil.copytree(imported, tmp_path / "workspace"))))
+    store = copy_store(imported, tmp_path)
     yield store
     store.close()
 

@@ -11,6 +11,8 @@ from app.services.review_types import QueueFilter
 from datasets.labels import Provenance
 from tests.unit.made_workspace import SIZE_HW, Reviewer, copy_store, make_prediction, make_template, mask_of
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 WAITING = QueueFilter(state=RegionState.SECOND_REVIEW)
 
 

@@ -19,6 +19,8 @@ from app.services.people_types import (
 from app.storage.people import Account
 from tests.unit.people_cases import HERE, PASSWORD, Team, make_team
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 ANN, BEN = Actor("ann", Role.LEAD), Actor("ben", Role.ANNOTATOR)
 
 

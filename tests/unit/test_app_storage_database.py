@@ -3,25 +3,18 @@
 import shutil
 import sqlite3
 from contextlib import closing
-from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.config import Workspace
-from app.domain.states import DecisionKind, ImageRole, ImageState
-from app.services.reviewing import ReviewService
-from app.storage import database as database_module
-from app.storage import schema
+from app.domain.states import ImageRole, ImageState
+from app.storage import schema, sqlite
 from app.storage.database import open_store
-from app.storage.errors import DamagedStoreError, NewerSchemaError, NoWorkspaceError, StoreBusyError
-from app.storage.models import Base, Image, utc_now
-from tests.unit.made_workspace import make_reviewable, request
+from app.storage.errors import DamagedStoreError, NoWorkspaceError, StoreBusyError
+from app.storage.models import Image, utc_now
 
 
 @pytest.fixture
@@ -50,93 +43,10 @@ def test_a_missing_workspace_is_named_with_the_command_that_makes_one(workspace)
     assert not workspace.root.exists()
 
 
-def test_what_was_stored_is_there_after_reopening(workspace):
-    store = open_store(workspace, create=True)
-    with store.session() as session:
-        add_image(session)
-    store.close()
-    with open_store(workspace).reader() as session:
-        assert session.scalars(select(Image.sample_id)).all() == ["a"]
-
-
-def test_an_error_inside_a_session_leaves_nothing_behind(workspace):
-    store = open_store(workspace, create=True)
-    with pytest.raises(RuntimeError, match="stop"), store.session() as session:
-        add_image(session)
-        session.flush()
-        raise RuntimeError("stop")
-    with store.reader() as session:
-        assert session.scalars(select(Image)).all() == []
-
-
 @pytest.mark.parametrize(("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)])
 def test_every_connection_is_durable_and_checks_references(workspace, pragma, value):
     with open_store(workspace, create=True).reader() as session:
         assert session.connection().exec_driver_sql(f"PRAGMA {pragma}").scalar() == value
-
-
-def test_the_migrations_make_exactly_the_tables_of_the_models(workspace):
-    open_store(workspace, create=True)
-    engine = create_engine(f"sqlite:///{workspace.database}")
-    with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
-
-
-def test_times_come_back_in_utc_whatever_zone_they_were_given_in(workspace):
-    store = open_store(workspace, create=True)
-    noon_in_berlin = datetime(2026, 7, 1, 12, tzinfo=timezone(timedelta(hours=2)))
-    with store.session() as session:
-        add_image(session, created_at=noon_in_berlin)
-    with store.reader() as session:
-        assert session.scalars(select(Image.created_at)).one() == datetime(2026, 7, 1, 10, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "UPDATE decision SET user = 'eve'",
-        "DELETE FROM decision",
-        "INSERT OR REPLACE INTO decision SELECT * FROM decision",
-    ],
-    ids=["update", "delete", "replace"],
-)
-def test_no_program_can_change_or_remove_a_decision(tmp_path, statement):
-    store = make_reviewable(tmp_path)
-    reviewer = ReviewService(store)
-    region = reviewer.region(reviewer.next_region())
-    reviewer.decide(request(DecisionKind.ACCEPT, "a", region.row.image_id, 0, region_id=region.row.region_id))
-    with raw(store.workspace) as connection:
-        before = connection.execute("SELECT * FROM decision").fetchall()
-        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-            connection.execute(statement)
-        assert connection.execute("SELECT * FROM decision").fetchall() == before
-
-
-def test_a_word_outside_the_vocabulary_is_refused_by_the_database(workspace):
-    open_store(workspace, create=True)
-    with raw(workspace) as connection, pytest.raises(sqlite3.IntegrityError, match="CHECK"):
-        connection.execute(
-            "INSERT INTO image (sha256, sample_id, path, width, height, role, state, created_at) "
-            "VALUES ('a', 'a', 'a', 1, 1, 'test', 'open', '2026-01-01')"
-        )
-
-
-def test_two_images_with_the_same_bytes_are_refused(workspace):
-    store = open_store(workspace, create=True)
-    with pytest.raises(IntegrityError), store.session() as session:
-        add_image(session)
-        add_image(session)
-
-
-def test_a_store_of_a_later_version_is_refused_and_left_alone(workspace):
-    open_store(workspace, create=True).close()
-    with raw(workspace) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-        connection.commit()
-    with pytest.raises(NewerSchemaError, match="schema 9999, which this version of Pixelsieve does not know"):
-        open_store(workspace)
-    with raw(workspace) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
 
 
 def test_a_file_that_is_no_database_is_refused(workspace):
@@ -146,18 +56,8 @@ def test_a_file_that_is_no_database_is_refused(workspace):
         open_store(workspace)
 
 
-def test_the_database_of_another_program_is_refused_and_left_alone(workspace):
-    workspace.root.mkdir()
-    with raw(workspace) as connection:
-        connection.execute("CREATE TABLE bookmarks (url)")
-    with pytest.raises(DamagedStoreError, match="no Pixelsieve store.*bookmarks"):
-        open_store(workspace, create=True)
-    with raw(workspace) as connection:
-        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("bookmarks",)]
-
-
 def test_a_store_locked_by_another_program_says_so(workspace, monkeypatch):
-    monkeypatch.setattr(database_module, "BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr(sqlite, "LOCK_WAIT_S", 0.05)
     store = open_store(workspace, create=True)
     with raw(workspace) as connection:
         connection.execute("BEGIN IMMEDIATE")
@@ -207,18 +107,6 @@ def test_an_older_store_is_copied_before_it_is_migrated(workspace, tmp_path, mon
             assert connection.execute("SELECT sample_id FROM image").fetchall() == [("a",)]
             columns = [row[1] for row in connection.execute("PRAGMA table_info(image)")]
             assert columns.count("extra") == extra
-
-
-def test_a_migration_that_fails_leaves_the_store_as_it_was(workspace, tmp_path, monkeypatch):
-    open_store(workspace, create=True).close()
-    script = add_migration(tmp_path / "migrations")
-    script.write_text(script.read_text() + '    op.execute("SELECT * FROM nowhere")\n')
-    monkeypatch.setattr(schema, "MIGRATIONS", tmp_path / "migrations")
-    with pytest.raises(Exception, match="nowhere"):
-        open_store(workspace)
-    with raw(workspace) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (HEAD,)
-        assert "extra" not in [row[1] for row in connection.execute("PRAGMA table_info(image)")]
 
 
 def make_store_of_version(workspace, tmp_path, monkeypatch, revision):

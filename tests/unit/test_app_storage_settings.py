@@ -19,6 +19,8 @@ from app.storage.settings import (
 )
 from datasets.labels import ClassSet
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 
 @pytest.fixture
 def store(tmp_path):

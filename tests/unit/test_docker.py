@@ -140,7 +140,7 @@ def test_services_build_targets_that_exist() -> None:
 
 def test_nothing_is_published_beyond_loopback() -> None:
     ports = [port for service in COMPOSE["services"].values() for port in service.get("ports", [])]
-    assert ports == ["127.0.0.1:6379:6379"]
+    assert ports == ["127.0.0.1:6379:6379", "127.0.0.1:5432:5432"]
     assert COMPOSE["services"]["app"]["network_mode"] == "host"
 
 
@@ -154,8 +154,13 @@ def test_a_stopped_worker_has_time_to_write_a_checkpoint() -> None:
     assert float(COMPOSE["services"]["worker"]["stop_grace_period"].removesuffix("s")) > GRACE_S + 10
 
 
-def test_redis_runs_only_when_asked_for() -> None:
-    assert COMPOSE["services"]["redis"]["profiles"] == ["redis"]
+@pytest.mark.parametrize("service", ["redis", "postgresql"])
+def test_servers_run_only_when_asked_for(service: str) -> None:
+    assert COMPOSE["services"][service]["profiles"] == [service]
+
+
+def test_the_database_has_no_password_of_ours() -> None:
+    assert COMPOSE["services"]["postgresql"]["environment"]["POSTGRES_PASSWORD"] == "${POSTGRES_PASSWORD:-}"
 
 
 def test_volumes_are_declared() -> None:
@@ -174,6 +179,6 @@ def test_docker_compose_accepts_the_files() -> None:
         pytest.skip("no docker compose here; install Docker's compose plugin to check the files with it")
     for files in (["compose.yaml"], ["compose.yaml", "compose.cuda.yaml"]):
         flags = [word for file in files for word in ("--file", file)]
-        command = [docker, "compose", *flags, "--profile", "redis", "config", "--quiet"]
+        command = [docker, "compose", *flags, "--profile", "redis", "--profile", "postgresql", "config", "--quiet"]
         checked = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
         assert (checked.returncode, checked.stderr) == (0, "")

@@ -34,7 +34,7 @@ def _refuse_in_sqlite(table: str, keys: tuple[str, ...], sentence: str) -> None:
 def _refuse_in_postgresql(table: str, sentence: str) -> None:
     op.execute(
         f"CREATE FUNCTION {table}_only_grows() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN RAISE EXCEPTION '{sentence}'; END $$"
+        f"$$ BEGIN RAISE EXCEPTION '{sentence}' USING ERRCODE = 'integrity_constraint_violation'; END $$"
     )
     for name, event, each in (("no_change", "UPDATE OR DELETE", "ROW"), ("no_truncate", "TRUNCATE", "STATEMENT")):
         op.execute(

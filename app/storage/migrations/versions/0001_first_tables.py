@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from app.storage.migrations.append_only import refuse_changes
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -15,7 +17,9 @@ def upgrade() -> None:
         "image",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=False),
-        sa.Column("sample_id", sa.String(length=255), nullable=False),
+        sa.Column(
+            "sample_id", sa.String(255).with_variant(sa.String(255, collation="C"), "postgresql"), nullable=False
+        ),
         sa.Column("path", sa.String(), nullable=False),
         sa.Column("width", sa.Integer(), nullable=False),
         sa.Column("height", sa.Integer(), nullable=False),
@@ -117,8 +121,9 @@ def upgrade() -> None:
         sa.Column("note", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_model")),
     )
+    is_current = sa.text("status = 'current'")
     op.create_index(
-        "ix_model_one_current", "model", ["status"], unique=True, sqlite_where=sa.text("status = 'current'")
+        "ix_model_one_current", "model", ["status"], unique=True, sqlite_where=is_current, postgresql_where=is_current
     )
     op.create_table(
         "setting",
@@ -140,7 +145,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_proposal")),
     )
     op.create_index(op.f("ix_proposal_image_id"), "proposal", ["image_id"], unique=False)
-    op.create_index("ix_proposal_one_active", "proposal", ["image_id"], unique=True, sqlite_where=sa.text("active = 1"))
+    op.create_index(
+        "ix_proposal_one_active", "proposal", ["image_id"], unique=True,
+        sqlite_where=sa.text("active = 1"), postgresql_where=sa.text("active"),
+    )  # fmt: skip
     op.create_table(
         "region",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -226,17 +234,4 @@ def upgrade() -> None:
     op.create_index("ix_decision_region", "decision", ["region_id", "id"], unique=False)
     op.create_index("ix_decision_user", "decision", ["user", "id"], unique=False)
 
-    for name, event, condition in (
-        ("decision_no_update", "UPDATE", ""),
-        ("decision_no_delete", "DELETE", ""),
-        # INSERT OR REPLACE deletes without asking delete triggers unless a connection has recursive_triggers on.
-        (
-            "decision_no_replace",
-            "INSERT",
-            "WHEN EXISTS (SELECT 1 FROM decision WHERE op_id = NEW.op_id OR id = NEW.id)",
-        ),
-    ):
-        op.execute(
-            f"CREATE TRIGGER {name} BEFORE {event} ON decision {condition} "
-            "BEGIN SELECT RAISE(ABORT, 'decisions are append-only: add an undo instead of changing one'); END"
-        )
+    refuse_changes("decision", ("op_id", "id"), "decisions are append-only: add an undo instead of changing one")
