@@ -34,16 +34,16 @@ def build_export_page(context: WebContext) -> None:
     navigation(context)
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=320):
-            gr.Markdown("### Export labels as COCO")
+            gr.Markdown("## Export labels as COCO")
             which = gr.Radio(_WHICH, value="reviewed", label="Images", elem_id="which")
             name = gr.Textbox(label="Name", elem_id="export-name", max_length=64,
                               info="Letters (a-z), digits, - and _; starts with a letter or a digit.")  # fmt: skip
             on_load(_suggested_name, name)
             start = gr.Button("Export", variant="primary", elem_id="start-export")
         with gr.Column(scale=2, min_width=420):
-            gr.Markdown("### Finished exports")
+            gr.Markdown("## Finished exports")
             finished = panel("panels/exports.js", lambda: export_list(context), elem_id="exports")
-            gr.Markdown("### Jobs")
+            gr.Markdown("## Jobs")
             jobs = panel("panels/jobs.js", lambda: listed_jobs(context, None, _KINDS), elem_id="jobs")
     shown_log = gr.State(None)
 

@@ -1,7 +1,7 @@
 // One line per model: what it reached on gold, and what can be done with it.
 import { day, el, percent, points } from './dom.js';
 
-const HEAD = ['Round', 'State', 'Gold mIoU', 'Gold images', 'Called reliable', 'Right there', 'Trained', 'Note', ''];
+const HEAD = ['Round', 'State', 'Gold mIoU', 'Gold images', 'Called reliable', 'Right there', 'Trained', 'Note', 'Actions'];
 const STATE_TEXT = { current: 'current', candidate: 'waits for a decision', retired: 'was in use', rejected: 'set aside' };
 
 export function modelTable(models, may, act) {

@@ -1,0 +1,42 @@
+"""Every page of the application, found in the application itself: a new one is tested without being told."""
+
+from dataclasses import dataclass
+
+from playwright.sync_api import Page
+
+from app.web.pages import PAGES
+
+
+@dataclass(frozen=True)
+class Address:
+    """A page and how to know that it is drawn.
+
+    Attributes:
+        name: for file names and test ids.
+        path: below the application's address.
+        drawn: selector of what appears last.
+    """
+
+    name: str
+    path: str
+    drawn: str
+
+
+def every_page() -> list[Address]:
+    """In the order of the navigation bar."""
+    return [
+        Address(
+            page.name.lower().replace(" ", "-"), page.path,
+            "#reviewer .ps[data-hydrated]" if page.path == "/review" else "#workspace.pp h1, #workspace .pp h1",
+        )
+        for page in PAGES
+    ]  # fmt: skip
+
+
+def open_address(page: Page, url: str, address: Address) -> None:
+    """Go there and wait until the scripts have drawn it and the pictures are there."""
+    page.goto(url + address.path)
+    page.wait_for_selector(address.drawn, state="attached")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.ps-panel')].every(({ childElementCount: drawn }) => drawn > 0)"
+    )

@@ -1,0 +1,95 @@
+"""Every page, light and dark: axe's rules, no request that leaves the machine, keys, and the choice of colors."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.browser.conftest import LiveApp, ReviewerPage, Watched
+from tests.browser.every_page import Address, every_page, open_address
+
+pytestmark = pytest.mark.browser
+
+PAGES = [pytest.param(address, id=address.name) for address in every_page()]
+SEVERE = ("serious", "critical")
+_MOVED = """() => { const { activeElement: now, body } = document;
+  const isElsewhere = now !== window.last || now === body; window.last = now; return isElsewhere; }"""
+IS_DARK = "document.body.classList.contains('dark')"
+
+
+def severe_violations(page: Page) -> list[str]:
+    """Rule, element and reason of everything that axe calls serious or critical."""
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{rule['id']}: {node['target']} {node['failureSummary']}"
+        for rule in found
+        if rule["impact"] in SEVERE
+        for node in rule["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_page_breaks_no_rule_of_accessibility_and_stays_on_this_machine(
+    address: Address, live_app: LiveApp, context: BrowserContext, watched: Watched
+) -> None:
+    page = context.new_page()
+    watched.follow(page)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+        open_address(page, live_app.url, address)
+        assert page.evaluate(IS_DARK) is (scheme == "dark")
+        assert severe_violations(page) == []
+    expect(page.get_by_role("heading", level=1)).to_have_count(1)
+    assert watched.outside == []
+
+
+def test_list_of_keys_and_drawing_break_no_rule(live_app: LiveApp, context: BrowserContext) -> None:
+    page = context.new_page()
+    page.goto(f"{live_app.url}/review")
+    reviewer = ReviewerPage(page).ready()
+    reviewer.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    assert severe_violations(page) == []
+    reviewer.press("Escape")
+    assert page.evaluate("document.activeElement.matches('.ps-stage')")
+    reviewer.press("b")
+    assert severe_violations(page) == []
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_tab_goes_on_from_every_control_and_shows_where_it_is(
+    address: Address, live_app: LiveApp, context: BrowserContext
+) -> None:
+    page = context.new_page()
+    open_address(page, live_app.url, address)
+    page.evaluate("document.activeElement.blur()")
+    moved = []
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        moved.append(page.evaluate(_MOVED))
+    assert all(moved), "Tab stays on one element"
+    outlined = page.evaluate(
+        """() => { const { outlineStyle, outlineWidth, boxShadow } = getComputedStyle(document.activeElement);
+        return document.activeElement === document.body || boxShadow !== 'none'
+          || (outlineStyle !== 'none' && outlineWidth !== '0px'); }"""
+    )
+    assert outlined
+
+
+def test_chosen_colors_hold_on_every_page_and_the_system_is_followed_until_then(
+    live_app: LiveApp, context: BrowserContext
+) -> None:
+    page = context.new_page()
+    rounds, queue, *_ = every_page()
+    open_address(page, live_app.url, rounds)
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(IS_DARK)
+    button = page.locator(".pp-theme")
+    button.click()
+    expect(button).to_contain_text("Light")
+    assert not page.evaluate(IS_DARK)
+    open_address(page, live_app.url, queue)
+    page.wait_for_function(f"!({IS_DARK})")
+    page.goto(f"{live_app.url}/?__theme=dark")
+    page.wait_for_selector("#workspace h1", state="attached")
+    page.emulate_media(color_scheme="light")
+    assert page.evaluate(IS_DARK)
