@@ -1,4 +1,4 @@
-# make demo | make test | make test-slow | make bench | make lint. Everything goes into .venv; nothing else on the machine changes.
+# make demo | make test | make test-slow | make bench | make screenshots | make lint. Everything goes into .venv; nothing else on the machine changes.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +8,7 @@ BENCHMARKS := csl_selection training_step onnx_latency regions_and_review
 # Spinning OpenMP threads slow every other process on the machine down; passive ones do not.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: install demo test test-slow lint bench clean
+.PHONY: install demo test test-slow lint bench screenshots clean
 
 install: $(VENV)/.installed
 
@@ -33,6 +33,9 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+screenshots: install
+	$(BIN)/python -m tests.browser.screenshots
 
 bench: install
 	for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done

@@ -31,11 +31,16 @@ def camvid_root() -> Path:
     return root
 
 
+def find_chromium() -> str | None:
+    """The program, or None."""
+    return os.environ.get("PIXELSIEVE_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+
+
 @pytest.fixture(scope="session")
 def chromium_path() -> str:
     """The browser that Playwright drives."""
-    found = os.environ.get("PIXELSIEVE_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if not found:
+    found = find_chromium()
+    if found is None:
         missing("no Chromium found; install Debian's package chromium or set PIXELSIEVE_CHROMIUM to the program")
     return str(found)
 

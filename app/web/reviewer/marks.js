@@ -18,35 +18,41 @@ export class Marks {
 
   paint(image, currentNumber) {
     this.clear();
-    this.paintTicks(image, currentNumber);
+    for (const [x, y] of this.placeTicks(image, currentNumber)) this.write('\u2713', x, y, TICK);
     if (this.letters !== null) {
       for (const { text, x, y } of this.placeLetters(image, currentNumber)) this.write(text, x, y, LETTER);
     }
   }
 
-  paintTicks(image, currentNumber) {
+  /** Where on the screen the regions in view that people decided get their tick. */
+  placeTicks(image, currentNumber) {
     const { viewport, canvas } = this;
+    const placed = [];
     for (const [number, { at, area }] of image.anchors) {
       if (image.isQueued(number) || number === currentNumber) continue;
       if (Math.sqrt(area) * viewport.scale < SMALLEST_TICKED * viewport.ratio) continue;
       const [x, y] = viewport.toScreen(...at);
-      if (x > 0 && y > 0 && x < canvas.width && y < canvas.height) this.write('\u2713', x, y, TICK);
+      if (x > 0 && y > 0 && x < canvas.width && y < canvas.height) placed.push([x, y]);
     }
+    return placed;
   }
 
   /** One letter for each patch of a class, at the middle of the part of it that is in view. */
   placeLetters(image, currentNumber) {
     const grid = this.sampleGrid(image, currentNumber);
+    const ticks = this.placeTicks(image, currentNumber);
+    const at = (cell) => [grid.x + (cell % grid.columns) * grid.step, grid.y + Math.floor(cell / grid.columns) * grid.step];
+    const isFree = (cell) => ticks.every(([x, y]) => Math.hypot(at(cell)[0] - x, at(cell)[1] - y) > 1.2 * grid.step);
     const seen = new Uint8Array(grid.ids.length);
     const placed = [];
     for (let start = 0; start < seen.length; start++) {
       if (seen[start] === 1 || !this.letters.has(grid.ids[start])) continue;
       const cells = patch(grid, seen, start);
-      const roomy = cells.filter((cell) => hasRoom(grid, cell));
+      const roomy = cells.filter((cell) => hasRoom(grid, cell) && isFree(cell));
       if (cells.length < FEWEST_CELLS || roomy.length === 0) continue;
       const cell = nearestToMiddle(cells, roomy, grid.columns);
       const text = this.letters.get(grid.ids[start]);
-      placed.push({ text, x: grid.x + (cell % grid.columns) * grid.step, y: grid.y + Math.floor(cell / grid.columns) * grid.step });
+      placed.push({ text, x: at(cell)[0], y: at(cell)[1] });
     }
     return placed;
   }
