@@ -127,7 +127,7 @@ class ClassSet:
             )
 
 
-_EIGHT_HUES = (  # Okabe & Ito (2008), readable with the common colour-vision deficiencies; black is left to void.
+_EIGHT_HUES = (  # Okabe & Ito (2008), readable with the common colour-vision deficiencies; grey instead of their black.
     (0, 114, 178),
     (230, 159, 0),
     (0, 158, 115),
@@ -135,18 +135,22 @@ _EIGHT_HUES = (  # Okabe & Ito (2008), readable with the common colour-vision de
     (86, 180, 233),
     (213, 94, 0),
     (240, 228, 66),
-    (136, 136, 136),
+    (100, 100, 100),
 )
+_SHADES = (0.0, -0.6, 0.5, -0.35, 0.75, -0.8)
+"""Of each hue, for classes beyond eight: the share of the way to black (below 0) or to white. Chosen for the largest
+smallest distance between 16, then 24 colours, as people with a colour-vision deficiency see them."""
 
 
 def default_colors(num_classes: int) -> tuple[tuple[int, int, int], ...]:
-    """Eight colour-blind-safe hues; further classes repeat them at another lightness."""
+    """Eight colour-blind-safe hues; further classes repeat them lighter and darker, all different up to 48 classes."""
     colors = []
     for class_id in range(num_classes):
         hue = _EIGHT_HUES[class_id % len(_EIGHT_HUES)]
-        cycle = class_id // len(_EIGHT_HUES)
-        factor = (1.0, 0.55, 0.8, 0.35)[cycle % 4]
-        colors.append((int(hue[0] * factor), int(hue[1] * factor), int(hue[2] * factor)))
+        shade = _SHADES[class_id // len(_EIGHT_HUES) % len(_SHADES)]
+        target = 255 if shade > 0 else 0
+        red, green, blue = (round(channel + (target - channel) * abs(shade)) for channel in hue)
+        colors.append((red, green, blue))
     return tuple(colors)
 
 

@@ -1,8 +1,8 @@
 """How colors look to people with a color vision deficiency, and how far apart they then are.
 
-Matrices: Machado, Oliveira and Fernandes, "A Physiologically-based Model for Simulation of Color Vision Deficiency", IEEE
-TVCG 15(6), 2009, the authors' table for severity 1.0, applied to linear RGB. Distances: CIEDE2000; about 2.3 is just
-noticeable side by side, 10 is seen at a glance.
+Matrices: Machado, Oliveira and Fernandes, "A Physiologically-based Model for Simulation of Color Vision Deficiency",
+IEEE TVCG 15(6), 2009, the authors' table for severity 1.0, applied to linear RGB. Distances: CIEDE2000; about 2.3 is
+just noticeable side by side, 10 is seen at a glance.
 """
 
 import numpy as np

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from datasets.labels import ClassSet, default_colors
+from tests.color_vision import VISION, seen_by, smallest_distance
 
 
 def test_class_set_is_read_back_from_its_own_json(tmp_path):
@@ -43,8 +44,15 @@ def test_file_that_is_no_json_is_refused(tmp_path):
         ClassSet.from_file(tmp_path / "classes.json")
 
 
-def test_default_colors_are_all_different_up_to_32_classes():
-    assert len(set(default_colors(32))) == 32
+def test_default_colors_are_all_different_up_to_48_classes():
+    assert len(set(default_colors(48))) == 48
+
+
+@pytest.mark.parametrize("vision", list(VISION))
+@pytest.mark.parametrize(("num_classes", "at_least"), [(8, 10.0), (16, 5.0), (24, 2.5)])
+def test_default_colors_stay_apart_whatever_somebody_sees(vision, num_classes, at_least):
+    colors = np.array(default_colors(num_classes)) / 255
+    assert smallest_distance(seen_by(vision, colors)) >= at_least
 
 
 def test_label_with_all_ids_and_void_passes():

@@ -19,7 +19,7 @@ export function buildTables(classes, opacity) {
   const tables = {
     plain: new Uint32Array(256), hatchLight: new Uint32Array(256), hatchDark: new Uint32Array(256),
     strong: new Uint32Array(256), reliability: new Uint32Array(256),
-    voidLine: pack(70, 70, 70, Math.min(255, alpha + 90)), voidFill: pack(150, 150, 150, Math.round(alpha * 0.6)),
+    voidLine: pack(40, 40, 40, Math.min(255, alpha + 120)), voidFill: pack(175, 175, 175, Math.min(255, alpha + 25)),
     dash: pack(20, 20, 24, 200), dashGap: pack(255, 255, 255, 170),
     verified: pack(255, 255, 255, 245), casing: pack(20, 20, 24, 150), dot: pack(20, 20, 24, 190),
   };
