@@ -15,6 +15,7 @@ from app.cli.jobs import jobs, run_job_command, worker
 from app.cli.models import export, predict, retrain, train
 from app.cli.quality import actions
 from app.cli.review import review, status
+from app.cli.users import users
 
 application = typer.Typer(
     cls=Commands,
@@ -28,6 +29,7 @@ for command in (train, export, predict, review, retrain, coco, promote, rollback
     application.command()(command)
 application.add_typer(models, name="models")
 application.add_typer(images, name="images")
+application.add_typer(users, name="users")
 application.command("run-job", hidden=True)(run_job_command)
 
 

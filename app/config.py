@@ -1,5 +1,8 @@
 """Where a workspace keeps its files, and how the web server listens."""
 
+import ipaddress
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,17 +14,98 @@ def is_loopback(host: str) -> bool:
     return host.strip("[]").lower() in LOOPBACK_NAMES
 
 
-def require_loopback(host: str) -> None:
-    """Refuse to listen where others can reach us. Lies here because it is asked before anything slow is loaded.
+@dataclass(frozen=True)
+class Reach:
+    """From where people reach the server, and under which names.
+
+    Attributes:
+        hosts: names and addresses besides this machine's own under which it answers; small letters, without a port.
+        is_https: browsers reach it by https, with a certificate of its own or through the proxy.
+        proxy: address of the HTTPS proxy in front of it, whose X-Forwarded-For is believed; None without one.
+    """
+
+    hosts: frozenset[str] = frozenset()
+    is_https: bool = False
+    proxy: str | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether nobody but this machine is meant to reach it; without accounts there is no other way."""
+        return not self.hosts and self.proxy is None
+
+    def answers_as(self, host: str) -> bool:
+        """Whether a request's host name, without its port, is one of ours."""
+        return is_loopback(host) or host.strip("[]").lower() in self.hosts
+
+
+_ANYWHERE = frozenset({"0.0.0.0", "::", ""})
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+
+
+def make_reach(host: str, allowed_hosts: Sequence[str], proxy: str | None, has_certificate: bool) -> Reach:
+    """What the options of `pixelsieve review` mean.
+
+    Args:
+        host: the name or address to listen on.
+        allowed_hosts: further names under which people reach it.
+        proxy: address of an HTTPS proxy.
+        has_certificate: the server speaks TLS itself.
 
     Raises:
-        ValueError: `host` is not loopback; says how to reach the app from another machine.
+        ValueError: a name that is none, or none at all where it listens on every address.
     """
-    if not is_loopback(host):
+    listens_on = set() if is_loopback(host) or host.strip("[]") in _ANYWHERE else {host}
+    names = frozenset(_checked_host(name) for name in (*listens_on, *allowed_hosts))
+    if host.strip("[]") in _ANYWHERE and not names:
         raise ValueError(
-            f"refusing to listen on {host}: Pixelsieve has no accounts yet, so everybody on the network could change "
-            "labels. Use 127.0.0.1, and an SSH tunnel to reach it from another machine: ssh -L 7860:127.0.0.1:7860 HOST"
+            f"--host {host} listens on every address, so say under which name people reach it, for example "
+            "--allowed-host review.example.org; other names are refused, because a page elsewhere may point its own "
+            "name at this server"
         )
+    if proxy is not None:
+        proxy = str(_checked_address(proxy))
+    return Reach(
+        frozenset(name for name in names if not is_loopback(name)), has_certificate or proxy is not None, proxy
+    )
+
+
+@dataclass(frozen=True)
+class ListenOn:
+    """Where the server listens, and how people reach it.
+
+    Attributes:
+        host: a name or address of this machine.
+        port: 0 takes a free one.
+        reach: from where and under which names people reach it.
+        certificate: PEM file with the server's certificate when it speaks TLS itself, and its `key`.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 7860
+    reach: Reach = Reach()
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+LOCAL = Reach()
+"""Nobody but this machine."""
+ON_LOOPBACK = ListenOn()
+
+
+def _checked_host(name: str) -> str:
+    plain = name.strip("[]").lower()
+    if ":" in plain or plain.replace(".", "").isdigit():
+        return str(_checked_address(plain))
+    if not _HOST.fullmatch(plain):
+        raise ValueError(f"{name!r} is no host name; write it without https://, port and path: review.example.org")
+    return plain
+
+
+def _checked_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    try:
+        return ipaddress.ip_address(text.strip("[]"))
+    except ValueError:
+        raise ValueError(f"{text!r} is no network address; write it without a port: 192.168.1.4") from None
 
 
 @dataclass(frozen=True)

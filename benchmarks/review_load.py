@@ -34,7 +34,7 @@ from app.config import Workspace
 from app.domain.roles import Role
 from app.services.accounts import AccountService
 from app.services.api_tokens import ApiTokens
-from app.services.local_actor import local_actor
+from app.services.local_actor import command_line_actor
 from app.storage.database import open_store
 from app.storage.models import Decision
 from benchmarks.large_workspace import build, parse_size
@@ -120,7 +120,7 @@ def _ms_since(start: float) -> float:
 
 def hire(workspace: Workspace, number: int) -> list[Annotator]:
     """People with accounts and tokens, made as the command line makes them."""
-    actor = local_actor()
+    actor = command_line_actor()
     with closing(open_store(workspace)) as store:
         accounts, tokens = AccountService(store), ApiTokens(store)
         names = [f"annotator-{secrets.token_hex(3)}" for _ in range(number)]

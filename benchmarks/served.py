@@ -15,8 +15,9 @@ from app.config import Workspace
 
 START_S = 120
 _SERVE = (
-    "import sys; from pathlib import Path; from app.config import Workspace; from app.web.server import serve;"
-    "serve(Workspace(Path(sys.argv[1])), port=0)"
+    "import sys; from pathlib import Path; from app.config import ListenOn, Workspace;"
+    "from app.web.server import serve;"
+    "serve(Workspace(Path(sys.argv[1])), ListenOn(port=0))"
 )
 
 

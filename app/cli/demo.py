@@ -9,8 +9,8 @@ from rich.markup import escape
 from app.cli.console import console, monitored
 from app.cli.data import print_import
 from app.cli.models import print_gold, print_prediction
-from app.cli.review import DEFAULT_PORT, LOOPBACK, run_review
-from app.config import Workspace
+from app.cli.review import DEFAULT_PORT, run_review
+from app.config import ListenOn, Workspace
 from app.services import demo as steps
 from app.services.processes import require_training
 
@@ -44,4 +44,4 @@ def demo(
     console.print(
         "5/5 Review: open the address below; Space accepts a region, 1-9 relabel it, Ctrl+C here stops the app."
     )
-    run_review(place, LOOPBACK, port, start_worker=True, open_browser=open_browser, queue_url=None)
+    run_review(place, ListenOn(port=port), start_worker=True, open_browser=open_browser, queue_url=None)

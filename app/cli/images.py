@@ -11,7 +11,7 @@ from app.cli.console import Commands, WorkspaceOption, console, open_workspace
 from app.domain.states import ImageRole, ImageState
 from app.services.assigning import ImageFilter, assign_images, list_image_work, share_images
 from app.services.comments import open_questions
-from app.services.local_actor import local_actor
+from app.services.local_actor import command_line_actor
 from app.storage.database import Store
 from app.storage.models import Image
 
@@ -54,7 +54,7 @@ def assign(
 ) -> None:
     """Give images to a person. Everybody is shown own images and nobody's."""
     store, _ = open_workspace(workspace)
-    changed = assign_images(store, local_actor(), _ids(store, names), None if to == NOBODY else to)
+    changed = assign_images(store, command_line_actor(), _ids(store, names), None if to == NOBODY else to)
     console.print(f"{changed} of {len(names)} images changed hands.")
 
 
@@ -64,7 +64,7 @@ def share(
 ) -> None:
     """Share the unfinished images that are nobody's out, so that everybody has about the same expected work."""
     store, _ = open_workspace(workspace)
-    for name, number in share_images(store, local_actor(), people).items():
+    for name, number in share_images(store, command_line_actor(), people).items():
         console.print(f"{escape(name)}: {number} images")
 
 

@@ -16,9 +16,10 @@ from rich.markup import escape
 
 from app.cli.console import WorkspaceOption, console, open_workspace, percent
 from app.cli.jobs import QueueUrlOption
-from app.config import Workspace, require_loopback
+from app.config import ListenOn, Workspace, make_reach
 from app.domain.states import ImageRole, ModelStatus
 from app.services.jobs import JobQueue
+from app.services.people import open_people, require_accounts
 from app.services.processes import GRACE_S, child_environment, python_module
 from app.services.queueing import QUEUE_URL_VARIABLE
 from app.services.reviewing import ReviewService
@@ -36,8 +37,18 @@ _WORKER_STOPS_WITHIN_S = GRACE_S + 30.0
 
 def review(
     workspace: WorkspaceOption,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="On this machine only.")] = DEFAULT_PORT,
-    host: Annotated[str, typer.Option(help="Loopback only: there are no accounts yet.")] = LOOPBACK,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="To listen on.")] = DEFAULT_PORT,
+    host: Annotated[str, typer.Option(help="To listen on; beyond loopback only with accounts.")] = LOOPBACK,
+    allowed_host: Annotated[
+        list[str] | None, typer.Option(help="A further name under which people reach the app; may be repeated.")
+    ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="PEM file, to speak https; with --key.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="PEM file of the private key.")] = None,
+    proxy: Annotated[
+        str | None, typer.Option(help="Address of an HTTPS proxy in front, whose X-Forwarded-For is believed.")
+    ] = None,
     start_worker: Annotated[
         bool, typer.Option("--worker/--no-worker", help="Also run background jobs while the app runs.")
     ] = True,
@@ -45,19 +56,22 @@ def review(
     queue_url: QueueUrlOption = None,
 ) -> None:
     """Open the review app: regions to decide, rounds, exports. Ctrl+C stops it."""
-    require_loopback(host)
+    if (certificate is None) != (key is None):
+        raise ValueError("--certificate and --key belong together")
     store, place = open_workspace(workspace)
-    store.close()
-    run_review(place, host, port, start_worker, open_browser, queue_url)
+    with contextlib.closing(store):
+        require_accounts(open_people(store), host, is_local=not allowed_host and proxy is None)
+    reach = make_reach(host, allowed_host or (), proxy, certificate is not None)
+    run_review(place, ListenOn(host, port, reach, certificate, key), start_worker, open_browser, queue_url)
 
 
 def run_review(
-    place: Workspace, host: str, port: int, start_worker: bool, open_browser: bool, queue_url: str | None
+    place: Workspace, listen_on: ListenOn, start_worker: bool, open_browser: bool, queue_url: str | None
 ) -> None:
     """Serve until Ctrl+C, with a worker beside it.
 
     Raises:
-        ValueError, OSError: not a loopback address, or the port is taken.
+        ValueError, OSError: others would reach it and there are no accounts, or the port is taken.
     """
     from app.web.server import serve  # noqa: PLC0415 - gradio takes seconds to load; other commands need not wait.
 
@@ -67,7 +81,7 @@ def run_review(
     signal.signal(signal.SIGTERM, end)  # Otherwise the worker below would outlive us for a moment.
     worker = _worker_beside(place, queue_url) if start_worker else contextlib.nullcontext()
     with worker, contextlib.suppress(KeyboardInterrupt):
-        serve(place, host, port, open_browser, queue_url)
+        serve(place, listen_on, open_browser, queue_url)
 
 
 @contextmanager

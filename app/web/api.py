@@ -5,12 +5,14 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
 
-from app.config import Workspace
-from app.services.local_actor import local_actor
+from app.config import LOCAL, Reach, Workspace
 from app.storage.database import open_store
 from app.web import api_editing, api_gold, api_images, api_jobs, api_models, api_quality, api_review, api_work, errors
 from app.web.context import Context, open_context
+from app.web.form_routes import FORM_RULES
+from app.web.form_routes import router as forms_router
 from app.web.gate import Gate
+from app.web.identity import Identifier, SessionCookie
 from app.web.rules import Rule, public, read, rules_of
 from app.web.security import Guard
 
@@ -27,11 +29,12 @@ def health(context: Context) -> dict[str, str]:
     return {"status": "ok"}
 
 
-def create_api(workspace: Workspace, queue_url: str | None = None) -> FastAPI:
+def create_api(workspace: Workspace, queue_url: str | None = None, reach: Reach = LOCAL) -> FastAPI:
     """The API behind its guard and its gate. The store is closed when the application ends.
 
     Args:
         queue_url: see `app.services.queueing.open_queue`.
+        reach: from where people reach it.
 
     Raises:
         StoreError: there is no workspace, or its store cannot be used.
@@ -44,14 +47,20 @@ def create_api(workspace: Workspace, queue_url: str | None = None) -> FastAPI:
         store.close()
 
     app = FastAPI(title="Pixelsieve", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json", lifespan=lifespan)
-    app.state.context = open_context(workspace, store, queue_url)
+    context = open_context(workspace, store, queue_url)
+    cookie = SessionCookie(context.workspace_id, reach)
+    app.state.context, app.state.cookie = context, cookie
     errors.install(app)
-    app.include_router(health_router)
-    rules: list[Rule] = [public("/healthz", "GET"), read(r"/api/openapi\.json")]
+    for router in (health_router, forms_router):
+        app.include_router(router)
+    rules: list[Rule] = [public("/healthz", "GET"), *FORM_RULES, read(r"/api/openapi\.json")]
+    rules += rules_of(forms_router, "")
     for part in PARTS:
         app.include_router(part.router, prefix=PREFIX)
         rules += rules_of(part.router, PREFIX)
     app.state.rules = rules  # server.py adds those of pages and static files.
-    app.add_middleware(Gate, rules=rules, identify=lambda _headers: local_actor())
-    app.add_middleware(Guard)
+    identifier = Identifier(context.people, reach, cookie)
+    app.state.identifier = identifier
+    app.add_middleware(Gate, rules=rules, identify=identifier, reach=reach)
+    app.add_middleware(Guard, reach=reach)
     return app

@@ -9,6 +9,7 @@ from fastapi.params import Depends as DependsParameter
 from app.config import Workspace
 from app.domain.roles import Actor, Permission, permits
 from app.services.jobs import JobQueue
+from app.services.people import People, open_people
 from app.services.reviewing import ReviewService
 from app.services.superpixels import SuperpixelService
 from app.storage.database import Store
@@ -29,13 +30,16 @@ class WebContext:
     review: ReviewService
     superpixels: SuperpixelService
     jobs: JobQueue
+    people: People
     workspace_id: str
 
 
 def open_context(workspace: Workspace, store: Store, queue_url: str | None) -> WebContext:
     """Services over an open store."""
     jobs = JobQueue(workspace, queue_url, store)
-    return WebContext(workspace, store, ReviewService(store), SuperpixelService(store), jobs, store.workspace_id)
+    return WebContext(
+        workspace, store, ReviewService(store), SuperpixelService(store), jobs, open_people(store), store.workspace_id
+    )
 
 
 def get_context(request: Request) -> WebContext:

@@ -1,8 +1,8 @@
-"""What every request and answer passes: only this machine, only our own pages, bounded bodies, strict headers.
+"""What every request and answer passes: only our own names, only our own pages, bounded bodies, strict headers.
 
-There are no accounts yet, so the application trusts whoever reaches it. That is sound only while nobody else does:
-it listens on loopback, refuses other Host names (a page elsewhere may point its own name at 127.0.0.1) and refuses
-writing requests that come from other pages.
+A page elsewhere may point its own name at this server, and any page may send requests to it from a browser whose person
+is signed in here. So other Host names are refused, and so are writing requests that come from other pages. Who may do
+what is decided behind this (gate.py).
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.config import is_loopback
+from app.config import Reach
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
 """A drawing over a whole 100-megapixel image stays below; nothing larger is ever sent to us."""
@@ -34,6 +34,8 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 
+_HTTPS_HEADERS = {"Strict-Transport-Security": "max-age=31536000"}
+
 
 class BodyTooLargeError(ValueError):
     """A request sent more than `MAX_BODY_BYTES`."""
@@ -42,8 +44,10 @@ class BodyTooLargeError(ValueError):
 class Guard:
     """ASGI layer around the whole application, Gradio's pages included."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, reach: Reach) -> None:
         self._app = app
+        self._reach = reach
+        self._headers = {**_HEADERS, **(_HTTPS_HEADERS if reach.is_https else {})}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse the request with a sentence, or pass it on with counted body and extra headers."""
@@ -51,8 +55,9 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        secured = _with_headers(send, _API_POLICY if scope["path"].startswith("/api") else _PAGE_POLICY)
-        refusal = refuse(scope["method"], headers)
+        policy = _API_POLICY if scope["path"].startswith("/api") else _PAGE_POLICY
+        secured = _with_headers(send, {"Content-Security-Policy": policy, **self._headers})
+        refusal = refuse(scope["method"], headers, self._reach)
         if refusal is None:
             await self._app(scope, _counted(receive), secured)
         else:
@@ -60,12 +65,13 @@ class Guard:
             await JSONResponse({"error": sentence}, status)(scope, receive, secured)
 
 
-def refuse(method: str, headers: dict[str, str]) -> tuple[int, str] | None:
+def refuse(method: str, headers: dict[str, str], reach: Reach) -> tuple[int, str] | None:
     """Status and sentence when a request must not be served; None when it may."""
     host = headers.get("host", "")
-    if not is_loopback(_host_name(host)):
-        return 421, f"this server answers only on this machine's own names, not as {host!r}; open http://127.0.0.1"
-    if method not in READING_METHODS and not _is_own_page(headers, host):
+    if not reach.answers_as(_host_name(host)):
+        names = ", ".join(sorted(reach.hosts)) or "this machine's own names"
+        return 421, f"this server answers as {names}, not as {host!r}; to add a name: --allowed-host"
+    if method not in READING_METHODS and not _is_own_page(headers, host, reach.is_https):
         return 403, "this request comes from another site's page; nothing was changed. Use Pixelsieve's own pages"
     length = headers.get("content-length", "0")
     if not length.isdigit() or int(length) > MAX_BODY_BYTES:
@@ -80,12 +86,14 @@ def _host_name(host: str) -> str:
         return ""
 
 
-def _is_own_page(headers: dict[str, str], host: str) -> bool:
-    """Browsers name the page a writing request comes from; programs that are no browser name none."""
-    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+def _is_own_page(headers: dict[str, str], host: str, is_https: bool) -> bool:
+    """Browsers name the page a writing request comes from; other programs name none, and send no cookie."""
+    origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+    if origin is None and site is None:
+        return "cookie" not in headers
+    if site not in (None, "same-origin", "none"):
         return False
-    origin = headers.get("origin")
-    return origin is None or origin in (f"http://{host}", f"https://{host}")
+    return origin is None or origin.lower() == f"{'https' if is_https else 'http'}://{host.lower()}"
 
 
 def _counted(receive: Receive) -> Receive:
@@ -103,11 +111,12 @@ def _counted(receive: Receive) -> Receive:
     return receive_counted
 
 
-def _with_headers(send: Send, policy: str) -> Send:
+def _with_headers(send: Send, ours: dict[str, str]) -> Send:
     async def send_secured(message: Message) -> None:
         if message["type"] == "http.response.start":
-            ours = {"Content-Security-Policy": policy, **_HEADERS}
-            message["headers"] = [*_without(message["headers"], ours), *_encoded(ours)]
+            stricter = [name for name, _ in message["headers"] if name.lower() == b"content-security-policy"]
+            added = {name: value for name, value in ours.items() if not stricter or name != "Content-Security-Policy"}
+            message["headers"] = [*_without(message["headers"], added), *_encoded(added)]
         await send(message)
 
     return send_secured

@@ -1,4 +1,4 @@
-"""Puts API, static files and pages together, and serves them on loopback."""
+"""Puts API, static files and pages together, and serves them: on loopback, or with accounts where others reach it."""
 
 import logging
 import socket
@@ -12,7 +12,8 @@ from fastapi.staticfiles import StaticFiles
 from starlette.responses import Response
 from starlette.types import Scope
 
-from app.config import Workspace, require_loopback
+from app.config import LOCAL, ON_LOOPBACK, ListenOn, Reach, Workspace
+from app.services.people import require_accounts
 from app.web.api import create_api
 from app.web.pages import PAGES, mount_pages
 from app.web.rules import FRAME_RULES, page_rules
@@ -33,16 +34,17 @@ class FreshFiles(StaticFiles):
         return response
 
 
-def create_app(workspace: Workspace, queue_url: str | None = None) -> FastAPI:
+def create_app(workspace: Workspace, queue_url: str | None = None, reach: Reach = LOCAL) -> FastAPI:
     """The whole application over one workspace: API, static files, pages.
 
     Args:
         queue_url: see `app.services.queueing.open_queue`.
+        reach: from where people reach it.
 
     Raises:
         StoreError: there is no workspace, or its store cannot be used.
     """
-    app = create_api(workspace, queue_url)
+    app = create_api(workspace, queue_url, reach)
     for folder in _STATIC_FOLDERS:
         app.mount(f"/static/{folder}", FreshFiles(directory=_FILES / folder))
     app.state.rules += [*FRAME_RULES, *page_rules((page.path, page.permission) for page in PAGES)]
@@ -50,27 +52,42 @@ def create_app(workspace: Workspace, queue_url: str | None = None) -> FastAPI:
 
 
 def serve(
-    workspace: Workspace,
-    host: str = "127.0.0.1",
-    port: int = 7860,
-    open_browser: bool = False,
-    queue_url: str | None = None,
+    workspace: Workspace, listen_on: ListenOn = ON_LOOPBACK, open_browser: bool = False, queue_url: str | None = None
 ) -> None:
     """Serve until interrupted.
 
     Raises:
-        ValueError: `host` is not loopback, or the port is taken.
+        ValueError: others would reach it and there are no accounts, or the port is taken.
         StoreError: see `create_app`.
     """
-    require_loopback(host)
-    listener = listen(host, port)
-    app = create_app(workspace, queue_url)
-    address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+    listener = listen(listen_on.host, listen_on.port)
+    app = create_app(workspace, queue_url, listen_on.reach)
+    try:
+        require_accounts(app.state.context.people, listen_on.host, listen_on.reach.is_local)
+    except ValueError:
+        listener.close()
+        app.state.context.store.close()
+        raise
+    address = _address(listen_on, listener.getsockname()[1])
     print(f"Pixelsieve serves {workspace.root} at {address} (Ctrl+C stops it)", flush=True)
     if open_browser:
         threading.Timer(1.0, webbrowser.open, [address]).start()
-    config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=2)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        server_header=False,
+        proxy_headers=False,  # The gate believes one named proxy; uvicorn would believe any on this machine.
+        timeout_graceful_shutdown=2,
+        ssl_certfile=listen_on.certificate,
+        ssl_keyfile=listen_on.key,
+    )
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def _address(listen_on: ListenOn, port: int) -> str:
+    scheme = "https" if listen_on.certificate is not None else "http"
+    host = f"[{listen_on.host}]" if ":" in listen_on.host.strip("[]") else listen_on.host
+    return f"{scheme}://{host}:{port}"
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -31,8 +31,9 @@ FLAGS = (
 START_S = 90.0
 WAIT_MS = 20_000
 _SERVE = (
-    "import sys; from pathlib import Path; from app.config import Workspace; from app.web.server import serve;"
-    "serve(Workspace(Path(sys.argv[1])), port=int(sys.argv[2]))"
+    "import sys; from pathlib import Path; from app.config import ListenOn, Workspace;"
+    "from app.web.server import serve;"
+    "serve(Workspace(Path(sys.argv[1])), ListenOn(port=int(sys.argv[2])))"
 )
 
 

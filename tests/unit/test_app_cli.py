@@ -306,7 +306,7 @@ def test_the_worker_of_a_killed_review_ends_too(imported: Path, tmp_path: Path) 
 
 
 def test_review_refuses_to_listen_beyond_loopback_before_anything_starts(imported: Path) -> None:
-    with patch("app.cli.review.open_workspace", side_effect=AssertionError("opened")):
+    with patch("app.cli.review.run_review", side_effect=AssertionError("started")):
         result = run("review", "-w", imported, "--host", "0.0.0.0")
     assert "refusing to listen on 0.0.0.0" in one_error_line(result)
     assert result.stdout == ""

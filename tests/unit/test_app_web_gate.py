@@ -3,17 +3,18 @@
 import asyncio
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
 import pytest
 from fastapi import APIRouter, FastAPI
 from fastapi.testclient import TestClient
-from starlette.datastructures import Headers
 
+from app.config import LOCAL
 from app.domain.roles import Actor, Permission, Role
 from app.web.gate import Gate, refuse
+from app.web.identity import Identity
 from app.web.pages_listeners import allowed, guard_listeners
 from app.web.rules import Rule, public, read, rules_of
 from app.web.server import create_app
@@ -22,7 +23,7 @@ from tests.browser.workspace import build_workspace
 ANN, NOBODY = Actor("ann", Role.ANNOTATOR), Actor("nobody", None)
 
 REFUSED_OF_GRADIO = {
-    "/openapi.json", "/login", "/logout", "/monitoring", "/monitoring/summary", "/monitoring/{key}",
+    "/openapi.json", "/monitoring", "/monitoring/summary", "/monitoring/{key}",
     "/gradio_api/deep_link", "/gradio_api/user", "/gradio_api/login_check", "/gradio_api/token",
     "/gradio_api/dev/reload", "/gradio_api/runs", "/gradio_api/openapi.json", "/gradio_api/proxy={url_path:path}",
     "/gradio_api/custom_component/{id}/{environment}/{type}/{file_name}", "/gradio_api/file={path_or_url:path}",
@@ -38,6 +39,9 @@ REFUSED_OF_GRADIO = {
 """What Gradio offers and we do not serve. A new release's new address fails the test below: decide about it, then add
 it here or to the rules."""
 
+SHADOWED_OF_GRADIO = {"/login", "/logout"}
+"""Gradio has routes of these names, too; ours come first, and other methods are refused."""
+
 FILLED_IN = {"page": "1", "path": "theme.css", "size": "192", "session_hash": "abc", "api_name": "predict"}
 
 
@@ -50,6 +54,11 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
 def client(app: FastAPI) -> Iterator[TestClient]:
     with TestClient(app, base_url="http://127.0.0.1:7860", raise_server_exceptions=False) as made:
         yield made
+
+
+def always(actor: Actor) -> Callable[..., Identity]:
+    """Everybody is this person."""
+    return lambda *_arguments: Identity(actor)
 
 
 def every_route(routes: list[Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -77,7 +86,12 @@ def test_every_route_has_a_rule_or_is_refused_on_purpose(app: FastAPI) -> None:
         for method, path in found
         if not any(rule.pattern.fullmatch(filled_in(path)) and method in rule.methods for rule in app.state.rules)
     }
-    assert without == REFUSED_OF_GRADIO
+    assert without == REFUSED_OF_GRADIO | SHADOWED_OF_GRADIO
+
+
+def test_signing_in_is_ours_and_not_gradios(client: TestClient) -> None:
+    assert client.head("/login").status_code == 405
+    assert client.get("/logout").status_code == 405
 
 
 @pytest.mark.parametrize("path", sorted(REFUSED_OF_GRADIO))
@@ -105,7 +119,7 @@ def test_an_endpoint_that_declares_nothing_is_not_served() -> None:
     assert rules == []
     app = FastAPI()
     app.include_router(router, prefix="/api")
-    app.add_middleware(Gate, rules=rules, identify=lambda _headers: Actor("ann", Role.LEAD))
+    app.add_middleware(Gate, rules=rules, identify=always(Actor("ann", Role.LEAD)), reach=LOCAL)
     with TestClient(app) as client:
         answer = client.get("/api/secrets")
     assert (answer.status_code, answer.json()) == (404, {"error": "there is nothing at /api/secrets"})
@@ -152,10 +166,7 @@ def test_web_sockets_are_closed_at_once() -> None:
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    def identify(_headers: Headers) -> Actor:
-        return ANN
-
-    gate = Gate(unreachable, [read(".*")], identify)
+    gate = Gate(unreachable, [read(".*")], always(ANN), LOCAL)
     asyncio.run(gate({"type": "websocket", "path": "/queue", "headers": []}, unreachable, send))
     assert sent == [{"type": "websocket.close", "code": 1008}]
 
@@ -194,8 +205,7 @@ def test_listeners_of_all_pages_check_who_calls_them(app: FastAPI, role: Role, p
     """Whoever has any page open may send the number of any listener."""
     fns = gradio_blocks(app).fns.values()
     event = next(each for each in fns if each.page == path and not each.queue and each.fn is not None)
-    actors = {"ann": Actor("ann", role)}
-    app.user_middleware[1].kwargs["identify"] = lambda _headers: actors["ann"]
+    app.user_middleware[1].kwargs["identify"] = always(Actor("ann", role))
     app.middleware_stack = None
     with TestClient(app, base_url="http://127.0.0.1:7860") as client:
         body = {"data": [None] * len(event.inputs), "fn_index": event._id, "session_hash": "s"}

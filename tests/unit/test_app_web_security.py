@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.config import is_loopback
+from app.config import Reach, is_loopback
 from app.web.security import MAX_BODY_BYTES, BodyTooLargeError, Guard, refuse
 
 HOST = {"host": "127.0.0.1:7860"}
@@ -34,12 +34,14 @@ def test_only_loopback_may_be_listened_on(host: str, expected: bool) -> None:
         pytest.param("POST", {**HOST, "origin": "null"}, 403, id="sandboxed page"),
         pytest.param("POST", {**HOST, "sec-fetch-site": "cross-site"}, 403, id="cross-site without origin"),
         pytest.param("DELETE", {**HOST, "origin": "https://evil.example"}, 403, id="every writing method"),
+        pytest.param("POST", {**HOST, "cookie": "a=b"}, 403, id="a browser that names no page"),
+        pytest.param("POST", {**HOST, "origin": "https://127.0.0.1:7860"}, 403, id="another scheme"),
         pytest.param("POST", {**HOST, "content-length": str(MAX_BODY_BYTES + 1)}, 413, id="too large"),
         pytest.param("POST", {**HOST, "content-length": "-5"}, 413, id="negative length"),
     ],
 )
 def test_request_is_refused(method: str, headers: dict[str, str], status: int) -> None:
-    refusal = refuse(method, headers)
+    refusal = refuse(method, headers, Reach())
     assert refusal is not None and refusal[0] == status
 
 
@@ -54,7 +56,7 @@ def test_request_is_refused(method: str, headers: dict[str, str], status: int) -
     ],
 )
 def test_request_is_served(method: str, headers: dict[str, str]) -> None:
-    assert refuse(method, headers) is None
+    assert refuse(method, headers, Reach()) is None
 
 
 def test_body_without_declared_length_is_counted_while_it_arrives() -> None:
@@ -71,4 +73,4 @@ def test_body_without_declared_length_is_counted_while_it_arrives() -> None:
 
     scope = {"type": "http", "method": "POST", "path": "/api/decisions", "headers": [(b"host", b"localhost")]}
     with pytest.raises(BodyTooLargeError, match="larger than 32 MiB"):
-        asyncio.run(Guard(read_everything)(scope, receive, send))
+        asyncio.run(Guard(read_everything, Reach())(scope, receive, send))
