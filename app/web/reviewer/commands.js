@@ -11,6 +11,7 @@ const COMMANDS = {
   void: (reviewer) => reviewer.chooseClass(VOID_ID),
   dont_know: (reviewer) => reviewer.decide('dont_know', 'second_review'),
   skip: (reviewer) => reviewer.decide('skip', 'skipped'),
+  find_class: ({ current, view }) => current && view.finder.open(current.top_classes.map(({ class_id: id }) => id)),
   accept_rest: (reviewer) => reviewer.acceptRest(),
   brush: (reviewer) => reviewer.setTool('brush'),
   eraser: (reviewer) => reviewer.setTool('eraser'),

@@ -5,6 +5,7 @@ export const COMMANDS = [
   { id: 'void', chord: 'X', title: 'Void: belongs to no class', group: 'Decide' },
   { id: 'dont_know', chord: 'F', title: "Don't know: to second review", group: 'Decide' },
   { id: 'skip', chord: 'S', title: 'Skip: comes back at the end', group: 'Decide' },
+  { id: 'find_class', chord: '/', title: 'Find a class by its name', group: 'Decide' },
   { id: 'accept_rest', chord: 'Shift+Enter', title: 'Accept the rest of this image unseen', group: 'Decide' },
   { id: 'brush', chord: 'B', title: 'Brush', group: 'Draw' },
   { id: 'eraser', chord: 'E', title: "Eraser: back to the model's label", group: 'Draw' },

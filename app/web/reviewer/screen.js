@@ -8,7 +8,6 @@ import { Viewport } from './viewport.js';
 
 const OPACITIES = [0.35, 0.6, 0.15]; // First: colour seen, picture still readable.
 const SMALL_WINDOW = 900; // As in reviewer.css.
-const LONGEST_LETTERS = 9;
 const MANY_CLASSES = 8; // Hues repeat beyond; letters then tell classes apart.
 
 export class Screen {
@@ -169,7 +168,5 @@ function spaceBelow(element) {
   return space;
 }
 
-/** What marks a patch of a class: its key, or the start of its name when there are more classes than keys. */
-function letterOf({ key, name }) {
-  return key ? key.replace('Shift+', '\u21e7') : name.length > LONGEST_LETTERS ? `${name.slice(0, LONGEST_LETTERS - 1)}\u2026` : name;
-}
+/** What marks a patch of a class: its key, or its number when there are more classes than keys. */
+const letterOf = ({ id, key }) => (key ? key.replace('Shift+', '⇧') : `#${id}`);

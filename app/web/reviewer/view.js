@@ -1,5 +1,6 @@
 // The reviewer's elements: toolbar, stage, side panel, strip, status line. Shows state, decides nothing.
 import { el, kbd, percent } from './dom.js';
+import { ClassFinder } from './class_finder.js';
 import { buildHelp } from './help.js';
 import { COMMANDS, chordOf, showChord } from './keymap.js';
 import { legendLines } from './legend.js';
@@ -36,6 +37,7 @@ export class View {
     this.left = el('span', { class: 'ps-left' });
     this.strip = el('div', { class: 'ps-strip', role: 'group', 'aria-label': 'Decisions' });
     this.facts = el('dl', { class: 'ps-facts' });
+    this.finder = new ClassFinder(session.classes, (id) => this.choose(id), () => this.stage.focus());
     this.help = buildHelp(session.classes, () => this.stage.focus());
     root.classList.add('ps');
     root.replaceChildren(
@@ -44,7 +46,7 @@ export class View {
         el('div', { class: 'ps-frame' }, this.stage, this.chip, this.notice, this.empty,
           el('div', { class: 'ps-unfocused', 'aria-hidden': 'true' }, 'Click the picture to use the keys')),
         this.buildSide()),
-      this.strip, el('div', { class: 'ps-foot' }, this.status, this.left, this.saveState), this.help,
+      this.strip, el('div', { class: 'ps-foot' }, this.status, this.left, this.saveState), this.help, this.finder.dialog,
     );
   }
 
@@ -86,11 +88,11 @@ export class View {
   buildSide() {
     const rows = this.session.classes.map(({ id, name, color, key }) => el('button', {
       type: 'button', class: 'ps-class', title: name, 'data-class': id, 'aria-keyshortcuts': key, onclick: () => this.clicked(() => this.choose(id)),
-    }, swatch(color), el('span', { class: 'ps-name' }, name), key ? kbd(showChord(key)) : null));
+    }, swatch(color), el('span', { class: 'ps-name', dir: 'auto' }, name), kbd(key ? showChord(key) : `#${id}`)));
     this.classButtons = new Map(rows.map((row) => [Number(row.dataset.class), row]));
     this.legend = el('ul', { class: 'ps-legend' });
     return el('aside', { class: 'ps-side', 'aria-label': 'Region and classes' },
-      el('h2', {}, 'Region'), this.facts, el('h2', {}, 'Classes'), el('div', { class: 'ps-classes' }, ...rows),
+      el('h2', {}, 'Region'), this.facts, el('div', { class: 'ps-heading' }, el('h2', {}, 'Classes'), this.button('find_class', 'Find')), el('div', { class: 'ps-classes' }, ...rows),
       el('h2', {}, 'Legend'), this.legend,
       this.button('accept_rest', 'Accept the rest of this image', {}, false));
   }
@@ -131,7 +133,7 @@ export class View {
     return el('button', {
       type: 'button', class: 'ps-likely', 'data-class': id, title: name, 'aria-label': `Relabel as ${name}, ${percent(probability)}`, 'aria-keyshortcuts': key,
       onclick: () => this.clicked(() => this.choose(id)),
-    }, key ? kbd(showChord(key)) : null, swatch(color), el('span', { class: 'ps-name' }, name), el('span', { class: 'ps-percent' }, percent(probability)), bar);
+    }, kbd(key ? showChord(key) : `#${id}`), swatch(color), el('span', { class: 'ps-name', dir: 'auto' }, name), el('span', { class: 'ps-percent' }, percent(probability)), bar);
   }
 
   showModes({ mode, tool, showBand, unlocked, brushClass, diameter, opacity }) {
