@@ -6,6 +6,7 @@ start `python -m training` and `python -m export` as child processes.
 
 import typer
 
+from app.cli.backups import backup, restore
 from app.cli.choosing import models, promote, rollback
 from app.cli.console import Commands
 from app.cli.data import coco, import_command
@@ -27,6 +28,8 @@ application = typer.Typer(
 application.command("import")(import_command)
 for command in (train, export, predict, review, retrain, coco, promote, rollback, jobs, worker, status, actions, demo):
     application.command()(command)
+application.command()(backup)
+application.command()(restore)
 application.add_typer(models, name="models")
 application.add_typer(images, name="images")
 application.add_typer(users, name="users")

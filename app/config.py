@@ -4,7 +4,7 @@ import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -169,5 +169,11 @@ class Workspace:
         return path.resolve().relative_to(self.root.resolve()).as_posix()
 
     def absolute(self, stored: str) -> Path:
-        """The file behind a stored relative path."""
+        """The file behind a stored relative path.
+
+        Raises:
+            ValueError: the path leaves the workspace; rows can come from a backup that somebody else made.
+        """
+        if PurePosixPath(stored).is_absolute() or ".." in PurePosixPath(stored).parts:
+            raise ValueError(f"the store names {stored!r}, which lies outside of the workspace {self.root}")
         return self.root / stored

@@ -175,6 +175,20 @@ def new_round(workspace: Workspace, number: int) -> RoundFolder:
     return folder
 
 
+def unfinished_folders(workspace: Workspace) -> frozenset[Path]:
+    """Folders below rounds/ that a process is filling now: their files are not whole. Empty when none is at work."""
+    path = _lock_path(workspace)
+    if not path.exists():
+        return frozenset()
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return frozenset()
+        except BlockingIOError:
+            registered = {folder.path for folder in round_folders(workspace) if folder.state is RoundState.REGISTERED}
+    return frozenset(path for path in workspace.rounds.iterdir() if path.is_dir()) - registered
+
+
 @contextmanager
 def only_round(workspace: Workspace) -> Iterator[None]:
     """Hold the workspace's training lock; the system releases it however the process ends.
@@ -183,8 +197,7 @@ def only_round(workspace: Workspace) -> Iterator[None]:
         RuntimeError: another process trains here already; names it.
     """
     workspace.rounds.mkdir(parents=True, exist_ok=True)
-    path = workspace.rounds / "training.lock"
-    with path.open("a+") as file:
+    with _lock_path(workspace).open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -197,3 +210,7 @@ def only_round(workspace: Workspace) -> Iterator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def _lock_path(workspace: Workspace) -> Path:
+    return workspace.rounds / "training.lock"

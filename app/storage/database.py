@@ -81,7 +81,7 @@ def open_store(workspace: Workspace, create: bool = False, url: str | None = Non
     """
     found = database_url(workspace, url)
     note = read_note(workspace)
-    backend = _backend(workspace, found, note)
+    backend = backend_of(workspace, found, is_known=note is not None)
     if not create and not backend.exists():
         raise NoWorkspaceError(
             f"no Pixelsieve workspace at {workspace.root}; make one with: "
@@ -99,10 +99,9 @@ def open_store(workspace: Workspace, create: bool = False, url: str | None = Non
     return store
 
 
-def _backend(workspace: Workspace, url: URL | None, note: DatabaseNote | None) -> Backend:
-    if url is None:
-        return SqliteBackend(workspace.database)
-    return PostgresqlBackend(url, workspace.root, is_known=note is not None)
+def backend_of(workspace: Workspace, url: URL | None, is_known: bool) -> Backend:
+    """The kind of database at a URL; None is the file in the folder. `is_known`: the folder's note names it."""
+    return SqliteBackend(workspace.database) if url is None else PostgresqlBackend(url, workspace.root, is_known)
 
 
 def _identify(store: Store, url: URL | None, note: DatabaseNote | None) -> str:

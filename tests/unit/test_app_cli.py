@@ -32,7 +32,7 @@ from datasets.labels import ClassSet
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMMANDS = (
     "import", "train", "export", "predict", "review", "retrain", "coco", "models", "promote", "jobs", "worker",
-    "status", "actions", "demo", "rollback",
+    "status", "actions", "demo", "rollback", "backup", "restore",
 )  # fmt: skip
 
 REVIEW_DOUBLE = """
@@ -102,9 +102,13 @@ def test_the_help_lists_every_command() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [(name,) for name in COMMANDS if name not in ("import", "promote", "rollback", "coco", "actions", "demo")]
+    [
+        (name,)
+        for name in COMMANDS
+        if name not in ("import", "promote", "rollback", "coco", "actions", "demo", "backup", "restore")
+    ]
     + [("promote", 1), ("rollback", 1, "--reason", "it was better"), ("coco", "--out", "nowhere")]
-    + [("actions", "--out", "nowhere.csv")],
+    + [("actions", "--out", "nowhere.csv"), ("backup", "nowhere.zip")],
     ids=lambda arguments: arguments[0],
 )
 def test_a_folder_that_is_no_workspace_is_one_error_line(tmp_path: Path, arguments: tuple[object, ...]) -> None:
