@@ -2,7 +2,7 @@
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.conftest import LiveApp, ReviewerPage, Watched
 from tests.browser.every_page import Address, every_page, open_address
@@ -93,3 +93,20 @@ def test_chosen_colors_hold_on_every_page_and_the_system_is_followed_until_then(
     page.wait_for_selector("#workspace h1", state="attached")
     page.emulate_media(color_scheme="light")
     assert page.evaluate(IS_DARK)
+
+
+def test_fingers_find_room_on_a_tablet(live_app: LiveApp, browser: Browser) -> None:
+    made = browser.new_context(viewport={"width": 1024, "height": 768}, has_touch=True, is_mobile=True)
+    page = made.new_page()
+    page.goto(f"{live_app.url}/review")
+    reviewer = ReviewerPage(page).ready()
+    small = page.evaluate(
+        """() => [...document.querySelectorAll('.ps button')].map(({ textContent, offsetHeight }) =>
+        [textContent, offsetHeight]).filter(([, height]) => height > 0 && height < 36).map(([text]) => text)"""
+    )
+    assert small == []
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    region = reviewer.region
+    page.locator(".ps-likely").first.tap()
+    reviewer.wait("root.dataset.region !== argument", str(region))
+    made.close()

@@ -1,14 +1,18 @@
 """One visual channel, one meaning: what the overlay paints over which pixels."""
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from app.services.reviewing import ReviewService
+from app.storage.database import open_store
 from app.storage.runs import encode_runs
 from tests.browser.conftest import LiveApp, ReviewerPage, in_thread
+from tests.browser.stored import sha1
 from tests.browser.workspace import NAMES, build_workspace
 
 pytestmark = pytest.mark.browser
@@ -192,3 +196,31 @@ def test_eight_classes_need_no_letters(tmp_path: Path, open_reviewer: OpenReview
         reviewer = open_reviewer(app)
         assert reviewer.get("app.screen.marks.letters") is None
         reviewer.page.close()
+
+
+def test_anchor_of_a_region_is_its_middle_pixel_in_reading_order(
+    live_app: LiveApp, open_reviewer: OpenReviewer
+) -> None:
+    reviewer = open_reviewer(live_app)
+    found, regions, width = reviewer.page.evaluate(
+        """() => {
+      const { anchors, regions, width } = document.querySelector('#reviewer .ps').pixelsieve.image;
+      return [[...anchors].map(([number, { at, area }]) => [number, at, area]), Array.from(regions), width];
+    }"""
+    )
+    numbers = np.asarray(regions)
+    expected = {}
+    for number in sorted(set(numbers[(numbers > 0) & (numbers < 65534)].tolist())):
+        pixels = np.flatnonzero(numbers == number)
+        y, x = divmod(int(pixels[len(pixels) // 2]), width)
+        expected[number] = ([x + 0.5, y + 0.5], len(pixels))
+    assert {number: (at, area) for number, at, area in found} == expected
+
+
+def test_browser_has_the_planes_that_the_service_has(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
+    reviewer = open_reviewer(own_app)
+    decide_and_look(own_app, reviewer, "2")
+    with closing(open_store(own_app.workspace)) as store:
+        kept = ReviewService(store).image_planes(reviewer.image)
+    for name, plane in (("label", kept.label), ("provenance", kept.provenance)):
+        assert reviewer.hash_of(name) == sha1(plane)

@@ -3,6 +3,7 @@
 // "rle" planes hold row-major runs, each of two variable-length integers: value and length.
 
 const LENGTH_BYTES = 4;
+const SHORT_RUN = 24; // Pixels; calling fill costs more than writing so few.
 
 async function through(stream, bytes) {
   const writer = stream.writable.getWriter();
@@ -59,7 +60,8 @@ export function decodeRuns(bytes, plane) {
   while (at < bytes.length) {
     const value = next();
     const end = pixel + next();
-    plane.fill(value, pixel, end);
+    if (end - pixel > SHORT_RUN) plane.fill(value, pixel, end);
+    else for (let p = pixel; p < end; p++) plane[p] = value;
     pixel = end;
   }
   if (pixel !== plane.length) throw new Error(`A plane from the server holds ${pixel} of ${plane.length} pixels. Reload the page.`);
