@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from datasets.files import write_atomically
 from datasets.formats import camvid
+from datasets.lookup import build_dataset
 from datasets.splits import find_split, read_split, sequence_of, write_split
 from training.records import write_json
 
@@ -69,8 +70,8 @@ def check_protocol(root: Path, split: str) -> tuple[int, int]:
         ValueError: an id of the split is no training frame, or a training frame is a test frame too.
         FileNotFoundError: data or split missing.
     """
+    train, test = (set(build_dataset("camvid", root, name).sample_ids) for name in USED_SPLITS)
     labeled_split = read_split(find_split(root, split))
-    train, test = (set(camvid.build(root, name).sample_ids) for name in USED_SPLITS)
     listed = {*labeled_split.labeled, *labeled_split.unlabeled}
     strangers = sorted(listed - train)
     if strangers:

@@ -13,6 +13,12 @@ from benchmarks.matrix_cells import METHODS, PRESETS, Cell
 from benchmarks.matrix_run import FORMAT_VERSION
 from benchmarks.matrix_statistics import Counts
 
+_KEYS = (
+    *("preset", "method", "split", "seed", "config", "labels_only_steps", "block_frames", "environment", "machine"),
+    *("seconds", "seconds_per_step", "pseudo_labels", "detector", "peak_memory", "score_edges", "test", "blocks"),
+)
+"""What the list and the report read from a cell."""
+
 
 @dataclass(frozen=True)
 class Results:
@@ -91,14 +97,35 @@ def read_cell(path: Path) -> dict[str, Any]:
     """
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        found, _ = content["format"], [content[key] for key in ("config", "seconds", "block_frames", "test", "blocks")]
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        found = content["format"]
+        if found == FORMAT_VERSION:
+            _check_content(content)
+    except (UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is not the result of a cell ({error!r}); remove it to run the cell again") from error
     if found != FORMAT_VERSION:
         raise ValueError(
             f"{path} has format {found!r}, this version reads {FORMAT_VERSION}; remove it to run the cell again"
         )
     return content
+
+
+def _check_content(content: dict[str, Any]) -> None:
+    """Refuse a file that lacks something or whose counts do not fit together.
+
+    Raises:
+        KeyError, TypeError, ValueError: says what.
+    """
+    missing = [key for key in _KEYS if key not in content]
+    if missing:
+        raise KeyError(missing[0])
+    blocks, classes = content["blocks"], len(content["test"]["iou_per_class"])
+    count, bins = len(blocks["names"]), len(content["score_edges"]) + 1
+    shapes = {"confusion": (np.shape(blocks["confusion"]), (count, classes, classes))}
+    for score in content["test"]["reliability"]:
+        shapes[score] = np.shape(blocks["scores"][score]), (count, bins, 2)
+    wrong = [f"{name} {found}, not {wanted}" for name, (found, wanted) in shapes.items() if found != wanted]
+    if wrong:
+        raise ValueError(f"counts of {wrong[0]}")
 
 
 def read_results(folder: Path) -> Results:

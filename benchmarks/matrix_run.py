@@ -6,9 +6,12 @@ A process per cell: its peak memory is its own, and a cell that fails takes noth
 import dataclasses
 import json
 import logging
+import multiprocessing
 import os
+import signal
 import statistics
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +64,7 @@ class CellJob:
 def run_in_this_process(job: CellJob) -> None:
     """Run a cell and exit: 0 done, 2 something to correct, 130 stopped with a checkpoint."""
     os.setpgid(0, 0)  # Ctrl+C reaches the parent alone, which asks this process to stop once
+    end_with_parent()
     logging.basicConfig(level=logging.INFO, format="  %(message)s", stream=sys.stderr)
     try:
         run_cell(job)
@@ -69,6 +73,21 @@ def run_in_this_process(job: CellJob) -> None:
     except (ValueError, OSError, DivergedError, torch.OutOfMemoryError) as error:
         print(f"error: {job.cell.name}: {error}", file=sys.stderr)
         sys.exit(EXIT_FAILED)
+
+
+def end_with_parent() -> None:
+    """Ask this process to stop as soon as the one that started it is gone, however that ended.
+
+    Otherwise a start after a kill would train a second time into the same run folder.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def run_cell(job: CellJob) -> dict[str, Any]:

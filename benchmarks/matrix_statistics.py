@@ -4,8 +4,11 @@ Neighboring frames of a video are near-duplicates, so frames are not independent
 nearly are. A resample draws as many blocks as there are, with replacement, and, with several seeds, as many seeds. Two
 methods are compared on the same draws, so what is hard for both cancels out. Percentile intervals at 95 %.
 
-With a dozen blocks and one to three seeds such intervals are rather too narrow than too wide, and nothing corrects for
-looking at many differences: one in twenty excludes zero by chance alone.
+With a dozen blocks such intervals are too narrow: on made-up counts with a known difference, 12 blocks of very unequal
+difficulty and a little interaction of block and method, 89 % of 300 intervals held it with one seed and 93 % with
+three, if seeds made no difference; with seeds whose accuracies spread by 2 points (standard deviation), 86 % with three
+and 37 % with one, which cannot know. Nothing corrects for looking at many differences: one in twenty excludes zero by
+chance alone.
 
 Source: Künsch, Annals of Statistics 17(3), 1989 (block bootstrap); here the blocks are fixed and do not overlap.
 """
@@ -124,12 +127,23 @@ def auroc(counts: Counts) -> Numbers:
     return np.where(pairs > 0, won / np.maximum(pairs, 1), np.nan)
 
 
+def resampled_auroc(counts: Counts, draws: Draws) -> Numbers:
+    """(R,) AUROC of every resample, averaged over the seeds it drew; counts (S, B, bins, 2)."""
+    total = np.zeros(len(draws.blocks))
+    for of_seed, drawn in zip(counts, draws.seeds.T, strict=True):
+        total += drawn * auroc(np.tensordot(draws.blocks, of_seed, axes=1))
+    return total / len(counts)
+
+
 def auroc_interval(counts: Counts, draws: Draws) -> Interval:
     """AUROC, mean over seeds; counts (S, B, bins, 2)."""
-    resampled = np.zeros(len(draws.blocks))
-    for of_seed, drawn in zip(counts, draws.seeds.T, strict=True):
-        resampled += drawn * auroc(np.tensordot(draws.blocks, of_seed, axes=1))
-    return _interval(float(auroc(counts.sum(axis=1)).mean()), resampled / len(counts))
+    return _interval(float(auroc(counts.sum(axis=1)).mean()), resampled_auroc(counts, draws))
+
+
+def auroc_difference(ours: Counts, theirs: Counts, draws: Draws) -> Interval:
+    """AUROC of ours minus theirs, both (S, B, bins, 2) with the same seeds and blocks in the same order."""
+    value = auroc(ours.sum(axis=1)).mean() - auroc(theirs.sum(axis=1)).mean()
+    return _interval(float(value), resampled_auroc(ours, draws) - resampled_auroc(theirs, draws))
 
 
 def risk_coverage(counts: Counts) -> tuple[Numbers, Numbers]:

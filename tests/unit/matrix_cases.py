@@ -87,6 +87,7 @@ def write_cell(folder: Path, cell: Cell, accuracy: float, **changes: Any) -> Pat
         "seconds": {"training": 30.0, "test": 15.0},
         "pseudo_labels": [{"step": 20, "precision": None, "coverage": 0.0, "miou": 0.1},
                           {"step": 40, "precision": 0.9, "coverage": 0.5, "miou": 0.3}],
+        "score_edges": list(SCORE_EDGES),
         "peak_memory": {"mib": 900.0, "kind": "resident, whole process"},
         "test": {
             "images": 233,

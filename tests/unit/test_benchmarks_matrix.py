@@ -3,6 +3,9 @@
 import dataclasses
 import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from datasets.splits import LabeledSplit, write_split
 from tests.unit.matrix_cases import tiny_preset, write_camvid, write_cell
 from training.signals import StopFlag
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 SUPERVISED = Cell("supervised", "1_8", 0)
 
 
@@ -199,6 +203,38 @@ def test_a_damaged_result_is_named(tmp_path):
         read_cell(tmp_path / "x.json")
 
 
+def without(content, key):
+    return {name: value for name, value in content.items() if name != key}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: without(content, "machine"), "KeyError\\('machine'\\)"),
+        (lambda content: {**content, "blocks": {**content["blocks"], "scores": {}}}, "KeyError\\('confidence'\\)"),
+        (lambda content: {**content, "blocks": without(content["blocks"], "names")}, "KeyError\\('names'\\)"),
+        (
+            lambda content: {
+                **content,
+                "blocks": {**content["blocks"], "confusion": content["blocks"]["confusion"][1:]},
+            },
+            r"counts of confusion \(7, 11, 11\), not \(8, 11, 11\)",
+        ),
+    ],
+    ids=["no machine", "no scores", "no names", "a block too few"],
+)
+def test_a_result_that_lacks_something_is_refused(tmp_path, change, message):
+    path = write_cell(tmp_path, SUPERVISED, 0.5)
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    with pytest.raises(ValueError, match=f"seed0.json is not the result of a cell .*{message}.*; remove it to run"):
+        read_cell(path)
+
+
+def test_a_missing_data_set_is_said_to_be_missing(tmp_path, capsys):
+    flags = ["--preset", "cpu_proxy", "--data-root", str(tmp_path / "nowhere"), "--work", str(tmp_path), "--list"]
+    assert main(flags) == 2 and "no data set at" in capsys.readouterr().err
+
+
 def test_a_result_of_another_format_is_refused(tmp_path):
     matrix = Matrix("cpu_proxy", PRESETS["cpu_proxy"](), tmp_path, tmp_path, tmp_path / "out")
     path = write_cell(matrix.out, SUPERVISED, 0.5)
@@ -254,3 +290,23 @@ def test_a_request_to_stop_reaches_the_process_of_the_cell(camvid_folder, tmp_pa
     stop = StopFlag()
     stop.set()
     assert run_job(matrix.job(SUPERVISED), stop, None) == 130 and not matrix.out.exists()
+
+
+def test_a_cell_does_not_outlive_the_process_that_started_it():
+    lines = [
+        "import multiprocessing, signal",
+        "from benchmarks.matrix_run import end_with_parent",
+        "def cell():",
+        "    end_with_parent()",
+        "    print('running', flush=True)",
+        "    signal.pause()",
+        "process = multiprocessing.get_context('fork').Process(target=cell)",
+        "process.start()",
+        "process.join()",
+    ]
+    parent = subprocess.Popen(
+        [sys.executable, "-c", "\n".join(lines)], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+    )  # fmt: skip
+    assert parent.stdout.readline() == "running\n"
+    parent.kill()
+    parent.communicate(timeout=60)  # the pipe ends with the last process that holds it
