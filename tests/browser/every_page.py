@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from fastapi.routing import APIRoute
 from playwright.sync_api import Page
 
+from app.web.form_routes import router
 from app.web.pages import PAGES
 
 
@@ -31,6 +33,12 @@ def every_page() -> list[Address]:
         )
         for page in PAGES
     ]  # fmt: skip
+
+
+def every_form() -> list[str]:
+    """Paths of the pages without scripts: signing in, one's own account."""
+    routes = [route for route in router.routes if isinstance(route, APIRoute) and "GET" in route.methods]
+    return [route.path for route in routes if not route.path.startswith("/static/")]
 
 
 def open_address(page: Page, url: str, address: Address) -> None:

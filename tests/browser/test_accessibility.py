@@ -1,11 +1,17 @@
 """Every page, light and dark: axe's rules, no request that leaves the machine, keys, and the choice of colors."""
 
+from contextlib import closing
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.browser.conftest import LiveApp, ReviewerPage, Watched
-from tests.browser.every_page import Address, every_page, open_address
+from app.config import Workspace
+from app.domain.roles import Role
+from app.storage.database import open_store
+from tests.browser.conftest import LiveApp, ReviewerPage, Watched, in_thread
+from tests.browser.every_page import Address, every_form, every_page, open_address
+from tests.unit.people_cases import PASSWORD, Team
 
 pytestmark = pytest.mark.browser
 
@@ -39,6 +45,39 @@ def test_page_breaks_no_rule_of_accessibility_and_stays_on_this_machine(
         assert page.evaluate(IS_DARK) is (scheme == "dark")
         assert severe_violations(page) == []
     expect(page.get_by_role("heading", level=1)).to_have_count(1)
+    assert watched.outside == []
+
+
+def test_forms_break_no_rule_before_and_after_signing_in(
+    own_workspace: Workspace, context: BrowserContext, watched: Watched
+) -> None:
+    with closing(open_store(own_workspace)) as store:
+        Team(store).add("ann", Role.LEAD)
+    page = context.new_page()
+    watched.follow(page)
+    with in_thread(own_workspace) as app:
+
+        def check_forms() -> set[str]:
+            titles = set()
+            for path in every_form():
+                for scheme in ("light", "dark"):
+                    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+                    page.goto(app.url + path)
+                    if page.locator("main > .brand").count() == 0:
+                        break  # It led on to another page.
+                    titles.add(page.title())
+                    assert severe_violations(page) == []
+            return titles
+
+        before = check_forms()
+        page.goto(f"{app.url}/login")
+        page.get_by_label("Name").fill("ann")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button").click()
+        page.wait_for_selector("#workspace h1", state="attached")
+        after = check_forms()
+        page.close()
+    assert len(before) >= 2 and after - before
     assert watched.outside == []
 
 
