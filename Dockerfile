@@ -8,8 +8,11 @@
 #   index, and on x86-64 Linux that build carries CUDA and runs on CPUs too (about 7 GB). The address of an index of CPU
 #   builds makes the image several times smaller.
 #
-# The app listens on loopback only, because there are no accounts yet. So run it in the host's network:
+# Without accounts the app listens on loopback only. So run it in the host's network:
 #   docker run --init --network host --volume pixelsieve:/workspace pixelsieve-review
+# With accounts (the README says how) it may be published, for example behind a proxy that speaks https:
+#   docker run --init --publish 127.0.0.1:7860:7860 --volume pixelsieve:/workspace pixelsieve-review \
+#       pixelsieve review --workspace /workspace --host 0.0.0.0 --allowed-host review.example.org --https-proxy 172.17.0.1
 # compose.yaml does that, and runs training beside it.
 
 FROM python:3.11-slim AS base

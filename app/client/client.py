@@ -17,6 +17,7 @@ from app.client.connection import Connection, Json
 from app.client.editing import EditingCalls
 from app.client.jobs import JobCalls
 from app.client.models import ModelCalls
+from app.client.people import PeopleCalls
 from app.client.quality import QualityCalls
 from app.client.review import ReviewCalls
 from app.client.work import WorkCalls
@@ -34,6 +35,7 @@ class Client:
         jobs: background jobs and COCO exports.
         models: models of all rounds.
         quality: how good the labels are.
+        people: accounts, sessions, tokens and the audit log.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Client:
         self.jobs = JobCalls(self._connection)
         self.models = ModelCalls(self._connection)
         self.quality = QualityCalls(self._connection)
+        self.people = PeopleCalls(self._connection)
 
     def __enter__(self) -> Self:
         return self

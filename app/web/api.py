@@ -7,7 +7,18 @@ from fastapi import APIRouter, FastAPI
 
 from app.config import LOCAL, Reach, Workspace
 from app.storage.database import open_store
-from app.web import api_editing, api_gold, api_images, api_jobs, api_models, api_quality, api_review, api_work, errors
+from app.web import (
+    api_editing,
+    api_gold,
+    api_images,
+    api_jobs,
+    api_models,
+    api_people,
+    api_quality,
+    api_review,
+    api_work,
+    errors,
+)
 from app.web.context import Context, open_context
 from app.web.form_routes import FORM_RULES
 from app.web.form_routes import router as forms_router
@@ -16,7 +27,7 @@ from app.web.identity import Identifier, SessionCookie
 from app.web.rules import Rule, public, read, rules_of
 from app.web.security import Guard
 
-PARTS = api_review, api_editing, api_images, api_work, api_jobs, api_models, api_gold, api_quality
+PARTS = api_review, api_editing, api_images, api_work, api_jobs, api_models, api_gold, api_quality, api_people
 PREFIX = "/api"
 
 health_router = APIRouter()

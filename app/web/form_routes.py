@@ -187,7 +187,8 @@ def end_session(context: Context, actor: CurrentActor, here: Here, session_id: i
 
 @router.post("/account/tokens", dependencies=_USE)
 def make_token(context: Context, actor: CurrentActor, here: Here, name: Typed = "") -> Response:
-    """A token for scripts, shown once."""
+    """A token for scripts, shown once. Whoever found a token makes no second one with it."""
+    require_session(here)
     try:
         token = context.people.tokens.make(actor, actor.name, name)
     except PeopleError as error:
@@ -205,8 +206,7 @@ def revoke_token(context: Context, actor: CurrentActor, here: Here, token_id: in
 def _account(
     context: WebContext, here: Identity, error: Exception | None = None, done: str | None = None, token: str = ""
 ) -> Response:
-    if here.sign_in_id is None:
-        raise ForbiddenError("there are no accounts here, or this request came with a token; open this page signed in")
+    require_session(here)
     shown: dict[str, Any] = {
         "name": here.actor.name,
         "role": here.actor.role,
@@ -217,6 +217,16 @@ def _account(
         "done": done,
     }
     return page("account.html", **shown) if error is None else _again(error, "account.html", **shown)
+
+
+def require_session(here: Identity) -> None:
+    """Refuse what only a signed-in browser may do, so that a token that was found opens no more doors.
+
+    Raises:
+        ForbiddenError: the request came with a token, or there are no accounts.
+    """
+    if here.sign_in_id is None:
+        raise ForbiddenError("there are no accounts here, or this request came with a token; open this page signed in")
 
 
 def _again(error: Exception, template: str, **values: object) -> Response:

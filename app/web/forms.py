@@ -18,7 +18,7 @@ STYLE = TEMPLATES / "forms.css"
 _POLICY = (
     "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-_HEADERS = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+_HEADERS = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"}
 _HEADINGS = {403: "Not for your role", 404: "There is no such page", 405: "Not possible here"}
 _AFTER_SIGN_IN = "/"
 _NEVER_NEXT = ("/login", "/logout", "/join", "/setup", "/api/")

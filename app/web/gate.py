@@ -63,10 +63,9 @@ class Gate:
                 return answer_to(error)
             identity = Identity(NOBODY)
         scope.setdefault("state", {}).update(actor=identity.actor, identity=identity, origin=origin)
-        wants_page = scope["method"] in READING_METHODS and "text/html" in headers.get("accept", "")
         refusal = refuse(self._rules, identity.actor, scope["method"], scope["path"])
         if refusal is not None:
-            return _as_page(refusal, scope) if wants_page else refusal
+            return _as_page(refusal, scope) if _is_for_a_person(scope, headers) else refusal
         return self._too_many_writes(scope["method"], identity)
 
     def _too_many_writes(self, method: str, identity: Identity) -> Response | None:
@@ -101,6 +100,12 @@ def refuse(rules: Sequence[Rule], actor: Actor, method: str, path: str) -> Respo
 def is_public(rules: Sequence[Rule], method: str, path: str) -> bool:
     """Whether everybody may send this."""
     return any(rule.permissions is None and method in rule.methods and rule.pattern.fullmatch(path) for rule in rules)
+
+
+def _is_for_a_person(scope: Scope, headers: Headers) -> bool:
+    """Whether a browser shows the answer as a page; the API answers in JSON, whoever asks."""
+    is_page = scope["method"] in READING_METHODS and not scope["path"].startswith("/api/")
+    return is_page and "text/html" in headers.get("accept", "")
 
 
 def _as_page(refusal: Response, scope: Scope) -> Response:

@@ -15,6 +15,7 @@ from app.web.context import WebContext  # noqa: E402
 from app.web.pages_export import build_export_page  # noqa: E402
 from app.web.pages_listeners import guard_listeners  # noqa: E402
 from app.web.pages_models import build_models_page  # noqa: E402
+from app.web.pages_panels import navigation  # noqa: E402
 from app.web.pages_queue import build_queue_page  # noqa: E402
 from app.web.pages_reviewer import build_reviewer_page  # noqa: E402
 from app.web.pages_rounds import build_rounds_page  # noqa: E402
@@ -52,12 +53,15 @@ PAGES = (
 def build_pages(context: WebContext) -> gr.Blocks:
     """All pages, each listener behind its permission."""
     home, *others = PAGES
+    permission_of_path = {page.path: page.permission for page in PAGES}
     with gr.Blocks(title="Pixelsieve", fill_width=True, analytics_enabled=False) as pages:
+        navigation(context, permission_of_path)
         home.build(context)
     for page in others:
         with pages.route(page.name, page.path):
+            navigation(context, permission_of_path)
             page.build(context)
-    guard_listeners(pages, {page.path.strip("/"): page.permission for page in PAGES})
+    guard_listeners(pages, {path.strip("/"): permission for path, permission in permission_of_path.items()})
     return pages  # type: ignore[no-any-return]  # Gradio's stubs type a context manager as Any.
 
 

@@ -15,7 +15,6 @@ from app.web.pages_panels import (
     POLL_SECONDS,
     REFRESH,
     listed_jobs,
-    navigation,
     on_job_pick,
     on_load,
     panel,
@@ -31,7 +30,6 @@ _KINDS = frozenset({JobKind.COCO})
 
 def build_export_page(context: WebContext) -> None:
     """Lay out the page and wire its events."""
-    navigation(context)
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=320):
             gr.Markdown("## Export labels as COCO")

@@ -12,6 +12,7 @@ from gradio.context import LocalContext
 from app.domain.roles import Actor, Permission, permits
 from app.web.context import refuse_unless_permitted
 from app.web.errors import ForbiddenError
+from app.web.identity import Identity
 
 Listener = TypeVar("Listener", bound=Callable[..., Any])
 
@@ -32,11 +33,20 @@ def acting() -> Actor:
     Raises:
         RuntimeError: called outside of a listener.
     """
+    return acting_identity().actor
+
+
+def acting_identity() -> Identity:
+    """Who caused the event that is being handled, and through which session.
+
+    Raises:
+        RuntimeError: called outside of a listener.
+    """
     request = LocalContext.request.get(None)
     if request is None or request.request is None:
         raise RuntimeError("only a listener of a page can ask who caused its event")
-    actor: Actor = request.request.state.actor
-    return actor
+    identity: Identity = request.request.state.identity
+    return identity
 
 
 def may(permission: Permission) -> bool:

@@ -4,7 +4,7 @@ Names of files, classes and people never pass through a template, so none of the
 """
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gradio as gr
@@ -15,7 +15,7 @@ from app.domain.states import JobKind
 from app.services.worker import worker_is_running
 from app.web.context import WebContext, refuse_unless_permitted
 from app.web.overview import job_list
-from app.web.pages_listeners import acting, allowed, may
+from app.web.pages_listeners import acting, acting_identity, allowed, may
 
 POLL_SECONDS = 1.5
 """How often a page asks how its jobs are doing."""
@@ -66,11 +66,23 @@ def show_to(permission: Permission, block: gr.blocks.BlockContext) -> None:
     gr.on(None, lambda: gr.update(visible=may(permission)), None, block, **REFRESH)
 
 
-def navigation(context: WebContext) -> None:
-    """The bar that leads from page to page, with the workspace's name in it; every page needs its own."""
+def navigation(context: WebContext, permission_of_path: Mapping[str, Permission]) -> None:
+    """The bar that leads from page to page, with the workspace's and the person's name in it; every page needs its own.
+
+    Args:
+        permission_of_path: what each page asks for; links to those that one may not open are hidden.
+    """
     Navbar(visible=True, main_page_name="Rounds")
     root = context.workspace.root.resolve()
-    panel("panels/workspace.js", lambda: {"name": root.name, "path": str(root)}, elem_id="workspace")
+
+    def look() -> dict[str, Any]:
+        identity = acting_identity()
+        hidden = [path for path, permission in permission_of_path.items() if not may(permission)]
+        is_signed_in = identity.sign_in_id is not None
+        person = {"name": identity.actor.name, "role": identity.actor.role} if is_signed_in else None
+        return {"name": root.name, "path": str(root), "hidden": hidden, "person": person}
+
+    panel("panels/workspace.js", look, elem_id="workspace")
 
 
 def submit_job(context: WebContext, kind: str, arguments: dict[str, Any]) -> None:

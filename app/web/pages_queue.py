@@ -13,7 +13,7 @@ from app.web.context import WebContext, refuse_unless_permitted
 from app.web.errors import ForbiddenError
 from app.web.overview import image_rows, queue_rows
 from app.web.pages_listeners import acting, allowed, may
-from app.web.pages_panels import ACTION, REFRESH, navigation, panel, shown_error
+from app.web.pages_panels import ACTION, REFRESH, panel, shown_error
 
 _STATES = [("To do: open, then skipped", ""), ("Open", "open"), ("Skipped", "skipped"),
            ("Second review", "second_review"), ("Decided", "decided")]  # fmt: skip
@@ -27,7 +27,6 @@ _PERSON = "person:"
 
 def build_queue_page(context: WebContext) -> None:
     """Lay out the page and wire its events."""
-    navigation(context)
     with gr.Row():
         owner = gr.Dropdown(_OWNERS, value=_MINE, label="Whose images", elem_id="owner-filter")
         text = gr.Textbox("", label="Image name holds", elem_id="text-filter", max_length=255)

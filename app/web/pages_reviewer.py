@@ -1,10 +1,9 @@
 """The reviewer page: the place where reviewer/main.js puts its canvas. Everything else goes through the HTTP API."""
 
 from app.web.context import WebContext
-from app.web.pages_panels import navigation, panel
+from app.web.pages_panels import panel
 
 
 def build_reviewer_page(context: WebContext) -> None:
     """Lay out the page."""
-    navigation(context)
     panel("reviewer/main.js", elem_id="reviewer")

@@ -13,7 +13,6 @@ from app.web.pages_panels import (
     POLL_SECONDS,
     REFRESH,
     listed_jobs,
-    navigation,
     on_job_pick,
     panel,
     show_to,
@@ -25,7 +24,6 @@ _OWN_PRESET = "the workspace's own"
 
 def build_rounds_page(context: WebContext) -> None:
     """Lay out the page and wire its events."""
-    navigation(context)
     overview = panel("panels/summary.js", lambda: _summary(context), elem_id="summary")
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=300) as training:

@@ -2,10 +2,9 @@
 
 from app.web.context import WebContext
 from app.web.overview import second_review
-from app.web.pages_panels import navigation, panel
+from app.web.pages_panels import panel
 
 
 def build_second_review_page(context: WebContext) -> None:
     """Lay out the page."""
-    navigation(context)
     panel("panels/second_review.js", lambda: second_review(context), elem_id="second-review")

@@ -27,13 +27,15 @@ _PAGE_POLICY = (
 _API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",  # With "no-referrer" browsers name our own forms' pages "null".
     "X-Frame-Options": "DENY",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 
+_MAY_BE_STRICTER = frozenset({"content-security-policy"})
+"""What an answer may have said itself: the plain forms allow less than the pages."""
 _HTTPS_HEADERS = {"Strict-Transport-Security": "max-age=31536000"}
 
 
@@ -87,7 +89,7 @@ def _host_name(host: str) -> str:
 
 
 def _is_own_page(headers: dict[str, str], host: str, is_https: bool) -> bool:
-    """Browsers name the page a writing request comes from; other programs name none, and send no cookie."""
+    """Browsers name the page that a writing request comes from; programs name none, and send no cookie."""
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
     if origin is None and site is None:
         return "cookie" not in headers
@@ -114,8 +116,8 @@ def _counted(receive: Receive) -> Receive:
 def _with_headers(send: Send, ours: dict[str, str]) -> Send:
     async def send_secured(message: Message) -> None:
         if message["type"] == "http.response.start":
-            stricter = [name for name, _ in message["headers"] if name.lower() == b"content-security-policy"]
-            added = {name: value for name, value in ours.items() if not stricter or name != "Content-Security-Policy"}
+            own = {name.decode("latin-1").lower() for name, _ in message["headers"]} & _MAY_BE_STRICTER
+            added = {name: value for name, value in ours.items() if name.lower() not in own}
             message["headers"] = [*_without(message["headers"], added), *_encoded(added)]
         await send(message)
 
