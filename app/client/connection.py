@@ -41,11 +41,11 @@ class Connection:
 
     def __init__(self, http: httpx.Client) -> None:
         self._http = http
-        self._session = f"client-{secrets.token_hex(8)}"
+        self.session = f"client-{secrets.token_hex(8)}"
 
     def operation(self) -> Json:
         """The id of a new operation, under which the server stores it once, and the name of this client."""
-        return {"op_id": secrets.token_hex(16), "session": self._session}
+        return {"op_id": secrets.token_hex(16), "session": self.session}
 
     def get(self, path: str, query: Mapping[str, Any] | None = None, **places: Any) -> Json:  # noqa: ANN401
         """A JSON answer; `places` are the parts of the path that stand in braces."""

@@ -154,6 +154,8 @@ def _filtered(
         statement = statement.where(Region.image_id == filters.image_id)
     if filters.person is not None and state is not RegionState.SECOND_REVIEW:
         statement = statement.where(open_to(filters.person))
+    if filters.not_images:
+        statement = statement.where(Region.image_id.not_in(filters.not_images))
     if filters.assignee is not None:
         statement = statement.where(assigned_to(filters.assignee))
     if filters.text:

@@ -72,6 +72,7 @@ class QueueFilter:
             for every reviewer; None for everybody's.
         assignee: only regions of images that are this person's; "" for those that are nobody's; None for all.
         text: only regions of images whose name holds this text, whatever the case of its letters.
+        not_images: no regions of these images, because somebody else works on them.
         asked: only regions about which a question is open, or about whose image as a whole.
     """
 
@@ -83,6 +84,7 @@ class QueueFilter:
     assignee: str | None = None
     text: str = ""
     asked: bool = False
+    not_images: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from app.web import (
     api_gold,
     api_images,
     api_jobs,
+    api_leases,
     api_models,
     api_people,
     api_quality,
@@ -27,7 +28,9 @@ from app.web.identity import Identifier, SessionCookie
 from app.web.rules import Rule, public, read, rules_of
 from app.web.security import Guard
 
-PARTS = api_review, api_editing, api_images, api_work, api_jobs, api_models, api_gold, api_quality, api_people
+PARTS = (
+    api_review, api_editing, api_images, api_leases, api_work, api_jobs, api_models, api_gold, api_quality, api_people
+)  # fmt: skip
 PREFIX = "/api"
 
 health_router = APIRouter()

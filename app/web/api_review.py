@@ -1,16 +1,18 @@
 """Queue, regions and decisions."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from app.domain.roles import Permission, permits
+from app.domain.roles import Actor, Permission, permits
 from app.domain.states import RegionState
 from app.domain.superpixels import SIDES_PX, TILE_PX
 from app.services.review_types import NotAllowedError, QueueFilter
+from app.services.undoing import MAX_STEPS, Step, UndoHistory
 from app.web.bodies import DECISION_SCHEMA, OperationBody, RawBody, read_decision
-from app.web.context import Context, CurrentActor, requires
+from app.web.context import Context, CurrentActor, WebContext, requires
 from app.web.keys import class_keys
 from app.web.outbox_owner import OwnDecisions
 
@@ -51,27 +53,36 @@ def queue(
     asked: bool = False,
     include_enough: bool = False,
     everybody: bool = False,
+    session: Annotated[str | None, Query(max_length=255)] = None,
     limit: Limit = 50,
     offset: Offset = 0,
 ) -> dict[str, Any]:
     """Regions in queue order, and how many are left in all.
 
-    Without `everybody` only regions of images that are the asking person's or nobody's.
+    Without `everybody` only regions of images that are the asking person's or nobody's, and on which nobody else works
+    now; with `session`, no other tab of the same person either.
     """
     if everybody and not permits(actor.role, Permission.ASSIGN):
         raise NotAllowedError(
             f"{actor.name} is {actor.role} here; everybody's regions are listed for reviewers and leads"
         )
     person = None if everybody else actor.name
-    filters = QueueFilter(state, class_id, image_id, include_enough, person, assignee, text, asked)
+    held = frozenset() if everybody else context.leases.held_by_others(actor.name, session)
+    filters = QueueFilter(state, class_id, image_id, include_enough, person, assignee, text, asked, held)
     rows = context.review.queue(filters, limit, offset)
     return {"rows": [asdict(row) for row in rows], "counts": asdict(context.review.counts())}
 
 
 @router.get("/regions/next")
-def next_region(context: Context, actor: CurrentActor, after: int | None = None) -> dict[str, int | None]:
-    """The region to show this person after another one; null when nothing is left."""
-    return {"region_id": context.review.next_region(after, QueueFilter(person=actor.name))}
+def next_region(
+    context: Context,
+    actor: CurrentActor,
+    after: int | None = None,
+    session: Annotated[str | None, Query(max_length=255)] = None,
+) -> dict[str, int | None]:
+    """The region to show this person after another one; null when nothing is left on which nobody else works."""
+    held = context.leases.held_by_others(actor.name, session)
+    return {"region_id": context.review.next_region(after, QueueFilter(person=actor.name, not_images=held))}
 
 
 @router.get("/regions/{region_id}")
@@ -98,10 +109,23 @@ def accept_rest(context: Context, actor: CurrentActor, image_id: int, raw: RawBo
 @router.post("/undo", dependencies=[OwnDecisions])
 def undo(context: Context, actor: CurrentActor, body: OperationBody) -> dict[str, Any]:
     """Take back this user's last decision, in whichever tab and whenever it was made, or the one named."""
+    _require_free(context, actor, body, _steps(context, actor, body).undo)
     return asdict(context.review.undo(actor.name, body.session, body.op_id, body.target))
 
 
 @router.post("/redo", dependencies=[OwnDecisions])
 def redo(context: Context, actor: CurrentActor, body: OperationBody) -> dict[str, Any]:
     """Put the decision in force again that the last undo took back, or the one named."""
+    _require_free(context, actor, body, _steps(context, actor, body).redo)
     return asdict(context.review.redo(actor.name, body.session, body.op_id, body.target))
+
+
+def _steps(context: WebContext, actor: Actor, body: OperationBody) -> UndoHistory:
+    return context.review.undo_history(actor.name, 1 if body.target is None else MAX_STEPS)
+
+
+def _require_free(context: WebContext, actor: Actor, body: OperationBody, steps: Sequence[Step]) -> None:
+    """Refuse to change an image back on which somebody else works now."""
+    step = next((each for each in steps if body.target in (None, each.op_id)), None)
+    if step is not None:
+        context.leases.require_free(actor.name, body.session, step.image_id, body.op_id)

@@ -52,6 +52,13 @@ class OperationBody(Body):
     target: Identifier | None = None
 
 
+class LeaseBody(Body):
+    """A tab that works on an image, or with `take_over` wants to go on instead of another one."""
+
+    session: Identifier
+    take_over: bool = False
+
+
 class FlagBody(Body):
     """A reliable pixel that is wrong; x and y are its column and row in the upright image."""
 
@@ -149,8 +156,10 @@ def read_decision(context: WebContext, actor: Actor, raw: tuple[bytes, bool]) ->
         UserError: a field is missing, unknown or out of range.
         WireError: the frame or the drawing is damaged, too large, or leaves its image.
         NotFoundError: there is no such image.
+        HeldError: another person or tab works on it.
     """
     body, drawing = _parse(raw)
+    context.leases.require_free(actor.name, body.session, body.image_id, body.op_id)
     delta = None
     if body.bbox is not None:
         width, height = context.review.image(body.image_id).size_wh

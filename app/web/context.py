@@ -9,6 +9,7 @@ from fastapi.params import Depends as DependsParameter
 from app.config import Workspace
 from app.domain.roles import Actor, Permission, permits
 from app.services.jobs import JobQueue
+from app.services.leases import LeaseService
 from app.services.people import People, open_people
 from app.services.reviewing import ReviewService
 from app.services.superpixels import SuperpixelService
@@ -31,6 +32,7 @@ class WebContext:
     superpixels: SuperpixelService
     jobs: JobQueue
     people: People
+    leases: LeaseService
     workspace_id: str
 
 
@@ -38,7 +40,14 @@ def open_context(workspace: Workspace, store: Store, queue_url: str | None) -> W
     """Services over an open store."""
     jobs = JobQueue(workspace, queue_url, store)
     return WebContext(
-        workspace, store, ReviewService(store), SuperpixelService(store), jobs, open_people(store), store.workspace_id
+        workspace,
+        store,
+        ReviewService(store),
+        SuperpixelService(store),
+        jobs,
+        open_people(store),
+        LeaseService(store),
+        store.workspace_id,
     )
 
 

@@ -1,18 +1,17 @@
 // The reviewer: one key decides, saves and goes on. Connects feed, outbox, drawing, renderer and view.
 import { Activity } from './activity.js';
+import { filterFromAddress, withRegion } from './address.js';
 import { handleKey, runCommand } from './commands.js';
 import { Comments } from './comments.js';
 import { Drawing } from './drawing.js';
 import { Feed } from './feed.js';
 import { LEFTOVER } from './image_state.js';
+import { Lease } from './lease.js';
 import { Outbox, newId } from './outbox.js';
 import { VOID_ID } from './palette.js';
 import { Screen } from './screen.js';
 import { View } from './view.js';
 import { decodeRuns, deflate, encodeRuns, inflate } from './wire.js';
-
-/** What the address may narrow the queue to; see GET /api/queue. */
-const FILTERS = ['state', 'class_id', 'image_id', 'assignee', 'text', 'asked', 'everybody'];
 
 const BEFORE_MOVE = 'There are strokes that are not saved: Enter saves them, Esc cancels them.';
 const GONE_DRAWING = 'The region of this drawing is not there any more, so it cannot be drawn again. It stays in this browser until it is given up.';
@@ -32,7 +31,9 @@ export class Reviewer {
     });
     this.comments = new Comments(session, { onClose: () => this.view.stage.focus(), say: (text) => this.view.say(text) });
     this.view.addToSide(this.comments.button, this.comments.dialog);
-    this.feed = new Feed(filterFromAddress());
+    this.lease = new Lease(session, this.tab, { onChange: () => this.leaseChanged() });
+    this.view.showOver(this.lease.banner);
+    this.feed = new Feed(filterFromAddress(), this.tab);
     this.outbox = new Outbox(session, {
       onAnswer: (entry, answer) => this.saved(entry, answer),
       onRefused: (...refusal) => this.refused(...refusal),
@@ -120,7 +121,18 @@ export class Reviewer {
 
   setBusy(isBusy) {
     this.isBusy = isBusy;
-    this.drawing.isEnabled = !isBusy && this.current !== null;
+    this.drawing.isEnabled = !isBusy && this.current !== null && !this.lease.isElsewhere;
+  }
+
+  /** This tab may change the image now, or must not any more; strokes that are not saved stay where they are. */
+  leaseChanged() {
+    this.setBusy(this.isBusy);
+    this.root.dataset.readonly = String(this.lease.isElsewhere);
+    if (this.lease.isElsewhere || !this.current) return;
+    this.view.stage.focus({ preventScroll: true }); // The button that took the image over is gone.
+    if (this.drawing.hasStrokes) return;
+    this.feed.forgetImage(this.current.row.image_id); // The other one may have changed it.
+    this.open(this.current.row.region_id);
   }
 
   show(view, image) {
@@ -135,6 +147,7 @@ export class Reviewer {
     this.activity.restart();
     this.screen.paint();
     this.comments.show(row);
+    this.lease.hold(row.image_id);
     this.feed.visit(row.region_id);
     this.feed.prefetch(row.region_id);
     history.replaceState(null, '', withRegion(row.region_id));
@@ -184,6 +197,12 @@ export class Reviewer {
     return false;
   }
 
+  /** Whether somebody else works on the image; says so. */
+  isOnlyLooking() {
+    if (this.lease.isElsewhere) this.view.say(this.lease.sentence.textContent);
+    return this.lease.isElsewhere;
+  }
+
   header(kind, more = {}) {
     const { row } = this.current;
     return {
@@ -204,7 +223,7 @@ export class Reviewer {
   }
 
   async decide(kind, state, classId = null) {
-    if (!this.isReady()) return;
+    if (!this.isReady() || this.isOnlyLooking()) return;
     this.setBusy(true);
     const { image, current: { row } } = this;
     const header = this.header(kind, { class_id: kind === 'relabel' ? classId : null });
@@ -222,7 +241,7 @@ export class Reviewer {
 
   /** Save the strokes; the rest of the region is right as it is shown. */
   async commit() {
-    if (this.isBusy || !this.current) return;
+    if (this.isBusy || !this.current || this.isOnlyLooking()) return;
     if (!this.drawing.hasStrokes) {
       this.view.say('Nothing is drawn. Space accepts the region as it is.');
       return;
@@ -239,7 +258,7 @@ export class Reviewer {
   }
 
   acceptRest() {
-    if (!this.isReady()) return;
+    if (!this.isReady() || this.isOnlyLooking()) return;
     const { image, current: { row } } = this;
     const header = this.header('accept_rest');
     const go = async () => {
@@ -306,7 +325,10 @@ export class Reviewer {
       this.feed.forgetImage(header.image_id);
       if (header.kind === 'draw') this.showRefusal();
       else this.view.warn(error.message, ['Open this region again', () => this.reopen({ header })]);
-      if (error.status === 409) this.lookAgain();
+      if (error.status === 409) {
+        this.lease.beat();
+        this.lookAgain();
+      }
     }
     this.root.dataset.refused = String(Number(this.root.dataset.refused ?? 0) + 1);
   }
@@ -365,15 +387,4 @@ export class Reviewer {
     else if (direction > 0) await this.goNext();
     else this.view.say('This is the first region of this visit.');
   }
-}
-
-function filterFromAddress() {
-  const search = new URLSearchParams(location.search);
-  return Object.fromEntries(FILTERS.filter((name) => search.get(name)).map((name) => [name, search.get(name)]));
-}
-
-function withRegion(regionId) {
-  const address = new URL(location.href);
-  address.searchParams.set('region', regionId);
-  return address;
 }

@@ -103,6 +103,11 @@ export class View {
     this.root.append(dialog);
   }
 
+  /** Something that lies over the upper edge of the picture. */
+  showOver(banner) {
+    this.stage.parentElement.append(banner);
+  }
+
   showRegion({ row, top_classes: topClasses }) {
     const name = this.classes.get(row.class_id)?.name ?? 'void';
     this.facts.replaceChildren(...[

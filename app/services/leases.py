@@ -1,0 +1,158 @@
+"""One person, in one tab, works on an image at a time; others look. A lease lives while its tab gives signs of life."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+
+from app.domain.audit import AuditAction
+from app.domain.roles import Actor, Permission, permits
+from app.services.audit import record
+from app.services.review_types import ConflictError, NotFoundError
+from app.storage.database import Store
+from app.storage.history import find_decision
+from app.storage.models import Image, utc_now
+from app.storage.people import Lease
+
+BEAT_S = 15.0
+"""How often a tab says that it is still there."""
+LIFE_S = 60.0
+"""How long a lease lasts after the last sign of life: three may be missed. Both chosen by us."""
+
+
+class HeldError(ConflictError):
+    """Somebody else works on the image now. Nothing was saved."""
+
+
+@dataclass(frozen=True)
+class LeaseView:
+    """Who works on an image.
+
+    Attributes:
+        image_id: the image.
+        holder: the person.
+        is_mine: it is the tab that asks.
+        is_same_person: it is another tab of the person who asks.
+        since: when that tab began, UTC.
+        may_take_over: the person who asks may go on instead, now.
+        beat_s: seconds until the holder should give the next sign of life.
+    """
+
+    image_id: int
+    holder: str
+    is_mine: bool
+    is_same_person: bool
+    since: datetime
+    may_take_over: bool
+    beat_s: float = BEAT_S
+
+
+class LeaseService:
+    """Who works on which image. Safe between threads.
+
+    Ages are measured here, with a clock that never goes back: a lease whose number of beats has not grown for LIFE_S
+    since this process first saw that number is over.
+    """
+
+    def __init__(self, store: Store, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._monotonic = monotonic
+        self._seen: dict[int, tuple[int, str, float]] = {}
+        self._lock = threading.Lock()
+
+    def hold(self, actor: Actor, tab: str, image_id: int, take_over: bool = False) -> LeaseView:
+        """Take an image, give a sign of life, or learn who else has it.
+
+        Args:
+            actor: who asks.
+            tab: in which tab.
+            image_id: the image.
+            take_over: go on instead of another tab of one's own, or of somebody else where `may_take_over` allows it.
+
+        Raises:
+            NotFoundError: no such image.
+        """
+        with self._store.session() as session:
+            image = session.get(Image, image_id)
+            if image is None or image.deleted_at is not None:
+                raise NotFoundError(f"there is no image {image_id}")
+            lease = session.get(Lease, image_id)
+            if lease is None:
+                lease = Lease(image_id=image_id, holder=actor.name, tab=tab, taken_at=utc_now(), beats=0)
+                session.add(lease)
+                return self._view(lease, actor, tab)
+            if (lease.holder, lease.tab) == (actor.name, tab):
+                lease.beats += 1
+                return self._view(lease, actor, tab)
+            is_over = not self._is_alive(lease)
+            if is_over or (take_over and self._may_take_over(lease, actor)):
+                if not is_over:
+                    told = {"from": lease.holder, "same_person": lease.holder == actor.name}
+                    record(session, actor, AuditAction.TAKEOVER, f"image {image.sample_id}", told)
+                lease.holder, lease.tab, lease.taken_at, lease.beats = actor.name, tab, utc_now(), lease.beats + 1
+            return self._view(lease, actor, tab)
+
+    def release(self, actor: Actor, tab: str, image_id: int) -> None:
+        """Give an image back; does nothing when the tab does not hold it (any more)."""
+        with self._store.session() as session:
+            lease = session.get(Lease, image_id)
+            if lease is not None and (lease.holder, lease.tab) == (actor.name, tab):
+                session.delete(lease)
+
+    def held_by_others(self, name: str, tab: str | None) -> frozenset[int]:
+        """Images that somebody else works on, or with a tab, another tab of the same person."""
+        with self._store.reader() as session:
+            leases = session.scalars(select(Lease)).all()
+        return frozenset(
+            lease.image_id
+            for lease in leases
+            if (lease.holder != name or (tab is not None and lease.tab != tab)) and self._is_alive(lease)
+        )
+
+    def require_free(self, name: str, tab: str, image_id: int, op_id: str) -> None:
+        """Refuse what would change an image that another person or tab works on.
+
+        An action that is stored already passes: it is only asked about again.
+
+        Raises:
+            HeldError: names who and since when.
+        """
+        with self._store.reader() as session:
+            lease = session.get(Lease, image_id)
+            is_known = lease is not None and find_decision(session, op_id) is not None
+        if lease is None or is_known or (lease.holder, lease.tab) == (name, tab) or not self._is_alive(lease):
+            return
+        who = "another tab of yours works" if lease.holder == name else f"{lease.holder} works"
+        raise HeldError(
+            f"{who} on this image since {lease.taken_at:%H:%M} UTC, so nothing was saved. Take it over, or go on with "
+            "another image.",
+            user=lease.holder,
+            decided_at=lease.taken_at,
+        )
+
+    def _view(self, lease: Lease, actor: Actor, tab: str) -> LeaseView:
+        is_same_person = lease.holder == actor.name
+        return LeaseView(
+            image_id=lease.image_id,
+            holder=lease.holder,
+            is_mine=is_same_person and lease.tab == tab,
+            is_same_person=is_same_person,
+            since=lease.taken_at,
+            may_take_over=self._may_take_over(lease, actor),
+        )
+
+    def _may_take_over(self, lease: Lease, actor: Actor) -> bool:
+        """One's own other tab always; somebody else's image reviewers may."""
+        return lease.holder == actor.name or permits(actor.role, Permission.SECOND_REVIEW)
+
+    def _is_alive(self, lease: Lease) -> bool:
+        now = self._monotonic()
+        with self._lock:
+            beats, tab, since = self._seen.get(lease.image_id, (-1, "", now))
+            if (beats, tab) != (lease.beats, lease.tab):
+                self._seen[lease.image_id] = (lease.beats, lease.tab, now)
+                return True
+            return now - since < LIFE_S

@@ -1,0 +1,71 @@
+// One person, in one tab, works on an image; this tab says that it is here, or shows who else is.
+import { el } from './dom.js';
+import { post } from './server.js';
+
+const DEFAULT_BEAT_S = 15;
+
+export class Lease {
+  /** `onChange()` when this tab may change the image, or must not any more. */
+  constructor({ workspace_id: workspaceId, user }, tab, { onChange }) {
+    Object.assign(this, { owner: { workspaceId, user }, tab, onChange, imageId: null, held: null, isAsking: false });
+    this.sentence = el('p', {});
+    this.button = el('button', { type: 'button', class: 'ps-button', onclick: () => this.beat(true) });
+    this.banner = el('div', { class: 'ps-held', role: 'status', hidden: true }, this.sentence, this.button);
+    window.addEventListener('pagehide', () => this.release());
+    window.addEventListener('pageshow', () => this.beat());
+  }
+
+  /** Another tab or person works on the image. Unknown, as without a connection, is no reason to stop anybody. */
+  get isElsewhere() {
+    return this.held !== null && !this.held.is_mine;
+  }
+
+  /** This image is shown now. */
+  async hold(imageId) {
+    if (imageId === this.imageId) return;
+    this.release();
+    Object.assign(this, { imageId, held: null });
+    this.show();
+    await this.beat();
+  }
+
+  async beat(takeOver = false) {
+    clearTimeout(this.timer);
+    const { imageId } = this;
+    if (imageId === null) return;
+    try {
+      const held = await post(`/api/leases/${imageId}`, { session: this.tab, take_over: takeOver }, this.owner);
+      if (imageId !== this.imageId) return;
+      const wasElsewhere = this.isElsewhere;
+      this.held = held;
+      this.show();
+      if (wasElsewhere !== this.isElsewhere) this.onChange();
+    } catch (error) {
+      if (error.status === 404) this.held = null;
+    } finally {
+      if (imageId === this.imageId) this.timer = setTimeout(() => this.beat(), 1000 * (this.held?.beat_s ?? DEFAULT_BEAT_S));
+    }
+  }
+
+  show() {
+    this.banner.hidden = !this.isElsewhere;
+    if (!this.isElsewhere) return;
+    const { holder, since, is_same_person: isSamePerson, may_take_over: mayTakeOver } = this.held;
+    const when = new Date(since).toLocaleTimeString([], { timeStyle: 'short' });
+    this.sentence.textContent = isSamePerson ? `You work on this image in another tab since ${when}. Here you can only look.`
+      : `${holder} works on this image since ${when}. You can only look.`;
+    this.button.textContent = isSamePerson ? 'Use it here' : 'Take it over';
+    this.button.hidden = !mayTakeOver;
+  }
+
+  /** Leave the image; sent even while the page closes. */
+  release() {
+    clearTimeout(this.timer);
+    const { imageId, held } = this;
+    if (imageId === null || !held?.is_mine) return;
+    this.held = null;
+    fetch(`/api/leases/${imageId}/release`, {
+      method: 'POST', keepalive: true, headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ session: this.tab }),
+    }).catch(() => {}); // The lease ends by itself.
+  }
+}
