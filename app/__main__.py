@@ -16,6 +16,7 @@ from app.cli.jobs import jobs, run_job_command, worker
 from app.cli.models import export, predict, retrain, train
 from app.cli.quality import actions
 from app.cli.review import review, status
+from app.cli.snapshots import snapshots
 from app.cli.users import users
 
 application = typer.Typer(
@@ -32,6 +33,7 @@ application.command()(backup)
 application.command()(restore)
 application.add_typer(models, name="models")
 application.add_typer(images, name="images")
+application.add_typer(snapshots, name="snapshots")
 application.add_typer(users, name="users")
 application.command("run-job", hidden=True)(run_job_command)
 

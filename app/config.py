@@ -164,6 +164,16 @@ class Workspace:
         """Output of background jobs, one file per job."""
         return self.root / "logs"
 
+    @property
+    def snapshots(self) -> Path:
+        """Earlier states of this workspace; see app/services/snapshots.py."""
+        return self.root / "snapshots"
+
+    @property
+    def backups(self) -> Path:
+        """Backups made from the page, one file each."""
+        return self.root / "backups"
+
     def relative(self, path: Path) -> str:
         """How `path` is written into the store: relative, so that a moved workspace still works."""
         return path.resolve().relative_to(self.root.resolve()).as_posix()

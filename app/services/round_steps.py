@@ -35,6 +35,7 @@ from app.services.round_folder import (
     round_folders,
     unfinished_round,
 )
+from app.services.snapshots import take_snapshot
 from app.services.workspaces import preset_for_training
 from app.storage.database import Store
 from app.storage.models import Decision, Image, Model, Proposal
@@ -213,6 +214,7 @@ def _prepare(store: Store, workspace: Workspace, plan: RoundPlan, monitor: Monit
         last_model = session.scalar(select(func.max(Model.round))) or 0
     folders = round_folders(workspace)
     number = 1 + max([last_model, *(folder.number for folder in folders)])
+    take_snapshot(store, "round", f"round {number}", monitor.part(0.0, 0.0, "snapshot"))
     folder = new_round(workspace, number)
     entries = training_entries(store, folder.path, pseudo=plan.use_pseudo_labels)
     write_manifest(folder.manifest, class_set, [*entries, *_gold_entries(store)])

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 
 from app.domain.states import ImageRole
 from app.services.importing import ImportReport, import_dataset
+from app.services.snapshots import take_snapshot
 from app.storage.database import Store
 from app.storage.errors import StoreError
 from app.storage.models import Image, Setting
@@ -119,7 +120,12 @@ def plan_import(source: ImportSource) -> ImportPlan:
 
 
 def run_import(store: Store, plan: ImportPlan, progress: Callable[[Progress], None]) -> ImportSummary:
-    """Import what was planned. Safe to repeat: images that are there already stay as they are."""
+    """Import what was planned. Safe to repeat: images that are there already stay as they are.
+
+    A workspace that holds images already is saved as a snapshot before.
+    """
+    if any(count_roles(store).values()):
+        take_snapshot(store, "import", f"import of {plan.source.root.name}")
     reports = [import_dataset(store, plan.dataset, set(plan.labeled), set(plan.held_out), progress)]
     if plan.gold_dataset is not None:
         reports.append(import_dataset(store, plan.gold_dataset, set(), set(plan.gold_dataset.sample_ids), progress))

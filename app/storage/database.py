@@ -66,20 +66,21 @@ class Store:
         self._engine.dispose()
 
 
-def open_store(workspace: Workspace, create: bool = False, url: str | None = None) -> Store:
+def open_store(workspace: Workspace, create: bool = False, url: str | None = None, in_file: bool = False) -> Store:
     """Open the store of a workspace; with `create`, make folder and store when they are missing.
 
     An older schema is brought up to date after a copy of the rows was made in the workspace's folder.
 
     Args:
         url: of a PostgreSQL database; None for $PIXELSIEVE_DATABASE_URL, else what the workspace was made with.
+        in_file: a SQLite file, whatever the environment says.
 
     Raises:
         NoWorkspaceError: there is none at this place and `create` is not set.
         NewerSchemaError: a later version of the program wrote it.
         StoreError: damaged, locked, unreachable, not writable, or the database belongs to another workspace.
     """
-    found = database_url(workspace, url)
+    found = None if in_file else database_url(workspace, url)
     note = read_note(workspace)
     backend = backend_of(workspace, found, is_known=note is not None)
     if not create and not backend.exists():

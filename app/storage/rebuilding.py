@@ -1,6 +1,6 @@
 """A new store whose rows come from elsewhere: filled as a whole or not at all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from sqlalchemy import Connection, inspect
 
@@ -15,7 +15,13 @@ Fill = Callable[[Connection], None]
 
 
 def make_store(
-    workspace: Workspace, url: str | None, version: str, workspace_id: str, fill: Fill, finish: Fill
+    workspace: Workspace,
+    url: str | None,
+    version: str,
+    workspace_id: str,
+    fill: Fill,
+    finish: Fill | None = None,
+    in_file: bool = False,
 ) -> None:
     """Make the tables of a version, fill them, and bring them to the present version, in one transaction.
 
@@ -25,12 +31,13 @@ def make_store(
         version: of the tables that `fill` expects.
         workspace_id: the id that the rows carry.
         fill: inserts all rows; what it raises undoes everything.
-        finish: changes rows of the present version.
+        finish: changes rows of the present version; None changes nothing.
+        in_file: a SQLite file, whatever the environment says.
 
     Raises:
         StoreError: the database is not empty, or the failures of `explained`.
     """
-    found = database_url(workspace, url)
+    found = None if in_file else database_url(workspace, url)
     backend = backend_of(workspace, found, is_known=False)
     engine = backend.make_engine()
     try:
@@ -41,8 +48,15 @@ def make_store(
             fill(connection)
             dump.continue_ids(connection, dump.tables_of(connection))
             schema.upgrade(connection)
-            finish(connection)
+            if finish is not None:
+                finish(connection)
             if found is not None:
                 write_note(workspace, found, workspace_id)
     finally:
         engine.dispose()
+
+
+def fill_tables(connection: Connection, lines_of: Callable[[str], Iterator[bytes]]) -> None:
+    """Insert all rows; `lines_of` gives those of a table."""
+    for table in dump.tables_of(connection):
+        dump.insert(connection, table, lines_of(table.name))

@@ -63,3 +63,19 @@ def test_restoring_over_a_workspace_is_one_error_line(imported: Path, tmp_path: 
 def test_a_damaged_backup_is_one_error_line(tmp_path: Path) -> None:
     (tmp_path / "saved.zip").write_bytes(b"PK damaged")
     assert "is no backup, or was cut off" in one_error_line(run("restore", tmp_path / "saved.zip", "--check"))
+
+
+def test_a_second_import_can_be_taken_back(imported: Path, source: Path) -> None:
+    assert "No snapshot yet" in run("snapshots", "list", "-w", imported).stdout
+    before = run("status", "-w", imported).stdout
+    assert run("import", source, "-w", imported).exit_code == 0
+    listed = run("snapshots", "list", "-w", imported).stdout
+    assert re.search(r"^ 1 .* import .* import of source", listed, re.MULTILINE)
+    assert "Snapshot 2 is taken" in run("snapshots", "take", "-w", imported).stdout
+    result = run("snapshots", "restore", 1, "-w", imported)
+    assert f"pixelsieve snapshots restore 3 -w {imported}" in result.stdout
+    assert run("status", "-w", imported).stdout == before
+
+
+def test_an_unknown_snapshot_is_one_error_line(imported: Path) -> None:
+    assert "there is no snapshot 9" in one_error_line(run("snapshots", "restore", 9, "-w", imported))
