@@ -9,8 +9,11 @@ from rich.table import Table
 
 from app.cli.console import DatabaseUrlOption, WorkspaceOption, console, monitored, open_workspace, progress_bar
 from app.config import Workspace
+from app.domain.audit import AuditAction
 from app.domain.states import ImageRole
+from app.services.audit import note
 from app.services.coco_export import Selection, export_coco
+from app.services.local_actor import command_line_actor
 from app.services.workspaces import ImportSource, ImportSummary, plan_import, run_import
 from app.storage.database import open_store
 from datasets.lookup import dataset_names
@@ -45,7 +48,10 @@ def import_command(
         raise ValueError(f"there is no folder {source}; give the folder that holds the images and masks")
     plan = plan_import(ImportSource(source, format_name, split, gold_share, seed))
     with progress_bar("Import") as report:
-        summary = run_import(open_store(Workspace(workspace), create=True, url=database_url), plan, report)
+        store = open_store(Workspace(workspace), create=True, url=database_url)
+        summary = run_import(store, plan, report)
+    counts = {role.value: number for role, number in summary.counts.items()}
+    note(store, command_line_actor(), AuditAction.IMPORT, str(source), {"format": format_name, **counts})
     print_import(summary, workspace)
 
 
@@ -61,6 +67,8 @@ def coco(
     store, _ = open_workspace(workspace)
     with monitored("COCO") as monitor:
         manifest = export_coco(store, out, which, monitor.stoppable_progress, replace=replace)
+    details = {"which": which, "images": manifest.images}
+    note(store, command_line_actor(), AuditAction.EXPORT, str(out), details)
     console.print(f"{escape(str(out))}: {manifest.images} images, {manifest.annotations} annotations")
     for item in manifest.skipped[:_SHOWN]:
         console.print(f"[yellow]Left out {escape(item.sample_id)}:[/] {escape(item.reason)}")

@@ -15,6 +15,7 @@ from app.domain.states import JobState
 from app.services.job_kinds import work_of
 from app.services.job_process import run_job
 from app.services.jobs import JobQueue, JobView
+from app.services.local_actor import command_line_actor
 from app.services.worker import run_worker, worker_is_running
 
 QueueUrlOption = Annotated[
@@ -43,7 +44,7 @@ def jobs(
     if log is not None:
         print(queue.log_tail(log, lines))
     elif cancel is not None:
-        view = queue.cancel(cancel)
+        view = queue.cancel(cancel, command_line_actor())
         console.print(
             f"Job {view.id} is {view.state.value}{' and stops after its current step' * view.cancel_requested}."
         )

@@ -1,14 +1,16 @@
 """`pixelsieve train`, `export`, `predict` and `retrain`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from app.cli.choosing import print_comparison
 from app.cli.console import WorkspaceOption, console, monitored, open_workspace, parse_overrides, percent
+from app.domain.audit import AuditAction
 from app.domain.promotion import Verdict
 from app.domain.states import ModelStatus
+from app.services.audit import note
 from app.services.local_actor import command_line_actor
 from app.services.model_changes import promote as promote_model
 from app.services.model_comparison import compare_with_current
@@ -16,6 +18,7 @@ from app.services.predicting import PredictReport, find_model, predict_pool
 from app.services.round_folder import RoundState, find_round
 from app.services.round_steps import RoundRequest, export_round, train_round
 from app.services.rounds import start_round
+from app.storage.database import Store
 from app.storage.models import Model
 
 PresetOption = Annotated[
@@ -39,6 +42,7 @@ def train(
     """Train a student from scratch on the present labels; an interrupted training is continued."""
     store, place = open_workspace(workspace)
     request = RoundRequest(preset, parse_overrides(set_ or []), from_scratch=True, again=again)
+    _note(store, "train", {"preset": preset, **request.overrides})
     with monitored("Train") as monitor:
         folder = train_round(store, place, request, monitor)
     console.print(f"Round {folder.number} is trained with preset {folder.plan.preset}: {escape(str(folder.run_dir))}")
@@ -57,6 +61,7 @@ def export(
 ) -> None:
     """Turn a trained round into one ONNX file, measure it on the gold images and register it."""
     store, place = open_workspace(workspace)
+    _note(store, "export", {"round": round_number})
     with monitored("Export") as monitor:
         model_id = export_round(store, place, round_number, monitor, check=check)
     model = find_model(store, model_id)
@@ -80,6 +85,7 @@ def predict(
 ) -> None:
     """Propose labels for the pool and queue the regions that the model cannot be trusted on."""
     store, place = open_workspace(workspace)
+    _note(store, "predict", {"model_id": model_id})
     with monitored("Predict") as monitor:
         report = predict_pool(store, place, model_id, monitor.progress, monitor.should_cancel)
     print_prediction(report)
@@ -99,6 +105,7 @@ def retrain(
     """Train the next round with the corrected labels, export it, and compare it with the current model on gold."""
     store, place = open_workspace(workspace)
     request = RoundRequest(preset, parse_overrides(set_ or []), from_scratch, again)
+    _note(store, "retrain", {"preset": preset, **request.overrides})
     with monitored("Retrain") as monitor:
         model_id = start_round(store, place, request, monitor)
     model = find_model(store, model_id)
@@ -144,3 +151,8 @@ def print_prediction(report: PredictReport) -> None:
         console.print(f"[yellow]No proposal for {escape(sample_id)}:[/] {escape(reason)}")
     if len(report.failed) > _SHOWN_FAILURES:
         console.print(f"... and {len(report.failed) - _SHOWN_FAILURES} more without a proposal")
+
+
+def _note(store: Store, command: str, details: dict[str, Any]) -> None:
+    """Work started here is in the audit log as jobs started on a page are."""
+    note(store, command_line_actor(), AuditAction.JOB_STARTED, f"pixelsieve {command}", details)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from app.domain.states import JobKind
+
 
 class Role(StrEnum):
     """What a person is in this workspace."""
@@ -73,6 +75,14 @@ ALLOWED: dict[Permission, frozenset[Role]] = {
     Permission.ADMINISTER: _LEADS,
 }
 """Which roles have a permission. What is not listed, nobody may do."""
+
+
+_JOBS: dict[JobKind, Permission] = {JobKind.COCO: Permission.EXPORT, JobKind.BACKUP: Permission.ADMINISTER}
+
+
+def permission_for_job(kind: str) -> Permission:
+    """What starting a job of a kind asks for."""
+    return next((permission for job, permission in _JOBS.items() if job.value == kind), Permission.RUN_JOBS)
 
 
 def permits(role: Role | None, permission: Permission) -> bool:

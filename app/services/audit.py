@@ -77,6 +77,14 @@ def record(
     session.add(entry)
 
 
+def note(
+    store: Store, actor: Actor, action: AuditAction, target: str, details: Mapping[str, Any] | None = None
+) -> None:
+    """Write one entry about something that changes no row of the store, such as a file that leaves."""
+    with store.session() as session:
+        record(session, actor, action, target, details)
+
+
 def list_entries(store: Store, filters: AuditFilter, limit: int) -> list[AuditRow]:
     """Entries of the log, newest first."""
     statement = select(AuditEntry).order_by(AuditEntry.id.desc()).limit(limit)

@@ -7,9 +7,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
 from app.config import Workspace
+from app.domain.audit import AuditAction
+from app.domain.roles import Actor
 from app.domain.states import JobKind, JobState
+from app.services.audit import record
+from app.services.local_actor import local_actor
 from app.services.processes import read_tail
 from app.services.queueing import Lane, job_task, lane_of, open_queue, safe_url
 from app.services.rounds import require_decided
@@ -128,8 +133,13 @@ class JobQueue:
         self._store = store or open_store(workspace)
         self._tasks = {lane: job_task(open_queue(workspace, url, lane)) for lane in Lane}
 
-    def submit(self, kind: str, arguments: dict[str, Any] | None = None) -> int:
+    def submit(self, kind: str, arguments: dict[str, Any] | None = None, actor: Actor | None = None) -> int:
         """Put a job into the queue and return its id.
+
+        Args:
+            kind: what to do.
+            arguments: how; see ARGUMENTS.
+            actor: who asks; None for whoever runs this process.
 
         Raises:
             ValueError: unknown kind, unknown or invalid argument, or a round while another waits for a decision;
@@ -144,6 +154,7 @@ class JobQueue:
             session.add(job)
             session.flush()
             job_id = job.id
+            _record(session, actor, AuditAction.JOB_STARTED, job)
         try:
             self._tasks[lane_of(job_kind)](job_id)
         except Exception as error:
@@ -153,14 +164,20 @@ class JobQueue:
             raise RuntimeError(reason) from error
         return job_id
 
-    def cancel(self, job_id: int) -> JobView:
+    def cancel(self, job_id: int, actor: Actor | None = None) -> JobView:
         """Ask a job to stop. A waiting job is cancelled at once, a running one after its current step.
+
+        Args:
+            job_id: which.
+            actor: who asks; None for whoever runs this process.
 
         Raises:
             LookupError: there is no such job.
         """
         with self._store.session() as session:
             job = session.get(Job, job_id)
+            if job is not None and job.state in (JobState.QUEUED, JobState.RUNNING):
+                _record(session, actor, AuditAction.JOB_CANCELLED, job)
             if job is not None and job.state is JobState.QUEUED:
                 job.state, job.finished_at, job.message = JobState.CANCELLED, utc_now(), "cancelled before it started"
             elif job is not None and job.state is JobState.RUNNING:
@@ -248,6 +265,10 @@ def bury_dead_jobs(store: Store) -> list[int]:
     with store.session() as session:
         session.execute(update(Job).where(Job.id.in_(dead), is_dead).values(**values))
     return dead
+
+
+def _record(session: Session, actor: Actor | None, action: AuditAction, job: Job) -> None:
+    record(session, actor or local_actor(), action, f"job {job.id}", {"kind": job.kind.value, **job.arguments})
 
 
 def log_file(workspace: Workspace, job_id: int) -> Path:

@@ -68,7 +68,7 @@ def promote(context: Context, actor: CurrentActor, model_id: int, body: PromoteB
     """Make a model the current one. Worse on gold without a reason: refused with 409."""
     with user_errors():
         model_changes.promote(context.store, model_id, actor, body.reason, body.seen_current)
-    return {**models(context), **_propose_again(context)}
+    return {**models(context), **_propose_again(context, actor)}
 
 
 @router.post("/{model_id}/rollback", dependencies=_PROMOTE)
@@ -76,7 +76,7 @@ def roll_back(context: Context, actor: CurrentActor, model_id: int, body: Rollba
     """Go back to an earlier model; its proposals are in force again, or predicted again. Decisions stay."""
     with user_errors():
         restored = model_changes.roll_back(context.store, model_id, actor, body.reason, body.seen_current)
-    return {**models(context), "restored": restored, **_propose_again(context)}
+    return {**models(context), "restored": restored, **_propose_again(context, actor)}
 
 
 @router.post("/{model_id}/reject", dependencies=_PROMOTE)
@@ -87,9 +87,9 @@ def reject(context: Context, actor: CurrentActor, model_id: int, body: RejectBod
     return models(context)
 
 
-def _propose_again(context: Context) -> dict[str, Any]:
+def _propose_again(context: Context, actor: CurrentActor) -> dict[str, Any]:
     """Queue the prediction of the new current model's proposals; the model is current even if that fails."""
     try:
-        return {"job_id": context.jobs.submit("predict"), "job_error": None}
+        return {"job_id": context.jobs.submit("predict", actor=actor), "job_error": None}
     except RuntimeError as error:
         return {"job_id": None, "job_error": str(error)}

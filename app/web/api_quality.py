@@ -6,9 +6,11 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime
 
+from app.domain.audit import AuditAction
 from app.domain.roles import Permission
 from app.services.action_log import ActionFilter, LogFormat, read_actions, write_actions
-from app.web.context import Context, requires
+from app.services.audit import note
+from app.web.context import Context, CurrentActor, requires
 
 router = APIRouter()
 
@@ -21,12 +23,14 @@ Moment = Annotated[AwareDatetime | None, Query(description="ISO 8601 with a time
 @router.get("/actions", dependencies=[SeesQuality])
 def actions(
     context: Context,
+    actor: CurrentActor,
     log_format: Annotated[LogFormat, Query(alias="format")] = LogFormat.JSONL,
     user: str | None = None,
     since: Moment = None,
     until: Moment = None,
 ) -> StreamingResponse:
     """Every action there is, as a file; the columns are those of app/domain/actions.py. Holds no pixels."""
+    note(context.store, actor, AuditAction.DOWNLOAD, "action log", {"user": user})
     found = read_actions(context.store, ActionFilter(user, since, until))
     return StreamingResponse(
         write_actions(found, log_format),

@@ -88,7 +88,7 @@ def navigation(context: WebContext, permission_of_path: Mapping[str, Permission]
 def submit_job(context: WebContext, kind: str, arguments: dict[str, Any]) -> None:
     """Queue a job and say so on the page; what is wrong with it is said there, too."""
     try:
-        job_id = context.jobs.submit(kind, arguments)
+        job_id = context.jobs.submit(kind, arguments, acting())
     except (ValueError, RuntimeError) as error:
         raise shown_error(error) from error
     if worker_is_running(context.workspace):
@@ -115,7 +115,7 @@ def on_job_pick(context: WebContext) -> Callable[..., int | None]:
     def pick(shown_log: int | None, event: gr.EventData) -> int | None:
         if event.action == "cancel":
             refuse_unless_permitted(acting(), Permission.RUN_JOBS)
-            context.jobs.cancel(int(event.job_id))
+            context.jobs.cancel(int(event.job_id), acting())
             return shown_log
         return int(event.job_id)
 
