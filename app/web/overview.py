@@ -96,6 +96,8 @@ def next_action(models: list[Model], counts: QueueCounts, jobs: list[JobView]) -
     if candidate is not None:
         return _decide_action(candidate, rounds.current_of(models))
     if rounds.current_of(models) is None:
+        if not (counts.images_waiting or counts.images_open or counts.images_enough or counts.images_done):
+            return _action("Import images", "There are none yet. In a terminal: pixelsieve import path/to/images", None)
         return _action("Train the first round", "It learns from the labeled images.", "Train", action="train")
     if counts.images_waiting:
         text = f"{counts.images_waiting} images have no proposal yet."

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, expect
 
+from app.config import Workspace
 from app.domain.states import ModelStatus
 from app.storage.database import open_store
+from app.storage.settings import adopt_class_set
+from datasets.labels import ClassSet
 from tests.browser.conftest import SCREENSHOTS, LiveApp, ReviewerPage, Watched, in_thread
 from tests.browser.test_pages import PATHS, open_page
 from tests.browser.workspace import NAMES, add_model, build_workspace, propose_again
@@ -73,7 +76,8 @@ def test_every_page_names_the_workspace(
     name: str, live_app: LiveApp, context: BrowserContext, watched: Watched
 ) -> None:
     page = open_page(context, watched, live_app, name)
-    expect(page.locator("#workspace")).to_have_text("workspace")
+    expect(page.locator("#workspace .pp-workspace")).to_have_text("workspace")
+    expect(page.locator("#workspace")).not_to_contain_text("null")
     expect(page.get_by_title(f"Workspace {live_app.workspace.root.resolve()}")).to_be_visible()
     expect(page).to_have_title("workspace · Pixelsieve")
 
@@ -138,3 +142,20 @@ def test_lists_keep_what_was_said_when_a_newer_model_proposes(
     expect(page.locator(".ps-chip")).to_have_text("second review")
     second.press("Space")
     second.wait("root.dataset.region === 'none' && root.dataset.saved === '1'")
+
+
+def test_workspace_without_images_says_what_comes_first(
+    tmp_path: Path, context: BrowserContext, watched: Watched, open_reviewer: OpenReviewer
+) -> None:
+    workspace = Workspace(tmp_path / "empty")
+    with closing(open_store(workspace, create=True)) as store, store.session() as session:
+        adopt_class_set(session, ClassSet.from_names(NAMES), "a test")
+    with in_thread(workspace) as app:
+        page = open_page(context, watched, app, "rounds")
+        expect(page.get_by_label("Next action")).to_contain_text("Import images")
+        reviewer = open_reviewer(app)
+        expect(reviewer.page.get_by_role("heading", name="Nothing to review yet")).to_be_visible()
+        reviewer.press("Space")
+        assert watched.errors == []
+        for each in (page, reviewer.page):
+            each.close()

@@ -39,6 +39,7 @@ PREDICTING = job(JobKind.PREDICT, JobState.RUNNING)
     ("models", "left", "jobs", "title", "leads_to"),
     [
         pytest.param([], counts(images_waiting=5), [], "Train the first round", "train", id="nothing yet"),
+        pytest.param([], counts(), [], "Import images", None, id="no images"),
         pytest.param([], counts(), [TRAINING], "Training round is running", "/review", id="training"),
         pytest.param([], counts(), [QUEUED], "Training round waits for the worker", "/review", id="training waits"),
         pytest.param([], counts(), [QUEUED, PREDICTING], "Prediction of proposals is running", "/review", id="both"),
@@ -50,7 +51,14 @@ PREDICTING = job(JobKind.PREDICT, JobState.RUNNING)
             [CANDIDATE, CURRENT], counts(open=3), [], "Decide about round 2", "/models?new=2&old=1", id="candidate"
         ),
         pytest.param([CURRENT], counts(decided=9), [], "Train the next round", "train", id="all decided"),
-        pytest.param([model(ModelStatus.REJECTED)], counts(), [], "Train the first round", "train", id="only rejected"),
+        pytest.param(
+            [model(ModelStatus.REJECTED)],
+            counts(images_done=2),
+            [],
+            "Train the first round",
+            "train",
+            id="only rejected",
+        ),
         pytest.param([CURRENT], counts(open=1), [EXPORTING], "Review 1 regions", "/review", id="exporting"),
         pytest.param([CURRENT], counts(open=1), [FAILED], "Review 1 regions", "/review", id="failed round"),
     ],

@@ -18,8 +18,9 @@ function kept() {
   }
 }
 
-let choice = [new URLSearchParams(location.search).get('__theme'), kept()].find((each) => CHOICES.includes(each)) ?? 'system';
-keep(choice);
+const asked = new URLSearchParams(location.search).get('__theme');
+if (CHOICES.includes(asked)) keep(asked);
+let choice = [asked, kept()].find((each) => CHOICES.includes(each)) ?? 'system';
 
 function apply() {
   const isDark = choice === 'dark' || (choice === 'system' && system.matches);

@@ -11,7 +11,7 @@ export function mount(element, gradio) {
     root.replaceChildren(
       el('h1', { class: 'pp-unseen' }, `${pageName()}: ${name}`),
       el('span', { class: 'pp-workspace', title: `Workspace ${path}` }, name), themeButton(),
-      person && el('a', { class: 'pp-theme pp-person', href: '/account', title: `Signed in as ${person.name}, ${person.role}: your account, sessions and tokens, sign out` }, person.name));
+      ...(person ? [el('a', { class: 'pp-theme pp-person', href: '/account', title: `Signed in as ${person.name}, ${person.role}: your account, sessions and tokens, sign out` }, person.name)] : []));
     for (const link of links()) link.toggleAttribute('hidden', hidden.includes(plain(link.pathname) || '/'));
     document.title = `${name} · Pixelsieve`;
   });

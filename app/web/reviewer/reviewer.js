@@ -15,6 +15,7 @@ import { decodeRuns, deflate, encodeRuns, inflate } from './wire.js';
 
 const BEFORE_MOVE = 'There are strokes that are not saved: Enter saves them, Esc cancels them.';
 const GONE_DRAWING = 'The region of this drawing is not there any more, so it cannot be drawn again. It stays in this browser until it is given up.';
+const SAVE_FIRST_MS = 200; // What is fetched ahead leaves the server to a decision for so long.
 const BEFORE_UNDO = 'Wait: an undo is on its way to the server.';
 
 export class Reviewer {
@@ -149,7 +150,8 @@ export class Reviewer {
     this.comments.show(row);
     this.lease.hold(row.image_id);
     this.feed.visit(row.region_id);
-    this.feed.prefetch(row.region_id);
+    clearTimeout(this.ahead);
+    this.ahead = setTimeout(() => this.feed.prefetch(row.region_id), this.outbox.isEmpty ? 0 : SAVE_FIRST_MS);
     history.replaceState(null, '', withRegion(row.region_id));
     delete this.root.dataset.error;
     Object.assign(this.root.dataset, { region: row.region_id, image: row.image_id });
@@ -161,6 +163,11 @@ export class Reviewer {
     this.screen.clear();
     this.root.dataset.region = 'none';
     const isFiltered = Object.keys(this.feed.filter).length > 0;
+    const { open, skipped, second_review: second, decided } = this.session.counts;
+    if (!isFiltered && this.savedCount + open + skipped + second + decided === 0) {
+      this.view.showEmpty('Nothing to review yet', 'Regions appear once a model has proposed labels for the images. The Rounds page says what comes next.', ['Rounds', '/']);
+      return;
+    }
     this.view.showEmpty(isFiltered ? 'Nothing left with this filter' : 'Nothing left to review',
       isFiltered ? 'The whole queue may hold more regions.' : 'Train the next round with what you decided, or export the labels.',
       ...(isFiltered ? [['Whole queue', '/review']] : []), ['Rounds', '/'], ['Export', '/export']);
