@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from app.cli.console import Commands, WorkspaceOption, console, open_workspace
 from app.domain.states import ImageRole, ImageState
+from app.services import deleting
 from app.services.assigning import ImageFilter, assign_images, list_image_work, share_images
 from app.services.comments import open_questions
 from app.services.local_actor import command_line_actor
@@ -96,3 +97,47 @@ def _ids(store: Store, names: list[str]) -> list[int]:
     if unknown:
         raise LookupError(f"there is no image {unknown[0]!r} in the pool; see: pixelsieve images list")
     return [known[name] for name in names]
+
+
+AnyNames = Annotated[list[str], typer.Argument(help="Names of images.")]
+
+
+@images.command()
+def delete(names: AnyNames, workspace: WorkspaceOption) -> None:
+    """Take images out of queue, training, exports and counts. Nothing is lost: undelete brings them back."""
+    store, _ = open_workspace(workspace)
+    console.print(f"{deleting.delete_images(store, command_line_actor(), names)} images are deleted; their files stay.")
+
+
+@images.command()
+def undelete(names: AnyNames, workspace: WorkspaceOption) -> None:
+    """Bring deleted images back, with all decisions about them."""
+    store, _ = open_workspace(workspace)
+    console.print(f"{deleting.undelete_images(store, command_line_actor(), names)} images are back.")
+
+
+@images.command()
+def deleted(workspace: WorkspaceOption) -> None:
+    """List the deleted images, the latest first."""
+    store, _ = open_workspace(workspace)
+    table = Table("image", "was", "deleted (UTC)", "files", box=None, header_style="bold")
+    for image in deleting.list_deleted(store):
+        files = "stay" if image.purged_at is None else f"removed {image.purged_at:%Y-%m-%d}"
+        table.add_row(escape(image.sample_id), image.role.value, f"{image.deleted_at:%Y-%m-%d %H:%M}", files)
+    console.print(table)
+
+
+@images.command()
+def purge(
+    workspace: WorkspaceOption,
+    older_than: Annotated[
+        int, typer.Option(min=deleting.MIN_DAYS, help="Only what was deleted more than so many days ago.")
+    ] = 30,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove pictures, labels and maps of deleted images for good, here and in the snapshots; not from backups."""
+    store, _ = open_workspace(workspace)
+    if not yes:
+        typer.confirm(f"Remove the files of all images deleted more than {older_than} days ago for good?", abort=True)
+    names = deleting.purge_images(store, command_line_actor(), older_than)
+    console.print(f"The files of {len(names)} images are gone. What people decided about them stays in the log.")

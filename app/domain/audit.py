@@ -43,6 +43,8 @@ class AuditAction(StrEnum):
     EXPLORE = "explore"
     SETTINGS_CHANGED = "settings_changed"
     DELETED = "deleted"
+    PURGED = "purged"
+    """The files of something that was deleted are gone for good."""
     RESTORED = "restored"
     """Something that was deleted is back."""
     BACKUP = "backup"

@@ -157,7 +157,7 @@ class _Importer:
         try:
             candidate = self._read(index, sample_id, role)
             present = self._find(candidate)
-            if present is not None:
+            if present is not None and not _comes_back(present, candidate):
                 self._compare(present, candidate)
                 return
         except (
@@ -166,7 +166,7 @@ class _Importer:
         ) as error:  # Only from reading the data set; errors of the workspace end the import.
             self._refused.append(Refusal(sample_id, path, str(error)))
             return
-        self._store_new(candidate)
+        self._store_files_and_row(candidate, None if present is None else present.id)
         self.added[role] += 1
 
     def _read(self, index: int, sample_id: str, role: ImageRole) -> _Candidate:
@@ -198,6 +198,11 @@ class _Importer:
 
     def _compare(self, present: Image, candidate: _Candidate) -> None:
         """Count an image that the workspace has already; refuse what would change it in silence."""
+        if present.deleted_at is not None:
+            raise ValueError(
+                f"'{present.sample_id}' was deleted on {present.deleted_at:%Y-%m-%d}. Bring it back with: pixelsieve "
+                f"images undelete '{present.sample_id}'; or rename the new file if it is another picture."
+            )
         if present.sha256 != candidate.sha256:
             raise ValueError(
                 f"the workspace has another image with the id '{present.sample_id}'. Rename the new file; "
@@ -222,33 +227,40 @@ class _Importer:
         assert image.label_path is not None, "labeled and gold images have a label"
         return read_plane(self._store.workspace.absolute(image.label_path))
 
-    def _store_new(self, candidate: _Candidate) -> None:
-        """Files first, then the row that makes them count."""
+    def _store_files_and_row(self, candidate: _Candidate, image_id: int | None) -> None:
+        """Files first, then the row that makes them count; `image_id` is the row of one that was purged."""
         workspace = self._store.workspace
         sha256, label = candidate.sha256, candidate.label
-        suffix = _suffix_of(candidate.content)
-        image_path = workspace.images / sha256[:2] / f"{sha256}{suffix}"
+        image_path = workspace.images / sha256[:2] / f"{sha256}{_suffix_of(candidate.content)}"
         label_path = workspace.labels / f"{sha256}.png"
         write_atomically(image_path, candidate.content)
         label_content = None if label is None else encode_plane_png(label)
         if label_content is not None:
             write_atomically(label_path, label_content)
         num_classes = len(self._dataset.class_set)
+        row = Image(
+            id=image_id,
+            sha256=sha256,
+            sample_id=candidate.sample_id,
+            path=workspace.relative(image_path),
+            width=candidate.size_hw[1],
+            height=candidate.size_hw[0],
+            role=candidate.role,
+            label_path=None if label is None else workspace.relative(label_path),
+            label_sha256=None if label_content is None else hashlib.sha256(label_content).hexdigest(),
+            class_pixels=None if label is None else _class_pixels(label, num_classes),
+            state=ImageState.WAITING if label is None else ImageState.DONE,
+            deleted_at=None,
+            purged_at=None,
+        )
         with self._store.session() as session:
-            session.add(
-                Image(
-                    sha256=sha256,
-                    sample_id=candidate.sample_id,
-                    path=workspace.relative(image_path),
-                    width=candidate.size_hw[1],
-                    height=candidate.size_hw[0],
-                    role=candidate.role,
-                    label_path=None if label is None else workspace.relative(label_path),
-                    label_sha256=None if label_content is None else hashlib.sha256(label_content).hexdigest(),
-                    class_pixels=None if label is None else _class_pixels(label, num_classes),
-                    state=ImageState.WAITING if label is None else ImageState.DONE,
-                )
-            )
+            session.merge(row)
+
+
+def _comes_back(present: Image, candidate: _Candidate) -> bool:
+    """The files of this very image were removed for good, and here they are again."""
+    same = (present.sha256, present.sample_id, present.role) == (candidate.sha256, candidate.sample_id, candidate.role)
+    return present.purged_at is not None and same
 
 
 def _class_pixels(label: LabelArray, num_classes: int) -> list[int]:

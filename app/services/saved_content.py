@@ -99,7 +99,7 @@ def hash_rows(connection: Connection) -> dict[str, SavedTable]:
 def find_problems(session: Session, files: dict[str, SavedFile]) -> tuple[str, ...]:
     """Files that rows refer to and that are missing or damaged."""
     problems = []
-    for image in session.scalars(select(Image).order_by(Image.id)):
+    for image in session.scalars(select(Image).where(Image.purged_at.is_(None)).order_by(Image.id)):
         for path in filter(None, (image.path, image.label_path)):
             if path not in files:
                 problems.append(f"{path} of image {image.sample_id} is missing")

@@ -79,3 +79,22 @@ def test_a_second_import_can_be_taken_back(imported: Path, source: Path) -> None
 
 def test_an_unknown_snapshot_is_one_error_line(imported: Path) -> None:
     assert "there is no snapshot 9" in one_error_line(run("snapshots", "restore", 9, "-w", imported))
+
+
+def test_images_are_deleted_listed_brought_back_and_purged(imported: Path) -> None:
+    before = run("status", "-w", imported).stdout
+    assert "1 images are deleted" in run("images", "delete", "s_00", "-w", imported).stdout
+    assert run("status", "-w", imported).stdout != before
+    assert re.search(r"^ s_00 .*stay", run("images", "deleted", "-w", imported).stdout, re.MULTILINE)
+    assert "1 images are back" in run("images", "undelete", "s_00", "-w", imported).stdout
+    assert run("status", "-w", imported).stdout == before
+    run("images", "delete", "s_00", "-w", imported)
+    assert "of 0 images are gone" in run("images", "purge", "-w", imported, "--yes").stdout
+
+
+def test_purging_asks_first(imported: Path) -> None:
+    assert run("images", "purge", "-w", imported).exit_code == 1
+
+
+def test_a_name_that_no_image_has_is_one_error_line(imported: Path) -> None:
+    assert "there is no image 'nothing'" in one_error_line(run("images", "delete", "nothing", "-w", imported))
