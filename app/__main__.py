@@ -14,7 +14,7 @@ from app.cli.demo import demo
 from app.cli.images import images
 from app.cli.jobs import jobs, run_job_command, worker
 from app.cli.models import export, predict, retrain, train
-from app.cli.quality import actions
+from app.cli.quality import actions, quality, trust
 from app.cli.review import review, status
 from app.cli.snapshots import snapshots
 from app.cli.users import users
@@ -27,7 +27,10 @@ application = typer.Typer(
     help="Train a segmentation model from few labels, review only what it cannot be trusted on, retrain, export COCO.",
 )
 application.command("import")(import_command)
-for command in (train, export, predict, review, retrain, coco, promote, rollback, jobs, worker, status, actions, demo):
+for command in (
+    train, export, predict, review, retrain, coco, promote, rollback, jobs, worker, status, quality, actions, trust,
+    demo,
+):  # fmt: skip
     application.command()(command)
 application.command()(backup)
 application.command()(restore)

@@ -36,6 +36,7 @@ class Action:
         pixels_set: pixels that it gave a label, changed or not.
         pixels_changed: those of them that got another class than they had.
         propagated_pixels: those of them that were set in other regions by propagation.
+        propagated_regions: how many other regions that were.
         clicks: pointer presses since the person's last action on the region.
         keys: key presses that meant something.
         strokes: strokes drawn.
@@ -43,8 +44,12 @@ class Action:
         active_ms: milliseconds of work since the region was shown or the last action on it; a pause counts with at
             most 15 s.
         lock_override: the person had unlocked reliable pixels.
-        found_wrong: for an audit, whether the drawn pixel was wrong; None when void or for other kinds.
-        caught: for a planted error, whether it was found; None for other kinds.
+        audited_pixels: pixels that have a class and tell how right the model is where nobody looks: the drawn pixel of
+            an audit that it decided (rarely several), all reliable pixels of a control image that it finished.
+        wrong_pixels: those of them that the model had wrong.
+        draw_order: place of a probe among those of its kind, drawn by chance, 0-1; None for other regions.
+        was_given: the queue gave the probe by chance alone; False where a person chose it, by a click or a filter.
+        caught: for a planted error that it decided, whether it was found; None for other regions.
         is_undone: taken back later, and not put in force again; counts in no report.
     """
 
@@ -72,13 +77,17 @@ class Action:
     pixels_set: int
     pixels_changed: int
     propagated_pixels: int
+    propagated_regions: int
     clicks: int
     keys: int
     strokes: int
     undos: int
     active_ms: int
     lock_override: bool
-    found_wrong: bool | None
+    audited_pixels: int
+    wrong_pixels: int
+    draw_order: float | None
+    was_given: bool
     caught: bool | None
     is_undone: bool
 

@@ -150,7 +150,12 @@ def build_regions(prediction: RegionInput, rules: RegionRules) -> RegionPartitio
     region_map = numbers[pieces]
     region_map[unreliable & (region_map == 0)] = LEFTOVER
     region_map[band] = BAND
-    return RegionPartition(region_map, _describe(region_map, int(numbers.max(initial=0)), prediction))
+    return RegionPartition(region_map, describe_regions(region_map, int(numbers.max(initial=0)), prediction))
+
+
+def undivided(size_hw: tuple[int, int]) -> RegionPartition:
+    """No region at all: for an image whose proposal nobody sees."""
+    return RegionPartition(np.zeros(size_hw, np.int32), ())
 
 
 def with_kept(
@@ -174,7 +179,7 @@ def with_kept(
     region_map = partition.region_map.copy()
     for number, kept_mask in enumerate(kept_masks, start=first):
         region_map[kept_mask] = number
-    described = _describe(region_map, first + len(kept_masks) - 1, prediction)[first - 1 :]
+    described = describe_regions(region_map, first + len(kept_masks) - 1, prediction)[first - 1 :]
     kept = [
         replace(region, class_id=int(np.bincount(prediction.label[kept_mask]).argmax()))
         for region, kept_mask in zip(described, kept_masks, strict=True)
@@ -233,7 +238,7 @@ def split_large(components: RegionMap, image: NDArray[np.uint8], rules: RegionRu
         return components
     large_mask = large[components]
     # Half the cap, so that small pieces can join a neighbour without breaking it.
-    superpixels = _superpixels(image, max(1, max_area // 2), rules.compactness)
+    superpixels = superpixel_map(image, max(1, max_area // 2), rules.compactness)
     cut = _components_of(large_mask, components, superpixels)
     side = max(1, int((max_area // 2) ** 0.5))
     oversized = np.bincount(cut.reshape(-1)) > max_area
@@ -245,7 +250,7 @@ def split_large(components: RegionMap, image: NDArray[np.uint8], rules: RegionRu
     return np.where(large_mask, cut + np.int32(components.max()), components)
 
 
-def _superpixels(image: NDArray[np.uint8], area: int, compactness: float) -> RegionMap:
+def superpixel_map(image: NDArray[np.uint8], area: int, compactness: float) -> RegionMap:
     """(H, W) superpixel numbers, each of about `area` pixels. Source: SLIC, Achanta et al. 2012, by scikit-image."""
     height, width = image.shape[:2]
     scale = min(1.0, (_SUPERPIXEL_PIXELS / (height * width)) ** 0.5)
@@ -301,8 +306,14 @@ def _borders(pieces: RegionMap, components: RegionMap) -> tuple[NDArray[np.int64
     return np.stack(np.divmod(found, factor), axis=1), border
 
 
-def _describe(region_map: RegionMap, count: int, prediction: RegionInput) -> tuple[Region, ...]:
-    """Class, area, box and mean probabilities of regions 1..count, without a loop over pixels or regions."""
+def describe_regions(region_map: RegionMap, count: int, prediction: RegionInput) -> tuple[Region, ...]:
+    """Class, area, box and mean probabilities of regions 1..count, without a loop over pixels or regions.
+
+    Args:
+        region_map: (H, W) numbers; others than 1..count are left out. The class is that of the region's last pixel.
+        count: how many regions.
+        prediction: what the model says about them.
+    """
     flat = np.flatnonzero((region_map > 0) & (region_map <= count))
     numbers = region_map.reshape(-1)[flat]
     areas = np.bincount(numbers, minlength=count + 1)

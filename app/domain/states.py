@@ -42,6 +42,10 @@ class RegionKind(StrEnum):
     """A reliable area that somebody pointed at because it is wrong."""
 
 
+PROBE_KINDS = (RegionKind.AUDIT, RegionKind.PLANTED, RegionKind.CONTROL)
+"""Regions that are shown for another reason than doubt. Who decides them must not be able to tell."""
+
+
 class RegionState(StrEnum):
     """What happened to a region. Follows from the decisions that are not undone."""
 
@@ -53,6 +57,8 @@ class RegionState(StrEnum):
     """Somebody did not know."""
     SUPERSEDED = "superseded"
     """A later proposal replaced it."""
+    HELD = "held"
+    """A probe that nobody is shown: not needed yet, or somebody accepted the rest of its image."""
 
 
 class DecisionKind(StrEnum):

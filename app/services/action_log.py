@@ -17,6 +17,7 @@ from app.domain.csv_text import safe_cell
 from app.domain.decisions import Operation, undone_ids
 from app.domain.states import RegionKind
 from app.storage.database import Store
+from app.storage.history import propagated_regions
 from app.storage.models import Decision, Image, Model
 
 _ROWS_AT_ONCE = 1000
@@ -120,8 +121,11 @@ def _action(row: Row[Any], is_undone: bool) -> Action:
         top_classes=tuple((int(entry[0]), float(entry[1])) for entry in logged.get("top_classes", ())),
         action=row.kind, undoes=row.undoes, closes_region=row.closes_region, class_id=row.class_id,
         pixels_set=logged.get("pixels_set", 0), pixels_changed=logged.get("pixels_changed", 0),
-        propagated_pixels=logged.get("propagated_pixels", 0), clicks=logged.get("clicks", 0),
+        propagated_pixels=logged.get("propagated_pixels", 0),
+        propagated_regions=len(propagated_regions(logged)), clicks=logged.get("clicks", 0),
         keys=logged.get("keys", 0), strokes=logged.get("strokes", 0), undos=logged.get("undos", 0),
         active_ms=logged.get("active_ms", 0), lock_override=row.lock_override,
-        found_wrong=logged.get("found_wrong"), caught=logged.get("caught"), is_undone=is_undone,
+        audited_pixels=logged.get("audited_pixels", 0), wrong_pixels=logged.get("wrong_pixels", 0),
+        draw_order=logged.get("draw_order"), was_given=logged.get("was_given", False), caught=logged.get("caught"),
+        is_undone=is_undone,
     )  # fmt: skip

@@ -14,12 +14,13 @@ from app.domain.flags import flagged_area
 from app.domain.queue import expected_errors
 from app.domain.regions import MAX_REGIONS, RegionRules
 from app.domain.states import DecisionKind, RegionKind, RegionState
-from app.services.labels import active_proposal, label_state, proposal_planes
+from app.services.labels import active_proposal
 from app.services.proposals import read_rarity
 from app.services.recording import append, find_again, result_of
 from app.services.review_actions import check_names
 from app.services.review_queue import row_of
 from app.services.review_types import DecisionResult, NotFoundError, RegionRow, ReviewError
+from app.services.showing import shown_image, shown_state
 from app.storage.database import Store
 from app.storage.history import effective, image_history, last_decision_id
 from app.storage.models import Decision, Image, Model, Proposal, Region
@@ -127,12 +128,12 @@ def _read_known(store: Store, session: Session, request: FlagRequest) -> _Known:
     if image is None or image.deleted_at is not None:
         raise NotFoundError(f"there is no image {request.image_id}")
     proposal = active_proposal(session, image.id)
-    state = label_state(store, session, image)
-    if proposal is None or state is None:
+    if proposal is None:
         raise NotFoundError(f"{image.sample_id} has no proposal to review; make one with: pixelsieve predict")
     if not (0 <= request.x < image.width and 0 <= request.y < image.height):
         raise ReviewError(f"({request.x}, {request.y}) lies outside of {image.sample_id}, {image.width}x{image.height}")
-    planes = proposal_planes(store, session, proposal)
+    shown = shown_image(store, session, image, proposal)
+    planes, state = shown.planes, shown_state(session, image, shown)
     human_mask = state.provenance == Provenance.HUMAN
     at = request.y, request.x
     if human_mask[at]:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.domain.decisions import LabelState, base_provenance, decode_delta, replay
 from app.domain.provenance import frozen_label, frozen_weight, without_pseudo_labels
-from app.domain.states import ImageRole, RegionState
+from app.domain.states import ImageRole, RegionKind, RegionState
 from app.storage.database import Store
 from app.storage.history import effective_deltas
 from app.storage.models import Image, Proposal, Region
@@ -44,12 +44,21 @@ def proposal_planes(store: Store, session: Session, proposal: Proposal) -> Propo
     return OtherRegions(planes, reliable, region_map)
 
 
+def flagged_numbers(session: Session, proposal: Proposal) -> tuple[int, ...]:
+    """The numbers of a proposal's flagged areas that stand."""
+    statement = select(Region.number).where(
+        Region.proposal_id == proposal.id, Region.kind == RegionKind.FLAGGED, Region.state != RegionState.SUPERSEDED
+    )
+    return tuple(session.scalars(statement.order_by(Region.number)))
+
+
 def label_state(
     store: Store, session: Session, image: Image, bbox: tuple[int, int, int, int] | None = None
 ) -> LabelState | None:
-    """Label and provenance of every pixel: imported label or active proposal, then all decisions that count.
+    """Label and provenance of every pixel: the imported label, or the active proposal and all decisions that count.
 
-    Human pixels win over every later proposal. None for an image that has neither label nor proposal.
+    Human pixels win over every later proposal. What people decide about an image that came with a label changes
+    nothing: errors are planted there. None for an image that has neither label nor proposal.
 
     Args:
         bbox: only this box x0, y0, x1, y1 inside the image.
@@ -58,13 +67,12 @@ def label_state(
     box = slice(y0, y1), slice(x0, x1)
     if image.label_path is not None:
         label = read_plane(store.workspace.absolute(image.label_path))[box]
-        base = LabelState(label, np.full(label.shape, Provenance.HUMAN, np.uint8))
-    else:
-        proposal = active_proposal(session, image.id)
-        if proposal is None:
-            return None
-        planes = proposal_planes(store, session, proposal)
-        base = LabelState(planes.label[box], base_provenance(planes.reliable[box]))
+        return LabelState(label, np.full(label.shape, Provenance.HUMAN, np.uint8))
+    proposal = active_proposal(session, image.id)
+    if proposal is None:
+        return None
+    planes = proposal_planes(store, session, proposal)
+    base = LabelState(planes.label[box], base_provenance(planes.reliable[box]))
     return replay(base, effective_deltas(session, image, bbox), x0, y0)
 
 

@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 from app.domain.decisions import Delta, delta_from_mask
 from app.domain.lookalikes import Appearance, lookalikes, mean_color
 from app.domain.states import RegionKind, RegionState
-from app.services.labels import active_proposal, proposal_planes
+from app.services.labels import active_proposal
 from app.services.review_queue import row_of
 from app.services.review_types import ConflictError, NotFoundError, RegionRow
+from app.services.showing import shown_image
 from app.storage.database import Store
 from app.storage.models import Image, Region
 from app.storage.planes import ProposalPlanes
@@ -39,7 +40,7 @@ def find_lookalikes(store: Store, region_id: int) -> Sequence[RegionRow]:
         if proposal is None or proposal.id != region.proposal_id:
             raise NotFoundError(f"region {region_id} belongs to an older proposal; open the next one of the queue")
         candidates = _candidates(session, region)
-        planes = proposal_planes(store, session, proposal)
+        planes = shown_image(store, session, image, proposal).planes
     if not candidates:
         return []
     picture = read_image(store.workspace.absolute(image.path))

@@ -1,6 +1,6 @@
 """Proposals for the pool: one model, every image, one after the other. What is done stays done."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +8,9 @@ from sqlalchemy import select
 
 from app.config import Workspace
 from app.domain.states import ImageRole, ModelStatus
+from app.services.controls import choose_controls
+from app.services.decoys import decoy_images, store_decoy
+from app.services.probe_giving import activate_probes
 from app.services.processes import WorkCancelledError
 from app.services.proposals import store_proposal
 from app.services.restoring import restore_proposals
@@ -51,6 +54,9 @@ def predict_pool(
 ) -> PredictReport:
     """Give every pool image a proposal of this model: an earlier one where it still holds, else a new one.
 
+    Labeled images are predicted among them, because errors are planted there. Control images are chosen before, and as
+    many audits and planted errors as the queue needs are put into their pictures at the end.
+
     Args:
         model_id: None is the current model; when another one becomes current meanwhile, this ends early.
 
@@ -62,12 +68,15 @@ def predict_pool(
     """
     model = find_model(store, model_id)
     restored = restore_proposals(store, model.id)
+    choose_controls(store)
     todo, others = _images_to_predict(store, model.id)
     skipped = others - restored
     if not todo:
+        activate_probes(store)
         return PredictReport(model.id, 0, restored, skipped, (), "")
     predictor = open_model(store, workspace, model)
     failed: list[tuple[str, str]] = []
+    predicted = 0
     for index, image in enumerate(todo):
         if should_cancel():
             raise WorkCancelledError(f"stopped after {index} of {len(todo)} images; they are kept")
@@ -76,13 +85,18 @@ def predict_pool(
         progress(Progress(index, len(todo), image.sample_id))
         try:
             prediction = predictor.predict(read_image(workspace.absolute(image.path)))
-            store_proposal(store, image.id, model.id, prediction)
+            if image.role is ImageRole.LABELED:
+                store_decoy(store, image.id, model.id, prediction)
+            else:
+                store_proposal(store, image.id, model.id, prediction)
+                predicted += 1
         except StoreError:
             raise  # A full disk or a locked store concerns every image.
         except (ValueError, RuntimeError, FileNotFoundError) as error:
             failed.append((image.sample_id, str(error)))
+    activate_probes(store)
     progress(Progress(len(todo), len(todo), "proposals stored"))
-    return PredictReport(model.id, len(todo) - len(failed), restored, skipped, tuple(failed), predictor.device)
+    return PredictReport(model.id, predicted, restored, skipped, tuple(failed), predictor.device)
 
 
 def find_model(store: Store, model_id: int | None) -> Model:
@@ -147,11 +161,18 @@ def _require_current(store: Store, model: Model, done: int, total: int) -> None:
 
 
 def _images_to_predict(store: Store, model_id: int) -> tuple[list[Image], int]:
-    """Pool images without an active proposal of this model, by name, and how many have one."""
+    """Images without an active proposal of this model, by name, and how many of the pool have one."""
     with store.reader() as session:
-        images = session.scalars(
-            select(Image).where(Image.role == ImageRole.POOL, Image.deleted_at.is_(None)).order_by(Image.sample_id)
-        ).all()
+        in_pool = (Image.role == ImageRole.POOL) & Image.deleted_at.is_(None)
+        pool = session.scalars(select(Image).where(in_pool)).all()
         done = set(session.scalars(select(Proposal.image_id).where(Proposal.model_id == model_id, Proposal.active)))
-    todo = [image for image in images if image.id not in done]
-    return todo, len(images) - len(todo)
+    order = prediction_order(pool, decoy_images(store))
+    return [image for image in order if image.id not in done], sum(image.id in done for image in pool)
+
+
+def prediction_order(pool: Sequence[Image], decoys: Sequence[Image]) -> list[Image]:
+    """The pool by name, with the labeled images strewn in by chance: ids of regions then tell nobody which is which."""
+    by_name = sorted(pool, key=lambda image: image.sample_id)
+    places: list[tuple[float, Image]] = [(float(index), image) for index, image in enumerate(by_name)]
+    places += [(len(by_name) * int(image.sha256[:8], 16) / 16**8 - 0.5, image) for image in decoys]
+    return [image for _, image in sorted(places, key=lambda place: (place[0], place[1].sample_id))]

@@ -1,6 +1,7 @@
 """Turning a prediction into something to review: planes on disk, regions in the queue, the old proposal out of it."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,16 +12,21 @@ from sqlalchemy.orm import Session
 
 from app.domain.decisions import PENDING_STATES, LabelState, replay
 from app.domain.queue import class_rarity, diversified_scores, expected_errors
-from app.domain.regions import RegionInput, RegionPartition, RegionRules, build_regions, with_kept
-from app.domain.states import ImageRole, RegionKind, RegionState
-from app.services.labels import active_proposal, proposal_planes
+from app.domain.regions import RegionInput, RegionPartition, RegionRules, build_regions, undivided, with_kept
+from app.domain.states import PROBE_KINDS, ImageRole, RegionKind, RegionState
+from app.services.audit_drawing import DrawnAudit, audit_rows, draw_audits
+from app.services.controls import control_row
+from app.services.labels import active_proposal
 from app.services.restoring import replace_proposal
 from app.services.review_states import refresh_states
+from app.services.showing import shown_image
 from app.storage.database import Store
 from app.storage.history import effective_deltas, last_decision_id
 from app.storage.models import Image, Model, Proposal, Region
 from app.storage.planes import MadePlanes, ProposalPlanes, write_planes
+from app.storage.probes import ControlImage
 from app.storage.settings import read_review_settings, require_class_set
+from app.storage.trust_settings import TrustSettings, ready_to_draw
 from datasets.images import read_image
 from datasets.labels import Provenance
 
@@ -47,6 +53,7 @@ class _Known:
     human_mask: NDArray[np.bool_]
     doubts: tuple[_Doubt, ...]
     version: int
+    control: ControlImage | None
 
     @property
     def doubted_mask(self) -> NDArray[np.bool_]:
@@ -78,14 +85,19 @@ def _try_store(store: Store, image_id: int, model_id: int, prediction: "Predicti
     known = _read_known(store, image_id, model_id, prediction)
     # What a person did not know is neither locked nor a pseudo-label, until a person says what it is.
     prediction = replace(prediction, reliable=prediction.reliable & ~known.doubted_mask)
-    partition = _partition(store, known, prediction)
+    trust = ready_to_draw(store)
+    if known.control is None:
+        partition, audits = _divide(store, known, model_id, prediction, trust)
+    else:
+        partition, audits = undivided(known.image.size_hw), ()
     parent = store.workspace.proposals / str(model_id)
-    folder = write_planes(parent, known.image.sha256[:16], _planes(prediction, partition))
+    folder = write_planes(parent, known.image.sha256[:16], planes_of(prediction, partition))
     stored = False
     try:
         with store.session() as session:
             if last_decision_id(session, image_id) == known.version:
-                _insert(session, store.workspace.relative(folder), known, model_id, partition)
+                proposal = activate_proposal(session, image_id, model_id, store.workspace.relative(folder))
+                _insert(session, known, proposal, partition, audits, trust)
                 stored = True
     finally:
         if not stored:
@@ -101,7 +113,7 @@ def _read_known(store: Store, image_id: int, model_id: int, prediction: "Predict
         if image.role is not ImageRole.POOL:
             raise ValueError(f"{image.sample_id} is a {image.role} image; only pool images get proposals")
         class_set = require_class_set(session)
-        _check(prediction, image, len(class_set))
+        check_prediction(prediction, image, len(class_set))
         nothing = LabelState(np.zeros(image.size_hw, np.uint8), np.zeros(image.size_hw, np.uint8))
         decided = replay(nothing, effective_deltas(session, image))
         return _Known(
@@ -111,22 +123,30 @@ def _read_known(store: Store, image_id: int, model_id: int, prediction: "Predict
             human_mask=decided.provenance == Provenance.HUMAN,
             doubts=_doubts(store, session, image),
             version=last_decision_id(session, image_id),
+            control=session.get(ControlImage, image_id),
         )
 
 
 def _doubts(store: Store, session: Session, image: Image) -> tuple[_Doubt, ...]:
-    """The regions of the present proposal that wait for a second reviewer, and those flagged that wait at all."""
+    """The regions of the present proposal that wait for a second reviewer, and those flagged that wait at all.
+
+    An audit that somebody did not know becomes a doubt like the others; a control image starts again.
+    """
     proposal = active_proposal(session, image.id)
     if proposal is None:
         return ()
-    region_map = proposal_planes(store, session, proposal).region_map
+    region_map = shown_image(store, session, image, proposal).planes.region_map
     is_flagged = (Region.kind == RegionKind.FLAGGED) & Region.state.in_(PENDING_STATES)
-    is_doubted = (Region.proposal_id == proposal.id) & ((Region.state == RegionState.SECOND_REVIEW) | is_flagged)
+    is_unknown = (Region.kind != RegionKind.CONTROL) & (Region.state == RegionState.SECOND_REVIEW)
+    is_doubted = (Region.proposal_id == proposal.id) & (is_unknown | is_flagged)
     doubted = session.execute(select(Region.id, Region.kind, Region.number).where(is_doubted).order_by(Region.id))
-    return tuple(_Doubt(region_id, kind, region_map == number) for region_id, kind, number in doubted)
+    return tuple(
+        _Doubt(region_id, RegionKind.QUEUE if kind in PROBE_KINDS else kind, region_map == number)
+        for region_id, kind, number in doubted
+    )
 
 
-def _check(prediction: "Prediction", image: Image, num_classes: int) -> None:
+def check_prediction(prediction: "Prediction", image: Image, num_classes: int) -> None:
     """Refuse a prediction that cannot be this image's; it comes from a file that users choose."""
     planes = (prediction.label, prediction.confidence, prediction.weight, prediction.reliable)
     if any(plane.shape != image.size_hw for plane in planes):
@@ -157,19 +177,24 @@ def read_rarity(session: Session, num_classes: int) -> NDArray[np.float64]:
     return class_rarity(totals.tolist())
 
 
-def _partition(store: Store, known: _Known, prediction: "Prediction") -> RegionPartition:
-    picture = read_image(store.workspace.absolute(known.image.path))
+def _divide(
+    store: Store, known: _Known, model_id: int, prediction: "Prediction", trust: TrustSettings
+) -> tuple[RegionPartition, tuple[DrawnAudit, ...]]:
+    """Regions for the unreliable pixels, and audits drawn from the reliable ones that nobody decided."""
     said = RegionInput(
-        image=picture,
+        image=read_image(store.workspace.absolute(known.image.path)),
         label=prediction.label,
         reliable=prediction.reliable | known.human_mask | known.doubted_mask,
         confidence=prediction.confidence,
         probabilities=prediction.probabilities,
     )
-    return with_kept(build_regions(said, known.rules), [doubt.mask for doubt in known.doubts], said)
+    partition = with_kept(build_regions(said, known.rules), [doubt.mask for doubt in known.doubts], said)
+    chance = model_id, int(known.image.sha256[:15], 16)
+    return draw_audits(said, prediction.reliable & ~known.human_mask, partition, known.rules, trust, chance)
 
 
-def _planes(prediction: "Prediction", partition: RegionPartition) -> ProposalPlanes:
+def planes_of(prediction: "Prediction", partition: RegionPartition) -> ProposalPlanes:
+    """A prediction and its regions as they are kept."""
     return MadePlanes(
         label=prediction.label,
         reliable=prediction.reliable,
@@ -179,25 +204,45 @@ def _planes(prediction: "Prediction", partition: RegionPartition) -> ProposalPla
     )
 
 
-def _insert(session: Session, folder: str, known: _Known, model_id: int, partition: RegionPartition) -> None:
-    image = session.get_one(Image, known.image.id)
-    replace_proposal(session, active_proposal(session, image.id))
-    proposal = Proposal(image_id=image.id, model_id=model_id, folder=folder, active=True)
+def activate_proposal(session: Session, image_id: int, model_id: int, folder: str) -> Proposal:
+    """A new row that takes the place of the image's present proposal."""
+    replace_proposal(session, active_proposal(session, image_id))
+    proposal = Proposal(image_id=image_id, model_id=model_id, folder=folder, active=True)
     session.add(proposal)
     session.flush()
-    rows = _rows(proposal, partition, known.rarity)
-    for row, doubt in zip(rows[len(rows) - len(known.doubts) :], known.doubts, strict=True):
-        row.origin_id, row.kind = doubt.region_id, doubt.kind
-    session.add_all(rows)
-    session.flush()
-    refresh_states(session, image)
+    return proposal
 
 
-def _rows(proposal: Proposal, partition: RegionPartition, rarity: NDArray[np.float64]) -> list[Region]:
+def _insert(
+    session: Session,
+    known: _Known,
+    proposal: Proposal,
+    partition: RegionPartition,
+    audits: tuple[DrawnAudit, ...],
+    trust: TrustSettings,
+) -> None:
     gains = [
-        expected_errors(region.area, region.mean_confidence) * float(rarity[region.class_id])
+        expected_errors(region.area, region.mean_confidence) * float(known.rarity[region.class_id])
         for region in partition.regions
     ]
+    rows = _rows(proposal, partition, gains)
+    for row, doubt in zip(rows[len(rows) - len(known.doubts) :], known.doubts, strict=True):
+        row.origin_id, row.kind = doubt.region_id, doubt.kind
+    probes = audit_rows(audits, proposal, gains, known.rarity, trust)
+    if known.control is not None and not known.human_mask.all():
+        probes = [control_row(known.control, known.image, proposal)]
+    rows += [row for row, _ in probes]
+    rows.sort(key=lambda row: row.number)  # Ids follow the numbers, so that they tell as little.
+    session.add_all(rows)
+    session.flush()
+    for row, probe in probes:
+        probe.region_id = row.id
+        session.add(probe)
+    session.flush()
+    refresh_states(session, session.get_one(Image, known.image.id))
+
+
+def _rows(proposal: Proposal, partition: RegionPartition, gains: Sequence[float]) -> list[Region]:
     return [
         Region(
             proposal_id=proposal.id, image_id=proposal.image_id, number=region.number, kind=RegionKind.QUEUE,

@@ -1,6 +1,6 @@
 """From a request to a row in the log: what it means, whether it is allowed, and which pixels it sets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +10,15 @@ from sqlalchemy.orm import Session
 from app.domain.decisions import (
     Delta,
     LabelState,
-    base_provenance,
     delta_from_mask,
     encode_delta,
     replay,
 )
-from app.domain.states import DecisionKind, ImageState, RegionState
-from app.services.labels import active_proposal, proposal_planes
+from app.domain.states import DecisionKind, ImageState, RegionKind, RegionState
+from app.services.labels import active_proposal
 from app.services.lookalikes import propagated_delta
+from app.services.probe_outcomes import probe_facts, probe_outcome
+from app.services.review_states import told_state
 from app.services.review_types import (
     ConflictError,
     DecisionRequest,
@@ -26,15 +27,14 @@ from app.services.review_types import (
     NotFoundError,
     ReviewError,
 )
+from app.services.showing import ShownImage, shown_image, shown_state
 from app.storage.database import Store
 from app.storage.history import (
     PROPAGATED_REGIONS,
     PastDecision,
-    effective_deltas,
     image_history,
 )
 from app.storage.models import Decision, Image, Model, Proposal, Region
-from app.storage.planes import ProposalPlanes
 from app.storage.settings import read_review_settings, require_class_set
 from datasets.labels import IGNORE_INDEX, LabelArray
 
@@ -42,6 +42,9 @@ MAX_OP_ID = 64
 MAX_NAME = 255
 
 _WHOLE_REGION = (DecisionKind.ACCEPT, DecisionKind.RELABEL, DecisionKind.VOID)
+_FROM_PROPOSAL = (DecisionKind.ACCEPT, DecisionKind.PROPAGATE)
+"""What makes no sense where people see no proposal."""
+
 _NEEDS_REGION = (*_WHOLE_REGION, DecisionKind.DONT_KNOW, DecisionKind.SKIP, DecisionKind.PROPAGATE)
 
 
@@ -52,13 +55,13 @@ class ImageNow:
     Attributes:
         image: its row.
         proposal: the active one.
-        planes: that proposal's maps.
+        shown: what people see of it before their decisions.
         history: all decisions about the image, oldest first.
     """
 
     image: Image
     proposal: Proposal
-    planes: ProposalPlanes
+    shown: ShownImage
     history: Sequence[PastDecision]
 
 
@@ -79,6 +82,7 @@ class PreparedRequest:
         region: the region's row, if any.
         delta: the pixels it sets, if any.
         pixels_changed: how many of them get another class id than they have now.
+        outcome: what it says about a probe that it decides; empty for other regions.
     """
 
     request: DecisionRequest
@@ -86,6 +90,7 @@ class PreparedRequest:
     region: Region | None
     delta: Delta | None
     pixels_changed: int
+    outcome: Mapping[str, Any]
 
 
 def check_names(op_id: str, user: str, session_name: str) -> None:
@@ -146,16 +151,21 @@ def prepare(store: Store, session: Session, request: DecisionRequest) -> Prepare
     if proposal is None:
         raise NotFoundError(f"{image.sample_id} has no proposal to review; make one with: pixelsieve predict")
     region = None if request.region_id is None else _active_region(session, request, image, proposal)
-    if request.kind is DecisionKind.ACCEPT_REST and image.state is ImageState.DONE:
+    if region is not None and region.kind is RegionKind.CONTROL and request.kind in _FROM_PROPOSAL:
+        raise ReviewError("this image is labeled from scratch: draw it, then finish it with Enter. Nothing was saved.")
+    if request.kind is DecisionKind.ACCEPT_REST and told_state(session, image) is ImageState.DONE:
         raise ReviewError(f"nothing is left open in {image.sample_id}")
-    planes = proposal_planes(store, session, proposal)
-    now = ImageNow(image, proposal, planes, image_history(session, image.id))
+    now = ImageNow(image, proposal, shown_image(store, session, image, proposal), image_history(session, image.id))
     delta = _delta(session, request, now, region)
     changed = 0
     if delta is not None:
         before = _current_state(session, now, delta.bbox).label
         changed = int(np.count_nonzero(delta.touched_mask & (delta.values != before)))
-    return PreparedRequest(request, now, region, delta, changed)
+    outcome: Mapping[str, Any] = {}
+    if region is not None and delta is not None and _closes_region(request):
+        before_region = _current_state(session, now, region.bbox)
+        outcome = probe_outcome(store, session, proposal, now.shown, before_region, region, delta)
+    return PreparedRequest(request, now, region, delta, changed, outcome)
 
 
 def decision_row(session: Session, prepared: PreparedRequest) -> Decision:
@@ -166,7 +176,7 @@ def decision_row(session: Session, prepared: PreparedRequest) -> Decision:
         image_id=prepared.now.image.id,
         region_id=request.region_id,
         kind=request.kind,
-        closes_region=request.closes_region or request.kind in _WHOLE_REGION,
+        closes_region=_closes_region(request),
         class_id=request.class_id,
         delta=None if prepared.delta is None else encode_delta(prepared.delta),
         user=request.user,
@@ -199,9 +209,13 @@ def reversal_row(target: Decision, op_id: str, user: str, session_name: str) -> 
     )
 
 
+def _closes_region(request: DecisionRequest) -> bool:
+    return request.closes_region or request.kind in _WHOLE_REGION
+
+
 def _active_region(session: Session, request: DecisionRequest, image: Image, proposal: Proposal) -> Region:
     region = session.get(Region, request.region_id)
-    if region is None or region.image_id != image.id:
+    if region is None or region.image_id != image.id or region.state is RegionState.HELD:
         raise NotFoundError(f"there is no region {request.region_id} in image {image.id}")
     if region.state is RegionState.SECOND_REVIEW and not request.may_second_review:
         raise NotAllowedError(
@@ -226,8 +240,10 @@ def _delta(session: Session, request: DecisionRequest, now: ImageNow, region: Re
     if region is None or not (request.closes_region or request.kind in (*_WHOLE_REGION, DecisionKind.PROPAGATE)):
         return None
     if request.kind is DecisionKind.PROPAGATE:
-        return propagated_delta(session, region, request.propagate_to, now.planes, _class_or_void(session, request))
-    region_mask = now.planes.region_map[_box(region.bbox)] == region.number
+        return propagated_delta(
+            session, region, request.propagate_to, now.shown.planes, _class_or_void(session, request)
+        )
+    region_mask = now.shown.planes.region_map[_box(region.bbox)] == region.number
     return delta_from_mask(region_mask, _new_label(session, request, now, region), region.x0, region.y0)
 
 
@@ -238,7 +254,7 @@ def _check_drawing(session: Session, request: DecisionRequest, delta: Delta, now
         raise ReviewError(str(error)) from error
     if not delta.touched_mask.any():
         raise ReviewError("the drawing sets no pixel")
-    num_locked = int(np.count_nonzero(now.planes.reliable[delta.rows_columns] & delta.touched_mask))
+    num_locked = int(np.count_nonzero(now.shown.planes.reliable[delta.rows_columns] & delta.touched_mask))
     if num_locked and not request.lock_override:
         raise LockedPixelsError(
             f"the drawing touches {num_locked} locked pixels, which the model is sure about. Nothing was saved; "
@@ -251,7 +267,7 @@ def _with_rest_of_region(session: Session, drawn: Delta, now: ImageNow, region: 
     x0, y0 = min(drawn.x0, region.x0), min(drawn.y0, region.y0)
     x1, y1 = max(drawn.bbox[2], region.x1), max(drawn.bbox[3], region.y1)
     label = replay(_current_state(session, now, (x0, y0, x1, y1)), [drawn], x0, y0).label
-    touched_mask = now.planes.region_map[y0:y1, x0:x1] == region.number
+    touched_mask = now.shown.planes.region_map[y0:y1, x0:x1] == region.number
     touched_mask[drawn.y0 - y0 : drawn.bbox[3] - y0, drawn.x0 - x0 : drawn.bbox[2] - x0] |= drawn.touched_mask
     return delta_from_mask(touched_mask, label, x0, y0)
 
@@ -273,10 +289,8 @@ def _class_or_void(session: Session, request: DecisionRequest) -> int:
 
 
 def _current_state(session: Session, now: ImageNow, bbox: tuple[int, int, int, int]) -> LabelState:
-    """What is known about a box now, with all decisions that count."""
-    box = _box(bbox)
-    base = LabelState(now.planes.label[box], base_provenance(now.planes.reliable[box]))
-    return replay(base, effective_deltas(session, now.image, bbox, now.history), bbox[0], bbox[1])
+    """What people see in a box now, with all decisions that count."""
+    return shown_state(session, now.image, now.shown, bbox, now.history)
 
 
 def _box(bbox: tuple[int, int, int, int]) -> tuple[slice, slice]:
@@ -310,4 +324,6 @@ def _stats(session: Session, prepared: PreparedRequest) -> dict[str, Any]:
             predicted_class=region.class_id,
             top_classes=region.top_classes,
         )
+        logged.update(probe_facts(session, region))
+        logged.update(prepared.outcome)
     return logged

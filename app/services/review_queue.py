@@ -6,10 +6,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, true
 from sqlalchemy.orm import Session
 
-from app.domain.states import DecisionKind, ImageState, RegionKind, RegionState
+from app.domain.states import PROBE_KINDS, DecisionKind, ImageState, RegionKind, RegionState
 from app.services.comments import is_open_question
 from app.services.review_types import QueueCounts, QueueFilter, RegionRow
 from app.storage.models import Comment, Decision, Image, Region
+from app.storage.probes import Probe
 
 _LAST_SKIP = (
     select(func.max(Decision.id))
@@ -70,7 +71,7 @@ def place_of(session: Session, region: Region) -> QueuePlace:
 
 
 def count_regions(session: Session) -> QueueCounts:
-    """How much is left over the whole workspace."""
+    """How much is left over the whole workspace, without probes that wait: these are somebody's, or nobody's."""
     # Grouped by image first: that reads one index in its order, where a plain join would look up every region's image.
     per_image = (
         select(Region.image_id, Region.state, func.count().label("number"))
@@ -86,6 +87,8 @@ def count_regions(session: Session) -> QueueCounts:
             .group_by(per_image.c.state, Image.state)
         )
     }
+    for place, number in _count_probes(session).items():
+        regions[place] -= number
     beyond = _flagged_beyond_queue(session)
     images: dict[ImageState, int] = {
         row[0]: row[1]
@@ -106,6 +109,18 @@ def count_regions(session: Session) -> QueueCounts:
     )
 
 
+def _count_probes(session: Session) -> dict[tuple[RegionState, ImageState], int]:
+    """Probes that wait, by their state and that of their image."""
+    statement = (
+        select(Region.state, Image.state, func.count())
+        .join(Image, Image.id == Region.image_id)
+        .where(Region.kind.in_(PROBE_KINDS), Region.state.in_((RegionState.OPEN, RegionState.SKIPPED)))
+        .where(Image.deleted_at.is_(None))
+        .group_by(Region.state, Image.state)
+    )
+    return {(row[0], row[1]): row[2] for row in session.execute(statement)}
+
+
 def _flagged_beyond_queue(session: Session) -> dict[RegionState, int]:
     """Flagged regions of images that are not queued any more, by state: they wait nevertheless."""
     statement = (
@@ -122,9 +137,14 @@ def row_of(region: Region, image: Image) -> RegionRow:
     """The queue's line for a region."""
     return RegionRow(
         region_id=region.id, image_id=region.image_id, sample_id=image.sample_id, number=region.number,
-        kind=region.kind, class_id=region.class_id, area=region.area, bbox=region.bbox,
+        kind=_told_kind(region.kind), class_id=region.class_id, area=region.area, bbox=region.bbox,
         mean_confidence=region.mean_confidence, score=region.score, state=region.state, assignee=image.assignee,
     )  # fmt: skip
+
+
+def _told_kind(kind: RegionKind) -> RegionKind:
+    """What people are told: audits and planted errors look like any region of the queue."""
+    return RegionKind.QUEUE if kind in (RegionKind.AUDIT, RegionKind.PLANTED) else kind
 
 
 def _page(session: Session, filters: QueueFilter, state: RegionState, limit: int, offset: int) -> list[RegionRow]:
@@ -147,13 +167,20 @@ def _filtered(
     if state in (RegionState.OPEN, RegionState.SKIPPED):
         shown = (ImageState.OPEN, ImageState.ENOUGH) if filters.include_enough else (ImageState.OPEN,)
         # What a person called wrong waits for a decision, however little else is left in its image.
-        statement = statement.where(Image.state.in_(shown) | (Region.kind == RegionKind.FLAGGED))
+        statement = statement.where(Image.state.in_(shown) | Region.kind.in_((RegionKind.FLAGGED, *PROBE_KINDS)))
+        if not filters.as_in_picture:
+            statement = statement.where(Region.kind.not_in(PROBE_KINDS) | _given_to(filters.person))
+    if filters.person is not None and state is not RegionState.SECOND_REVIEW:
+        statement = statement.where(open_to(filters.person))
+    return narrow(statement, filters)
+
+
+def narrow(statement: Select[*tuple[Any, ...]], filters: QueueFilter) -> Select[*tuple[Any, ...]]:
+    """A query over `Region` and `Image` with what a person chose to see."""
     if filters.class_id is not None:
         statement = statement.where(Region.class_id == filters.class_id)
     if filters.image_id is not None:
         statement = statement.where(Region.image_id == filters.image_id)
-    if filters.person is not None and state is not RegionState.SECOND_REVIEW:
-        statement = statement.where(open_to(filters.person))
     if filters.not_images:
         statement = statement.where(Region.image_id.not_in(filters.not_images))
     if filters.assignee is not None:
@@ -166,6 +193,12 @@ def _filtered(
         )
         statement = statement.where(exists().where(is_about, is_open_question()))
     return statement
+
+
+def _given_to(person: str | None) -> ColumnElement[bool]:
+    """For a WHERE over `Region`: probes that the queue gave this person, or with None anybody."""
+    given = Probe.person.is_not(None) if person is None else Probe.person == person
+    return exists().where(Probe.region_id == Region.id, given)
 
 
 def assigned_to(assignee: str) -> ColumnElement[bool]:

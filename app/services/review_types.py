@@ -74,6 +74,7 @@ class QueueFilter:
         text: only regions of images whose name holds this text, whatever the case of its letters.
         not_images: no regions of these images, because somebody else works on them.
         asked: only regions about which a question is open, or about whose image as a whole.
+        as_in_picture: also those that are in the picture and that the queue has given to nobody yet.
     """
 
     state: RegionState | None = None
@@ -85,6 +86,13 @@ class QueueFilter:
     text: str = ""
     asked: bool = False
     not_images: frozenset[int] = frozenset()
+    as_in_picture: bool = False
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether a person chose among the regions, so that more than chance decides which ones come."""
+        chosen = (self.class_id, self.image_id, self.assignee, self.text or None)
+        return self.asked or any(choice is not None for choice in chosen)
 
 
 @dataclass(frozen=True)
@@ -245,9 +253,10 @@ class ImagePlanes:
         sample_id: its name.
         image_version: id of its last decision, 0 before the first.
         etag: changes whenever a plane changes (decision or new proposal).
+        maps_etag: changes whenever a plane of the proposal does.
         proposal_id: the active proposal.
         size_wh: width and height in pixels.
-        planes: what the model proposed, without decisions.
+        planes: what the model proposed, as people see it, without decisions.
         decided: what all decisions that count set, or None when there is none.
     """
 
@@ -255,6 +264,7 @@ class ImagePlanes:
     sample_id: str
     image_version: int
     etag: str
+    maps_etag: str
     proposal_id: int
     size_wh: tuple[int, int]
     planes: ProposalPlanes

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from app.domain.decisions import merged
-from app.domain.states import DecisionKind
+from app.domain.states import DecisionKind, RegionState
 from app.services.conflicts import check_no_conflict
-from app.services.labels import active_proposal, label_state, proposal_planes
+from app.services.labels import active_proposal
+from app.services.probe_giving import are_probes_due, counts_for, give_due_probes
 from app.services.recording import append, find_again, result_of
 from app.services.review_actions import check_request, decision_row, prepare
 from app.services.review_queue import count_regions, next_in_queue, place_of, region_rows, row_of
@@ -25,10 +26,11 @@ from app.services.review_types import (
     ReviewError,
     TopClass,
 )
+from app.services.showing import shown_image, shown_state
 from app.services.undoing import UndoHistory, reverse, undo_history
 from app.storage.database import Store
 from app.storage.history import effective_deltas, last_decision_id
-from app.storage.models import Image, Region
+from app.storage.models import Image, Proposal, Region
 from app.storage.settings import ReviewSettings, read_review_settings, require_class_set
 from datasets.labels import ClassSet
 
@@ -70,13 +72,15 @@ class ReviewService:
         """Regions in queue order, at most MAX_PAGE."""
         if limit < 1 or offset < 0:
             raise ReviewError(f"limit must be at least 1 and offset at least 0, got {limit} and {offset}")
+        self._give_due_probes(filters)
         with self._store.reader() as session:
             return region_rows(session, filters, min(limit, MAX_PAGE), offset)
 
-    def counts(self) -> QueueCounts:
-        """How much is left."""
+    def counts(self, person: str | None = None) -> QueueCounts:
+        """How much is left; with a person, for that person, who is given other regions beside those of the queue."""
         with self._store.reader() as session:
-            return count_regions(session)
+            counts = count_regions(session)
+            return counts if person is None else counts_for(session, counts, person)
 
     def next_region(self, after_region_id: int | None = None, filters: QueueFilter | None = None) -> int | None:
         """The region behind another one in the queue, the first again behind the last; None when the queue is empty.
@@ -84,11 +88,13 @@ class ReviewService:
         Raises:
             NotFoundError: there is no region `after_region_id`.
         """
+        filters = filters or QueueFilter()
+        self._give_due_probes(filters)
         with self._store.reader() as session:
             after = None
             if after_region_id is not None:
                 after = place_of(session, _require_region(session, after_region_id))
-            return next_in_queue(session, filters or QueueFilter(), after)
+            return next_in_queue(session, filters, after)
 
     def region(self, region_id: int) -> RegionView:
         """What the reviewer page needs to open a region.
@@ -129,15 +135,15 @@ class ReviewService:
         """
         with self._store.reader() as session:
             image = _require_image(session, image_id)
-            proposal = active_proposal(session, image_id)
-            if proposal is None:
-                raise NotFoundError(f"{image.sample_id} has no proposal; make one with: pixelsieve predict")
+            proposal = _require_proposal(session, image)
+            shown = shown_image(self._store, session, image, proposal)
             version = last_decision_id(session, image_id)
             return ImagePlanes(
                 image_id=image_id, sample_id=image.sample_id, image_version=version,
-                etag=f"{proposal.id}-{version}", proposal_id=proposal.id, size_wh=(image.width, image.height),
-                planes=proposal_planes(self._store, session, proposal),
-                decided=merged(effective_deltas(session, image)),
+                etag=f"{proposal.id}-{version}-{shown.version}", maps_etag=f"{proposal.id}-{shown.version}",
+                proposal_id=proposal.id,
+                size_wh=(image.width, image.height), planes=shown.planes,
+                decided=merged([*shown.decided_before, *effective_deltas(session, image)]),
             )  # fmt: skip
 
     def image_patch(self, image_id: int, bbox: tuple[int, int, int, int]) -> ImagePatch:
@@ -152,11 +158,9 @@ class ReviewService:
             x0, y0, x1, y1 = bbox
             if not (0 <= x0 < x1 <= image.width and 0 <= y0 < y1 <= image.height):
                 raise ReviewError(f"the box {bbox} is empty or leaves {image.sample_id}, {image.width}x{image.height}")
-            proposal = active_proposal(session, image_id)
-            state = label_state(self._store, session, image, bbox)
-            if proposal is None or state is None:
-                raise NotFoundError(f"{image.sample_id} has no proposal; make one with: pixelsieve predict")
-            planes = proposal_planes(self._store, session, proposal)
+            proposal = _require_proposal(session, image)
+            shown = shown_image(self._store, session, image, proposal)
+            planes, state = shown.planes, shown_state(session, image, shown, bbox)
             box = slice(y0, y1), slice(x0, x1)
             return ImagePatch(
                 image_id=image_id, image_version=last_decision_id(session, image_id), proposal_id=proposal.id,
@@ -220,13 +224,20 @@ class ReviewService:
         """
         return undo_history(self._store, user, limit)
 
+    def _give_due_probes(self, filters: QueueFilter) -> None:
+        with self._store.reader() as session:
+            if not are_probes_due(session, filters):
+                return
+        with self._store.session() as session:
+            give_due_probes(session, filters)
+
     def _warm(self, request: DecisionRequest) -> None:
         """Decode the planes before the write lock is taken, so that nobody waits for that."""
         with self._store.reader() as session:
-            proposal = active_proposal(session, request.image_id)
-            if proposal is None:
+            image, proposal = session.get(Image, request.image_id), active_proposal(session, request.image_id)
+            if image is None or proposal is None:
                 return
-            planes = proposal_planes(self._store, session, proposal)
+            planes = shown_image(self._store, session, image, proposal).planes
         for name in ("label", "region_map") if request.delta is None else ("label", "region_map", "reliable"):
             getattr(planes, name)
 
@@ -238,8 +249,15 @@ def _require_image(session: Session, image_id: int) -> Image:
     return image
 
 
+def _require_proposal(session: Session, image: Image) -> Proposal:
+    proposal = active_proposal(session, image.id)
+    if proposal is None:
+        raise NotFoundError(f"{image.sample_id} has no proposal; make one with: pixelsieve predict")
+    return proposal
+
+
 def _require_region(session: Session, region_id: int) -> Region:
     region = session.get(Region, region_id)
-    if region is None:
+    if region is None or region.state is RegionState.HELD:
         raise NotFoundError(f"there is no region {region_id}")
     return region

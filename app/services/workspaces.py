@@ -5,15 +5,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import func, select
 
 from app.domain.states import ImageRole
 from app.services.importing import ImportReport, import_dataset
 from app.services.snapshots import take_snapshot
 from app.storage.database import Store
-from app.storage.errors import StoreError
 from app.storage.models import Image, Setting
+from app.storage.settings import read_setting
 from datasets import views
 from datasets.lookup import build_dataset
 from datasets.progress import Progress
@@ -164,15 +164,7 @@ def read_training_settings(store: Store) -> TrainingSettings:
         StoreError: the stored value is not valid; the message names the field.
     """
     with store.reader() as session:
-        row = session.get(Setting, TRAINING_KEY)
-    try:
-        return TrainingSettings.model_validate({} if row is None else row.value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise StoreError(
-            f"the workspace's setting '{TRAINING_KEY}' has a wrong value at {where!r}: {first['msg']}"
-        ) from error
+        return read_setting(session, TRAINING_KEY, TrainingSettings)
 
 
 def has_nvidia_device() -> bool:

@@ -245,6 +245,7 @@ class Decision(Base):
         Index("ix_decision_image", "image_id", "id"),
         Index("ix_decision_user", "user", "id"),
         Index("ix_decision_region", "region_id", "id"),
+        Index("ix_decision_given", "user", "kind", "closes_region", "region_id"),  # Counts what somebody was given.
         {"sqlite_autoincrement": True},
     )
 

@@ -10,7 +10,8 @@ import shutil
 import struct
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -74,6 +75,11 @@ class MadePlanes:
     unreliability: NDArray[np.uint8]
     weight: NDArray[np.uint8]
     region_map: NDArray[np.uint16]
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory that they take."""
+        return sum(getattr(self, field.name).nbytes for field in fields(self))
 
     def runs(self, name: IdPlane) -> bytes:
         """See ProposalPlanes."""
@@ -211,23 +217,36 @@ def _read_ids_png(path: Path, name: IdPlane) -> RunPlane:
     return numbers.view(np.uint16)
 
 
+class KeptPlanes(ProposalPlanes, Protocol):
+    """Planes that a cache may keep."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory that is taken now."""
+        ...
+
+
 class PlaneCache:
     """Keeps recently used planes in memory. Safe between threads; never stale, because the files never change."""
 
     def __init__(self, max_bytes: int = CACHE_BYTES) -> None:
         self._max_bytes = max_bytes
-        self._kept: OrderedDict[Path, StoredPlanes] = OrderedDict()
+        self._kept: OrderedDict[Hashable, KeptPlanes] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, folder: Path) -> StoredPlanes:
+    def get(self, folder: Path) -> KeptPlanes:
         """The planes in a folder, read and decoded at most once while they fit into memory."""
+        return self.derived(folder, lambda: StoredPlanes(folder))
+
+    def derived(self, key: Hashable, make: Callable[[], KeptPlanes]) -> KeptPlanes:
+        """Planes that were made before under this key, or else what `make` gives, which must always be the same."""
         with self._lock:
-            if folder in self._kept:
-                self._kept.move_to_end(folder)
-                return self._kept[folder]
-        planes = StoredPlanes(folder)
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        planes = make()
         with self._lock:
-            planes = self._kept.setdefault(folder, planes)
+            planes = self._kept.setdefault(key, planes)
             while len(self._kept) > 1 and self.num_bytes > self._max_bytes:
                 self._kept.popitem(last=False)
         return planes

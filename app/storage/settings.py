@@ -104,7 +104,7 @@ def read_review_settings(session: Session) -> ReviewSettings:
     Raises:
         StoreError: the stored value is not valid; the message names the field.
     """
-    return _read(session, REVIEW_KEY, ReviewSettings)
+    return read_setting(session, REVIEW_KEY, ReviewSettings)
 
 
 def write_review_settings(session: Session, settings: ReviewSettings) -> None:
@@ -118,7 +118,7 @@ def read_promotion_limits(session: Session) -> PromotionLimits:
     Raises:
         StoreError: the stored value is not valid; the message names the field.
     """
-    found = _read(session, PROMOTION_KEY, PromotionSettings)
+    found = read_setting(session, PROMOTION_KEY, PromotionSettings)
     return PromotionLimits(found.miou_fall, found.class_fall)
 
 
@@ -131,8 +131,8 @@ def write_promotion_limits(session: Session, limits: PromotionLimits) -> None:
 _Settings = TypeVar("_Settings", bound=BaseModel)
 
 
-def _read(session: Session, key: str, model: type[_Settings]) -> _Settings:
-    """A setting, checked.
+def read_setting(session: Session, key: str, model: type[_Settings]) -> _Settings:
+    """A setting, checked, with defaults for what was never set.
 
     Raises:
         StoreError: the stored value is not valid; the message names the field.

@@ -42,11 +42,10 @@ def planes(context: Context, image_id: int, request: Request) -> Response:
 def unreliability(context: Context, image_id: int, request: Request) -> Response:
     """How unsure the model is, pixel by pixel (see wire.py): larger than all planes together, and rarely looked at."""
     found = context.review.image_planes(image_id)
-    etag = str(found.proposal_id)
-    if is_known(request, etag):
-        return Response(status_code=304, headers=cache_headers(etag))
+    if is_known(request, found.maps_etag):
+        return Response(status_code=304, headers=cache_headers(found.maps_etag))
     body = pack_planes(_size(found), [pack_raw("unreliability", found.unreliability)])
-    return Response(body, media_type="application/octet-stream", headers=cache_headers(etag))
+    return Response(body, media_type="application/octet-stream", headers=cache_headers(found.maps_etag))
 
 
 @router.get("/regions/{region_id}/thumbnail")
@@ -69,7 +68,7 @@ def cache_headers(etag: str) -> dict[str, str]:
 
 def pending_regions(context: WebContext, image_id: int) -> list[dict[str, object]]:
     """The regions of an image that wait for somebody, as the reviewer's region map needs them."""
-    filters = [QueueFilter(state, image_id=image_id, include_enough=True) for state in _PENDING]
+    filters = [QueueFilter(state, image_id=image_id, include_enough=True, as_in_picture=True) for state in _PENDING]
     rows = (row for each in filters for row in _all_rows(context, each))
     return [{"region_id": row.region_id, "number": row.number, "state": row.state} for row in rows]
 

@@ -1,6 +1,7 @@
 """How good the labels are, and the raw rows that say so. Only for people who may know which regions were tests."""
 
-from typing import Annotated
+from dataclasses import asdict
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
@@ -10,6 +11,8 @@ from app.domain.audit import AuditAction
 from app.domain.roles import Permission
 from app.services.action_log import ActionFilter, LogFormat, read_actions, write_actions
 from app.services.audit import note
+from app.services.quality_report import own_report, quality_report
+from app.storage.models import utc_now
 from app.web.context import Context, CurrentActor, requires
 
 router = APIRouter()
@@ -18,6 +21,19 @@ _MEDIA_TYPES = {LogFormat.CSV: "text/csv; charset=utf-8", LogFormat.JSONL: "appl
 
 SeesQuality = requires(Permission.SEE_QUALITY)
 Moment = Annotated[AwareDatetime | None, Query(description="ISO 8601 with a time zone.")]
+
+
+@router.get("/quality", dependencies=[SeesQuality])
+def quality(context: Context) -> dict[str, Any]:
+    """Audited error, catch rates, seconds, changes, agreement, gold per hour and effort saved, over all people."""
+    return quality_report(context.store).to_json()
+
+
+@router.get("/quality/mine", dependencies=[requires(Permission.REVIEW)])
+def own_quality(context: Context, actor: CurrentActor) -> dict[str, Any]:
+    """The asking person's own numbers, up to the last midnight (UTC)."""
+    report, until = own_report(context.store, actor.name, utc_now())
+    return {**asdict(report), "until": until.isoformat()}
 
 
 @router.get("/actions", dependencies=[SeesQuality])

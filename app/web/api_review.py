@@ -37,7 +37,7 @@ def session(context: Context, actor: CurrentActor) -> dict[str, Any]:
         ],
         "superpixels": {"tile_px": TILE_PX, "levels": len(SIDES_PX)},
         "settings": context.review.settings().model_dump(mode="json"),
-        "counts": asdict(context.review.counts()),
+        "counts": asdict(context.review.counts(actor.name)),
     }
 
 
@@ -70,7 +70,7 @@ def queue(
     held = frozenset() if everybody else context.leases.held_by_others(actor.name, session)
     filters = QueueFilter(state, class_id, image_id, include_enough, person, assignee, text, asked, held)
     rows = context.review.queue(filters, limit, offset)
-    return {"rows": [asdict(row) for row in rows], "counts": asdict(context.review.counts())}
+    return {"rows": [asdict(row) for row in rows], "counts": asdict(context.review.counts(actor.name))}
 
 
 @router.get("/regions/next")

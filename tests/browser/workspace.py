@@ -14,6 +14,7 @@ from app.services.importing import import_dataset
 from app.services.proposals import store_proposal
 from app.storage.database import Store, open_store
 from app.storage.models import Image, Model
+from app.storage.trust_settings import TrustSettings, write_trust_settings
 from datasets.labels import ClassSet
 from datasets.sample import Sample
 from export.session import Prediction
@@ -116,7 +117,12 @@ def predict_scene(
     )
 
 
-def build_workspace(root: Path, pool: int = 8, names: tuple[str, ...] = NAMES) -> Workspace:
+NO_PROBES = TrustSettings(audit_share=0, planted_share=0, control_share=0)
+
+
+def build_workspace(
+    root: Path, pool: int = 8, names: tuple[str, ...] = NAMES, trust: TrustSettings = NO_PROBES
+) -> Workspace:
     """A workspace after its first round: labeled and gold images, a current model, proposals for `pool` images."""
     rng = np.random.default_rng(7)
     folder = root / "source"
@@ -131,6 +137,8 @@ def build_workspace(root: Path, pool: int = 8, names: tuple[str, ...] = NAMES) -
     import_dataset(
         store, SceneFiles(folder, labels, ClassSet.from_names(names)), {"labeled_0", "labeled_1"}, {"gold_0"}
     )
+    with store.session() as session:
+        write_trust_settings(session, trust)
     model_id = add_model(store, 1, ModelStatus.CURRENT, miou=0.61, num_classes=len(names))
     for image_id, sample_id in pool_images(store):
         store_proposal(store, image_id, model_id, predict_scene(labels[sample_id], rng, num_classes=len(names)))

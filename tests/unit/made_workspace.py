@@ -21,6 +21,7 @@ from app.storage import dump
 from app.storage.database import Store, open_store
 from app.storage.location import DATABASE_URL_VARIABLE, database_url
 from app.storage.models import Image, Model
+from app.storage.trust_settings import TrustSettings, write_trust_settings
 from datasets.images import encode_plane_png, read_image
 from datasets.labels import ClassSet
 from datasets.sample import Sample
@@ -78,13 +79,24 @@ def make_dataset(folder: Path, labeled: Sequence[str], pool: Sequence[str]) -> F
     return FilesDataset(folder, labels)
 
 
-def make_store(root: Path, pool: Sequence[str] = ("pool_0",)) -> Store:
+NO_PROBES = TrustSettings(audit_share=0, planted_share=0, control_share=0)
+"""Every region that anybody is given comes from the queue."""
+
+
+def make_store(root: Path, pool: Sequence[str] = ("pool_0",), trust: TrustSettings = NO_PROBES) -> Store:
     """A workspace with two labeled images, one gold image, the pool images and a model."""
     dataset = make_dataset(root / "source", ("labeled_0", "labeled_1", "gold_0"), pool)
     store = open_store(Workspace(root / "workspace"), create=True)
     import_dataset(store, dataset, {"labeled_0", "labeled_1"}, {"gold_0"})
+    set_trust(store, trust)
     add_model(store, ModelStatus.CURRENT)
     return store
+
+
+def set_trust(store: Store, trust: TrustSettings = NO_PROBES) -> None:
+    """Choose how many probes a workspace has, before anything is predicted."""
+    with store.session() as session:
+        write_trust_settings(session, trust)
 
 
 def make_reviewable(root: Path, pool: Sequence[str] = ("pool_0",)) -> Store:

@@ -32,7 +32,7 @@ from datasets.labels import ClassSet
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMMANDS = (
     "import", "train", "export", "predict", "review", "retrain", "coco", "models", "promote", "jobs", "worker",
-    "status", "actions", "demo", "rollback", "backup", "restore",
+    "status", "quality", "actions", "trust", "demo", "rollback", "backup", "restore",
 )  # fmt: skip
 
 REVIEW_DOUBLE = """

@@ -16,7 +16,16 @@ from app.storage.database import open_store
 from app.storage.models import Decision, Region
 from datasets.labels import IGNORE_INDEX, Provenance
 from export.session import Prediction
-from tests.unit.made_workspace import CLASSES, FilesDataset, Reviewer, add_model, copy_store, mask_of, pool_ids
+from tests.unit.made_workspace import (
+    CLASSES,
+    FilesDataset,
+    Reviewer,
+    add_model,
+    copy_store,
+    mask_of,
+    pool_ids,
+    set_trust,
+)
 
 SIZE_HW = (60, 120)
 CENTERS = {"red": (15, 20), "also_red": (15, 60), "blue": (15, 100), "red_road": (45, 20), "unsure_red": (45, 60)}
@@ -55,6 +64,7 @@ def template(tmp_path_factory):
     cv2.imwrite(str(root / "source" / "pool_0.png"), picture[..., ::-1])
     store = open_store(Workspace(root / "workspace"), create=True)
     import_dataset(store, FilesDataset(root / "source", {"pool_0": None}, CLASSES), set(), set())
+    set_trust(store)
     add_model(store, ModelStatus.CURRENT)
     store_proposal(store, pool_ids(store)[0], 1, prediction())
     store.close()

@@ -23,6 +23,7 @@ from datasets.files import sha256_of
 from datasets.labels import ClassSet
 from datasets.progress import Progress
 from export.session import Prediction
+from tests.unit.made_workspace import set_trust
 
 pytestmark = pytest.mark.usefixtures("each_database")
 
@@ -64,6 +65,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     workspace = Workspace(tmp_path / "workspace")
     store = open_store(workspace, create=True)
     run_import(store, plan_import(ImportSource(source, "folder", gold_share=0.0)), lambda progress: None)
+    set_trust(store)
     add_model(store, 1, ModelStatus.CURRENT)
     yield store
     store.close()

@@ -379,7 +379,7 @@ def test_store_that_is_full_keeps_the_browser_trying(
 def test_unexpected_failure_tells_the_browser_no_internals(
     client: TestClient, context: WebContext, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
 ) -> None:
-    def broken() -> None:
+    def broken(_person: str) -> None:
         raise kind("secret path /srv/data")
 
     monkeypatch.setattr(context.review, "counts", broken)

@@ -106,7 +106,7 @@ export class Reviewer {
     const view = await this.feed.view(regionId);
     const image = await this.feed.image(view.row.image_id);
     const isNewer = view.image_version > image.version && this.outbox.isEmpty;
-    if (view.proposal_id === image.proposalId && !isNewer) return [view, image];
+    if (view.proposal_id === image.proposalId && !isNewer && image.anchors.has(view.row.number)) return [view, image];
     this.feed.forgetImage(view.row.image_id);
     this.feed.views.delete(regionId);
     return [await this.feed.view(regionId), await this.feed.image(view.row.image_id)];

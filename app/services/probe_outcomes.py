@@ -1,0 +1,66 @@
+"""What a decision about a probe says: how many drawn pixels were wrong, whether a planted error was caught."""
+
+from typing import Any
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from app.domain.decisions import Delta, LabelState, replay
+from app.domain.planting import is_caught
+from app.domain.states import PROBE_KINDS, RegionKind
+from app.services.labels import proposal_planes
+from app.services.showing import ShownImage
+from app.storage.database import Store
+from app.storage.models import Proposal, Region
+from app.storage.probes import Probe
+from datasets.labels import IGNORE_INDEX, LabelArray
+
+_SAID: tuple[str, ...] = ("mean_confidence", "predicted_class", "top_classes")
+
+
+def probe_facts(session: Session, region: Region) -> dict[str, Any]:
+    """What is logged about a probe that was shown: what the model really said about it, and how it was drawn."""
+    probe = session.get(Probe, region.id)
+    if probe is None:
+        return {}
+    facts: dict[str, Any] = {name: probe.facts[name] for name in _SAID if name in probe.facts}
+    facts.update(draw_order=probe.draw_order, was_given=probe.place is not None and not probe.is_filtered)
+    return facts
+
+
+def probe_outcome(
+    store: Store,
+    session: Session,
+    proposal: Proposal,
+    shown: ShownImage,
+    before: LabelState,
+    region: Region,
+    delta: Delta,
+) -> dict[str, Any]:
+    """What is logged when somebody decided a probe.
+
+    Args:
+        proposal: the region's.
+        shown: the image as people see it.
+        before: label in the region's box before the decision.
+        region: of any kind.
+        delta: what the decision sets; covers the region.
+    """
+    if region.kind not in PROBE_KINDS:
+        return {}
+    after = replay(before, [delta], region.x0, region.y0).label
+    box = slice(region.y0, region.y1), slice(region.x0, region.x1)
+    if region.kind is RegionKind.PLANTED:
+        mask = shown.planes.region_map[box] == region.number
+        return {"caught": is_caught(after, mask, region.class_id)}
+    said = proposal_planes(store, session, proposal)
+    if region.kind is RegionKind.CONTROL:
+        checked = said.reliable[box] & (after != IGNORE_INDEX)
+        return _checked(after[checked], said.label[box][checked])
+    columns, rows = np.array(session.get_one(Probe, region.id).facts["drawn"]).T
+    now = after[rows - region.y0, columns - region.x0]
+    return _checked(now[now != IGNORE_INDEX], said.label[rows, columns][now != IGNORE_INDEX])
+
+
+def _checked(now: LabelArray, said: LabelArray) -> dict[str, Any]:
+    return {"audited_pixels": now.size, "wrong_pixels": int(np.count_nonzero(now != said))}

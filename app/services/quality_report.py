@@ -1,0 +1,312 @@
+"""The report on the quality page: read from the action log, beside what the store knows about images and models."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.domain.actions import Action
+from app.domain.agreement import Agreement, agreement_between_people, agreement_with_oneself
+from app.domain.effort import (
+    EffortSaved,
+    ImageEffort,
+    RegionEffort,
+    RoundGain,
+    effort_saved,
+    hours_of,
+    region_effort,
+    round_gains,
+)
+from app.domain.intervals import CountedShare, counted_share
+from app.domain.quality import (
+    AuditedError,
+    audited_error,
+    catch_rates,
+    change_rate,
+    counting,
+    is_low,
+    pixels_shown,
+    pixels_touched,
+)
+from app.domain.quality_words import audited_sentence, caught_sentence, control_sentence, saved_sentence
+from app.domain.states import DecisionKind, ImageRole, ImageState, ModelStatus, RegionKind, RegionState
+from app.services.action_log import ActionFilter, read_actions
+from app.storage.database import Store
+from app.storage.models import Image, Model, Proposal, Region
+from app.storage.probes import ControlImage, Probe
+from app.storage.settings import require_class_set
+from app.storage.trust_settings import TrustSettings, read_trust_settings
+
+
+@dataclass(frozen=True)
+class PersonReport:
+    """One person's work.
+
+    Attributes:
+        user: who.
+        hours: of work.
+        effort: seconds per finished region.
+        changed: queued regions that the person changed.
+        shown: pixels of the regions that the person was shown.
+        skipped: regions last skipped.
+        not_known: regions that the person did not know.
+        caught: planted errors caught.
+        is_low: that is under the limit.
+    """
+
+    user: str
+    hours: float
+    effort: RegionEffort
+    changed: CountedShare
+    shown: int
+    skipped: int
+    not_known: int
+    caught: CountedShare
+    is_low: bool
+
+
+@dataclass(frozen=True)
+class ModelAudit:
+    """Audited error of the reliable area of one model's proposals."""
+
+    model_id: int
+    round: int
+    is_current: bool
+    audited: AuditedError
+
+
+@dataclass(frozen=True)
+class ControlCheck:
+    """What finished control images say about the model's reliable pixels.
+
+    Attributes:
+        num_images: chosen for the control arm.
+        num_finished: labeled from scratch.
+        reliable_pixels: pixels of the finished ones that the model calls reliable and the person gave a class.
+        wrong_pixels: those of them with another class.
+    """
+
+    num_images: int
+    num_finished: int
+    reliable_pixels: int
+    wrong_pixels: int
+
+    @property
+    def error(self) -> float | None:
+        """Share of the reliable pixels that the model had wrong."""
+        return self.wrong_pixels / self.reliable_pixels if self.reliable_pixels else None
+
+
+@dataclass(frozen=True)
+class Apart:
+    """What is counted apart from regions of the queue.
+
+    Attributes:
+        flagged: reliable areas that somebody pointed at.
+        propagated_regions: regions decided together with a look-alike, after a preview.
+        propagated_pixels: their pixels.
+    """
+
+    flagged: int
+    propagated_regions: int
+    propagated_pixels: int
+
+
+@dataclass(frozen=True)
+class QualityReport:
+    """Everything on the quality page.
+
+    Attributes:
+        classes: names by id.
+        trust: shares of probes; without the seed.
+        audits: by model, the current one first.
+        audits_waiting: audits of the active proposals that nobody decided yet.
+        caught: planted errors caught by everybody.
+        is_low: that is under the limit.
+        people: one entry a person, by name.
+        hours: of work in all.
+        effort: seconds per finished region.
+        changed: queued regions that people changed.
+        shown: pixels that people were shown.
+        touched: pixels that people gave another class.
+        pool_pixels: pixels of all pool images.
+        between_people: regions that two people decided.
+        with_oneself: regions that one person decided twice.
+        rounds: gold mIoU and hours of work.
+        saved: effort saved against labeling from scratch.
+        control: what the control images say.
+        apart: flags and propagation.
+        num_actions: rows behind it.
+    """
+
+    classes: tuple[str, ...]
+    trust: TrustSettings
+    audits: tuple[ModelAudit, ...]
+    audits_waiting: int
+    caught: CountedShare
+    is_low: bool
+    people: tuple[PersonReport, ...]
+    hours: float
+    effort: RegionEffort
+    changed: CountedShare
+    shown: int
+    touched: int
+    pool_pixels: int
+    between_people: Agreement
+    with_oneself: Agreement
+    rounds: tuple[RoundGain, ...]
+    saved: EffortSaved
+    control: ControlCheck
+    apart: Apart
+    num_actions: int
+
+    def to_json(self) -> dict[str, Any]:
+        """For the HTTP API, the page and the command line."""
+        sentences = {
+            "audited": audited_sentence(self.audits[0].audited if self.audits else None, self.audits_waiting),
+            "caught": caught_sentence(self.caught),
+            "saved": saved_sentence(self.saved),
+            "control": control_sentence(self.control.num_finished, self.control.num_images, self.control.error),
+        }
+        return {**asdict(self), "trust": self.trust.model_dump(exclude={"seed"}), "sentences": sentences}
+
+
+def quality_report(store: Store) -> QualityReport:
+    """Everybody's numbers, over the whole life of the workspace."""
+    actions = counting(read_actions(store))
+    with store.reader() as session:
+        rates = catch_rates(actions)
+        caught = counted_share(sum(rate.hits for rate in rates.values()), sum(rate.trials for rate in rates.values()))
+        return QualityReport(
+            classes=require_class_set(session).names,
+            trust=read_trust_settings(session),
+            audits=_audits(session, actions),
+            audits_waiting=_audits_waiting(session),
+            caught=caught,
+            is_low=is_low(caught),
+            people=tuple(person_report(user, actions) for user in sorted({each.user for each in actions})),
+            hours=hours_of(actions),
+            effort=region_effort(actions),
+            changed=change_rate(actions),
+            shown=pixels_shown(actions),
+            touched=pixels_touched(actions),
+            pool_pixels=_pool_pixels(session),
+            between_people=agreement_between_people(actions),
+            with_oneself=agreement_with_oneself(actions),
+            rounds=tuple(round_gains(_gold(session), actions)),
+            saved=_effort_saved(session, actions),
+            control=_control_check(session, actions),
+            apart=_apart(actions),
+            num_actions=len(actions),
+        )
+
+
+def own_report(store: Store, user: str, now: datetime) -> tuple[PersonReport, datetime]:
+    """A person's own numbers up to the last midnight (UTC), and that moment.
+
+    Not up to now: whoever sees the count of planted errors grow after a decision knows what that region was.
+    """
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    actions = counting(read_actions(store, ActionFilter(user=user, until=midnight)))
+    return person_report(user, actions), midnight
+
+
+def person_report(user: str, actions: Sequence[Action]) -> PersonReport:
+    """One person's numbers.
+
+    Args:
+        actions: that count, of anybody.
+    """
+    theirs = [each for each in actions if each.user == user]
+    caught = catch_rates(theirs).get(user, counted_share(0, 0))
+    last = {each.region_id: each.action for each in theirs if each.region_id is not None}
+    return PersonReport(
+        user=user,
+        hours=hours_of(theirs),
+        effort=region_effort(theirs),
+        changed=change_rate(theirs),
+        shown=pixels_shown(theirs),
+        skipped=sum(action is DecisionKind.SKIP for action in last.values()),
+        not_known=sum(action is DecisionKind.DONT_KNOW for action in last.values()),
+        caught=caught,
+        is_low=is_low(caught),
+    )
+
+
+def _audits(session: Session, actions: Sequence[Action]) -> tuple[ModelAudit, ...]:
+    audited = {each.model_id for each in actions if each.region_kind is RegionKind.AUDIT}
+    models = session.scalars(select(Model).order_by((Model.status == ModelStatus.CURRENT).desc(), Model.id.desc()))
+    return tuple(
+        ModelAudit(model.id, model.round, is_current, audited_error(actions, model.id))
+        for model in models
+        if (is_current := model.status is ModelStatus.CURRENT) or model.id in audited
+    )
+
+
+def _audits_waiting(session: Session) -> int:
+    waits = Region.state.in_((RegionState.OPEN, RegionState.SKIPPED, RegionState.SECOND_REVIEW, RegionState.HELD))
+    statement = (
+        select(func.count())
+        .select_from(Probe)
+        .join(Region, Region.id == Probe.region_id)
+        .join(Proposal, Proposal.id == Region.proposal_id)
+        .where(Probe.kind == RegionKind.AUDIT, waits, Proposal.active)
+    )
+    return session.scalar(statement) or 0
+
+
+def _pool_pixels(session: Session) -> int:
+    in_pool = (Image.role == ImageRole.POOL) & Image.deleted_at.is_(None)
+    return session.scalar(select(func.sum(Image.width * Image.height)).where(in_pool)) or 0
+
+
+def _gold(session: Session) -> dict[int, tuple[float, datetime]]:
+    """Gold mIoU and time of each round that was measured; of its latest model."""
+    found: dict[int, tuple[float, datetime]] = {}
+    for model in session.scalars(select(Model).order_by(Model.id)):
+        if model.gold and model.gold["miou"] is not None:
+            found[model.round] = model.gold["miou"], model.created_at
+    return found
+
+
+def _effort_saved(session: Session, actions: Sequence[Action]) -> EffortSaved:
+    controls = set(session.scalars(select(ControlImage.image_id)))
+    finished = Image.state.in_((ImageState.ENOUGH, ImageState.DONE))
+    in_pool = (Image.role == ImageRole.POOL) & Image.deleted_at.is_(None) & finished
+    by_image: dict[str, list[Action]] = {}
+    for each in actions:
+        by_image.setdefault(each.image_sha256, []).append(each)
+    arms: dict[bool, list[ImageEffort]] = {True: [], False: []}
+    for image in session.scalars(select(Image).where(in_pool)):
+        done = by_image.get(image.sha256, [])
+        if done:
+            seconds = sum(each.active_ms for each in done) / 1000
+            effort = ImageEffort(seconds, image.width * image.height, pixels_shown(done))
+            arms[image.id in controls].append(effort)
+    return effort_saved(arms[True], arms[False])
+
+
+def _control_check(session: Session, actions: Sequence[Action]) -> ControlCheck:
+    finished = {
+        each.image_sha256: each for each in actions if each.region_kind is RegionKind.CONTROL and each.closes_region
+    }
+    return ControlCheck(
+        num_images=session.scalar(select(func.count()).select_from(ControlImage)) or 0,
+        num_finished=len(finished),
+        reliable_pixels=sum(each.audited_pixels for each in finished.values()),
+        wrong_pixels=sum(each.wrong_pixels for each in finished.values()),
+    )
+
+
+def _apart(actions: Sequence[Action]) -> Apart:
+    kinds = Counter(each.action for each in actions)
+    propagated = [each for each in actions if each.action is DecisionKind.PROPAGATE]
+    return Apart(
+        flagged=kinds[DecisionKind.FLAG],
+        propagated_regions=sum(each.propagated_regions for each in propagated),
+        propagated_pixels=sum(each.propagated_pixels for each in propagated),
+    )

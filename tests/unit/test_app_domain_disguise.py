@@ -1,0 +1,62 @@
+"""Audits that look like the queue."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.disguise import HALO_PX, Look, disguised_classes, disguised_unreliability, invented_look, mixed_look
+
+LOOKS = [Look(100, 0.5, (0.5, 0.3, 0.2)), Look(400, 0.7, (0.7, 0.2, 0.05)), Look(900, 0.6, (0.6, 0.4))]
+
+
+@given(st.integers(0, 10_000))
+def test_a_mixed_look_lies_between_two_others_and_copies_neither(seed):
+    look = mixed_look(LOOKS, np.random.default_rng(seed))
+    assert look.area in {100, 400, 900}
+    assert 0.5 < look.mean_confidence < 0.7 and look.mean_confidence not in {each.mean_confidence for each in LOOKS}
+    assert list(look.probabilities) == sorted(look.probabilities, reverse=True)
+    assert look.probabilities[0] == pytest.approx(look.mean_confidence)
+
+
+@given(st.integers(0, 10_000), st.integers(2, 30))
+def test_an_invented_look_is_a_distribution_between_even_odds_and_a_favorite(seed, num_classes):
+    look = invented_look(num_classes, 24, 800, np.random.default_rng(seed))
+    assert 0.45 <= look.mean_confidence <= 0.75 and 24 <= look.area <= 400
+    assert list(look.probabilities) == sorted(look.probabilities, reverse=True)
+    assert sum(look.probabilities) <= 1.0001 and len(look.probabilities) == min(5, num_classes)
+
+
+def test_an_invented_look_fits_where_regions_may_not_vary_in_size():
+    assert invented_look(2, 50, 60, np.random.default_rng(0)).area == 50
+
+
+def test_classes_and_their_order_stay_the_regions_own():
+    own = ((4, 0.98), (1, 0.01), (0, 0.005))
+    assert disguised_classes(own, LOOKS[0]) == ((4, 0.5), (1, 0.3), (0, 0.2))
+
+
+@given(st.integers(0, 1000), st.floats(0.3, 0.9))
+def test_the_map_is_as_unsure_as_the_look_inside_and_unchanged_far_away(seed, confidence):
+    unreliability = np.full((60, 70), 5, np.uint8)
+    mask = np.zeros((60, 70), np.bool_)
+    mask[20:40, 25:45] = True
+    shown = disguised_unreliability(unreliability, mask, confidence, seed)
+    assert shown[mask].mean() / 255 == pytest.approx(1 - confidence, abs=0.02)
+    near = np.zeros_like(mask)
+    near[20 - HALO_PX : 40 + HALO_PX, 25 - HALO_PX : 45 + HALO_PX] = True
+    assert (shown[~near] == 5).all()
+    assert (shown[near & ~mask] >= 5).all()
+
+
+def test_doubt_is_highest_inside_and_falls_to_the_border():
+    mask = np.zeros((61, 61), np.bool_)
+    mask[10:51, 10:51] = True
+    shown = disguised_unreliability(np.zeros((61, 61), np.uint8), mask, 0.5, 0).astype(int)
+    assert shown[25:36, 25:36].mean() > shown[10:51, 10:14].mean() > shown[10:51, 8].mean() > shown[10:51, 5].mean()
+
+
+def test_the_same_seed_makes_the_same_map():
+    mask = np.ones((8, 9), np.bool_)
+    maps = [disguised_unreliability(np.zeros((8, 9), np.uint8), mask, 0.5, seed) for seed in (1, 1, 2)]
+    assert np.array_equal(maps[0], maps[1]) and not np.array_equal(maps[0], maps[2])

@@ -1,0 +1,129 @@
+"""A workspace with street scenes in which audits, planted errors and control images are drawn."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Picture
+from sqlalchemy import select
+
+from app.config import Workspace
+from app.domain.states import DecisionKind, ImageRole, ModelStatus, RegionKind
+from app.services.controls import choose_controls
+from app.services.decoys import decoy_images, store_decoy
+from app.services.importing import import_dataset
+from app.services.predicting import prediction_order
+from app.services.probe_giving import activate_probes
+from app.services.proposals import store_proposal
+from app.services.review_types import QueueFilter, RegionView
+from app.storage.database import Store, open_store
+from app.storage.models import Image, Region
+from app.storage.probes import ControlImage, Probe
+from app.storage.trust_settings import TrustSettings
+from datasets.labels import ClassSet
+from tests.browser.workspace import (
+    NAMES,
+    SceneFiles,
+    add_model,
+    draw_scene,
+    paint_picture,
+    predict_scene,
+)  # fmt: skip
+from tests.unit.made_workspace import Reviewer, set_trust
+
+SEED = 20_261_126
+TRUST = TrustSettings(audit_share=0.05, planted_share=0.04, control_share=0.1, seed=SEED, intensity=1 / 4000)
+SIZE_HW = (120, 160)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The workspace's folder and what is true about its images, by name."""
+
+    root: Path
+    truth: Mapping[str, np.ndarray]
+
+
+def make_scene(root: Path, pool: int = 10, trust: TrustSettings = TRUST) -> Scene:
+    """Six labeled images, one gold image and a pool, predicted with errors in doubtful blobs; closed."""
+    rng = np.random.default_rng(11)
+    names = [f"a_{i}" for i in range(6)] + ["gold_0"] + [f"pool_{i:02d}" for i in range(pool)]
+    truth = {name: draw_scene(rng, SIZE_HW) for name in names}
+    folder = root / "source"
+    folder.mkdir(parents=True)
+    for name, label in truth.items():
+        Picture.fromarray(paint_picture(label, rng)).save(folder / f"{name}.png")
+    store = open_store(Workspace(root / "workspace"), create=True)
+    import_dataset(store, SceneFiles(folder, truth, ClassSet.from_names(NAMES)), set(names[:6]), {"gold_0"})
+    set_trust(store, trust)
+    add_model(store, 1, ModelStatus.CURRENT, miou=0.6)
+    predict(store, truth, 1)
+    store.close()
+    return Scene(store.workspace.root, truth)
+
+
+def predict(store: Store, truth: Mapping[str, np.ndarray], model_id: int) -> None:
+    """What `predict_pool` does, with made-up predictions."""
+    choose_controls(store)
+    with store.reader() as session:
+        pool = session.scalars(select(Image).where(Image.role == ImageRole.POOL)).all()
+    for image in prediction_order(pool, decoy_images(store)):
+        save = store_decoy if image.role is ImageRole.LABELED else store_proposal
+        rng = np.random.default_rng([model_id, image.id])
+        save(store, image.id, model_id, predict_scene(truth[image.sample_id], rng))
+    activate_probes(store)
+
+
+def copy_scene(scene: Scene, root: Path) -> Store:
+    """A store of its own."""
+    return open_store(Workspace(Path(shutil.copytree(scene.root, root / "workspace"))))
+
+
+def kind_of(store: Store, region_id: int) -> RegionKind:
+    """What a region really is."""
+    with store.reader() as session:
+        return session.get_one(Region, region_id).kind
+
+
+def probes(store: Store, kind: RegionKind) -> list[tuple[Region, Probe]]:
+    """All probes of a kind, in the order of drawing."""
+    with store.reader() as session:
+        statement = select(Region, Probe).join(Probe, Probe.region_id == Region.id).where(Probe.kind == kind)
+        return [(region, probe) for region, probe in session.execute(statement.order_by(Probe.draw_order))]
+
+
+def control_ids(store: Store) -> set[int]:
+    """Ids of the control images."""
+    with store.reader() as session:
+        return set(session.scalars(select(ControlImage.image_id)))
+
+
+def image_named(store: Store, name: str) -> Image:
+    """An image by its name."""
+    with store.reader() as session:
+        return session.scalars(select(Image).where(Image.sample_id == name)).one()
+
+
+class Annotator(Reviewer):
+    """Somebody who takes one region after the other as the reviewer page does: always the head of their queue."""
+
+    def head(self, **filters: object) -> RegionView | None:
+        rows = self.service.queue(QueueFilter(person=self.name["user"], **filters), limit=40)
+        return self.service.region(rows[0].region_id) if rows else None
+
+    def take(self, kind: DecisionKind = DecisionKind.ACCEPT, **fields: object) -> RegionView | None:
+        """Decide the head of the queue; None when it is empty."""
+        view = self.head()
+        if view is not None and kind_of(self.store, view.row.region_id) is RegionKind.CONTROL:
+            self.decide(DecisionKind.DRAW, view, closes_region=True)
+        elif view is not None:
+            self.decide(kind, view, **fields)
+        return view
+
+
+def roles(store: Store) -> dict[int, ImageRole]:
+    """Role of each image by id."""
+    with store.reader() as session:
+        return {image.id: image.role for image in session.scalars(select(Image))}
