@@ -87,6 +87,10 @@ class PeopleCalls:
         """Entries of the audit log, newest first; filters are actor, action, target, since, until, before_id, limit."""
         return list(self._connection.get("/api/audit", query=filters)["entries"])
 
+    def audit_actions(self) -> list[str]:
+        """The words for what is written down."""
+        return list(self._connection.get("/api/audit/actions")["actions"])
+
     def audit_table(self, **filters: Any) -> bytes:  # noqa: ANN401 - query values
         """The same as CSV; filters are actor, action, target, since and until."""
         return self._connection.read("/api/audit.csv", query=filters)

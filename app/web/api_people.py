@@ -184,6 +184,12 @@ def audit(
     return {"entries": [row.to_json() for row in list_entries(context.store, filters, limit)]}
 
 
+@router.get("/audit/actions", dependencies=_ADMINISTER)
+def audit_actions() -> dict[str, list[str]]:
+    """The words for what is written down, for filters."""
+    return {"actions": sorted(action.value for action in AuditAction)}
+
+
 @router.get("/audit.csv", dependencies=_ADMINISTER)
 def audit_table(
     context: Context,

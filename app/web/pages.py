@@ -12,6 +12,7 @@ from fastapi import FastAPI  # noqa: E402
 
 from app.domain.roles import Permission  # noqa: E402
 from app.web.context import WebContext  # noqa: E402
+from app.web.pages_admin import build_admin_page  # noqa: E402
 from app.web.pages_export import build_export_page  # noqa: E402
 from app.web.pages_listeners import guard_listeners  # noqa: E402
 from app.web.pages_models import build_models_page  # noqa: E402
@@ -46,6 +47,7 @@ PAGES = (
     Page("Second review", "/second-review", Permission.SECOND_REVIEW, build_second_review_page),
     Page("Models", "/models", Permission.SEE_MODELS, build_models_page),
     Page("Export", "/export", Permission.EXPORT, build_export_page),
+    Page("Admin", "/admin", Permission.ADMINISTER, build_admin_page),
 )
 """In the order of the navigation bar. The first one is the home page."""
 

@@ -1,5 +1,6 @@
 // Asks before a model is changed, for a reason where one is needed, and does it. What the server refuses is said here.
 import { post } from '../reviewer/server.js';
+import { ask } from './dialog.js';
 import { el } from './dom.js';
 
 const MAX_REASON = 1000;
@@ -59,30 +60,5 @@ function askLimits(limits) {
   return ask('Limits of promotion', body, 'Save', async () => {
     await post('/api/models/limits', { miou_fall: Number(mean.value) / 100, class_fall: Number(single.value) / 100 });
     return 'The limits are saved.';
-  });
-}
-
-function ask(title, body, yes, act) {
-  const error = el('p', { class: 'pp-error', role: 'alert' });
-  const confirm = el('button', { class: 'pp-primary', type: 'submit' }, yes);
-  const form = el('form', { method: 'dialog' }, el('h2', {}, title), ...body, error,
-    el('footer', {}, el('button', { type: 'button', onclick: () => dialog.close() }, 'Cancel'), confirm));
-  const dialog = el('dialog', { class: 'pp pp-dialog', 'aria-label': title }, form);
-  document.body.append(dialog);
-  dialog.showModal();
-  return new Promise((resolve) => {
-    let said = null;
-    dialog.addEventListener('close', () => { dialog.remove(); resolve(said); });
-    form.addEventListener('submit', async (event) => {
-      event.preventDefault();
-      confirm.disabled = true;
-      try {
-        said = await act();
-        dialog.close();
-      } catch (failure) {
-        error.textContent = failure.message;
-        confirm.disabled = false;
-      }
-    });
   });
 }

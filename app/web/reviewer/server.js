@@ -33,17 +33,16 @@ export const getQueue = (query) => getJson(`/api/queue?${new URLSearchParams(que
 export const getRegion = (id) => getJson(`/api/regions/${id}`);
 
 /**
- * POST a JSON object, or a binary frame when given bytes; returns the JSON answer. The server refuses it when it serves
- * another workspace by now, or when somebody else has signed in.
+ * POST a JSON object, or a binary frame when given bytes; returns the JSON answer. With an owner the server refuses it
+ * when it serves another workspace by now, or when somebody else has signed in.
  */
-export async function post(path, content, { workspaceId, user }) {
+export async function post(path, content, owner = null) {
   const isBinary = content instanceof Uint8Array;
   const response = await request(path, {
     method: 'POST',
     headers: {
       'Content-Type': isBinary ? 'application/octet-stream' : 'application/json',
-      'X-Pixelsieve-Workspace': workspaceId,
-      'X-Pixelsieve-User': encodeURIComponent(user),
+      ...(owner && { 'X-Pixelsieve-Workspace': owner.workspaceId, 'X-Pixelsieve-User': encodeURIComponent(owner.user) }),
     },
     body: isBinary ? content : JSON.stringify(content),
     signal: AbortSignal.timeout(30000),

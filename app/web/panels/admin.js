@@ -1,0 +1,61 @@
+// Admin page: people and roles, who is signed in, tokens, and the audit log. Every change is asked about before it is made.
+import { getJson } from '../reviewer/server.js';
+import { inviteForm, peopleTable, sessionsTable, tokensTable } from './admin_people.js';
+import { AuditLog } from './audit_log.js';
+import { el } from './dom.js';
+
+const FIRST = 'There are no accounts: whoever uses this machine is the lead. Make your own first; from then on everybody has to sign in.';
+
+export function mount(element) {
+  const root = element.querySelector('.ps-panel');
+  root.classList.add('pp', 'pp-admin');
+  new AdminPage(root).start();
+}
+
+class AdminPage {
+  constructor(root) {
+    this.root = root;
+    this.message = el('p', { class: 'pp-message', role: 'status' });
+    this.people = el('section', { 'aria-labelledby': 'people-heading' });
+    this.access = el('section', { 'aria-labelledby': 'access-heading' });
+    this.log = new AuditLog((text, isError) => this.say(text, isError));
+    root.append(this.message, this.people, this.access, this.log.element);
+  }
+
+  async start() {
+    try {
+      await Promise.all([this.refresh(), this.log.start()]);
+    } catch (error) {
+      this.say(error.message, true);
+    }
+    this.root.dataset.drawn = '1';
+  }
+
+  async refresh() {
+    const [{ people }, { sessions }, { tokens }, me] = await Promise.all(['people', 'sessions', 'tokens', 'me'].map((path) => getJson(`/api/${path}`)));
+    const done = (said) => this.done(said);
+    this.people.replaceChildren(
+      el('h2', { id: 'people-heading' }, 'People'),
+      ...(people.length > 0 ? [peopleTable(people, me.name, done)] : [el('p', {}, FIRST)]), inviteForm(people.length === 0, done));
+    this.access.replaceChildren(
+      el('h2', { id: 'access-heading' }, 'Sessions and tokens'),
+      sessions.length ? sessionsTable(sessions, done) : el('p', { class: 'pp-muted' }, 'Nobody is signed in.'),
+      tokens.length ? tokensTable(tokens, done) : el('p', { class: 'pp-muted' }, 'Nobody has a token for scripts.'));
+  }
+
+  /** After a change: say what happened and show how things are now. */
+  async done(said) {
+    if (said === null) return;
+    this.say(said, false);
+    try {
+      await Promise.all([this.refresh(), this.log.refresh()]);
+    } catch (error) {
+      this.say(error.message, true);
+    }
+  }
+
+  say(text, isError) {
+    this.message.textContent = text;
+    this.message.classList.toggle('pp-error', isError);
+  }
+}
