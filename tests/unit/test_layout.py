@@ -15,7 +15,8 @@ from training.protocols import PROTOCOLS
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("app", "training", "export", "datasets", "reliability", "benchmarks")
 SOURCES = sorted(path for package in PACKAGES for suffix in ("*.py", "*.js") for path in (ROOT / package).rglob(suffix))
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
+"""The first page and those that it leads to."""
 
 
 def test_no_source_file_is_longer_than_400_lines():
