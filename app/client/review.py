@@ -29,13 +29,13 @@ class ReviewCalls:
 
     def next_region(self, after: int | None = None) -> int | None:
         """Id of the region to decide after another one; None when nothing is left."""
-        found = self._connection.get("/api/regions/next", query={"after": after, "session": self._connection.session})
+        found = self._connection.get("/api/regions/next", query={"after": after})
         region_id: int | None = found["region_id"]
         return region_id
 
-    def hold(self, image_id: int, take_over: bool = False) -> Json:
+    def hold(self, image_id: int, take_over: bool = False, opens: bool = False) -> Json:
         """Work on an image, so that nobody else is shown it; to be repeated every `beat_s` seconds."""
-        body = {"session": self._connection.session, "take_over": take_over}
+        body = {"session": self._connection.session, "take_over": take_over, "opens": opens}
         return self._connection.post("/api/leases/{image_id}", body, image_id=image_id)
 
     def release(self, image_id: int) -> None:

@@ -11,7 +11,7 @@ from app.domain.bootstrap import Interval, draw_images, interval_of
 from app.domain.states import RegionKind
 
 ENOUGH_CONTROLS = 20
-"""Fewer finished control images make "effort saved" an estimate; product.md."""
+"""Fewer finished control images make "effort saved" an estimate. Chosen by us."""
 
 _MS = 1000.0
 

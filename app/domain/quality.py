@@ -11,7 +11,7 @@ from app.domain.intervals import CountedShare, counted_share
 from app.domain.states import DecisionKind, RegionKind
 
 CATCH_LIMIT = 0.9
-"""Planted errors that people should catch; product.md: under 90 % the quality page warns."""
+"""Planted errors that people should catch; below this share the report warns. Chosen by us."""
 
 RELIABILITY_BINS = (0.0, 0.8, 0.9, 0.95, 0.99, 1.0)
 """Ends of the bins of mean reliability. Audits come from the reliable area, so the upper ones are narrow."""

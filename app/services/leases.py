@@ -63,7 +63,7 @@ class LeaseService:
         self._seen: dict[int, tuple[int, str, float]] = {}
         self._lock = threading.Lock()
 
-    def hold(self, actor: Actor, tab: str, image_id: int, take_over: bool = False) -> LeaseView:
+    def hold(self, actor: Actor, tab: str, image_id: int, take_over: bool = False, opens: bool = False) -> LeaseView:
         """Take an image, give a sign of life, or learn who else has it.
 
         Args:
@@ -71,6 +71,7 @@ class LeaseService:
             tab: in which tab.
             image_id: the image.
             take_over: go on instead of another tab of one's own, or of somebody else where `may_take_over` allows it.
+            opens: the tab has just opened the image: of a person's own tabs the latest one works.
 
         Raises:
             NotFoundError: no such image.
@@ -88,9 +89,10 @@ class LeaseService:
                 lease.beats += 1
                 return self._view(lease, actor, tab)
             is_over = not self._is_alive(lease)
-            if is_over or (take_over and self._may_take_over(lease, actor)):
-                if not is_over:
-                    told = {"from": lease.holder, "same_person": lease.holder == actor.name}
+            is_own = lease.holder == actor.name
+            if is_over or (opens and is_own) or (take_over and self._may_take_over(lease, actor)):
+                if not is_over and not is_own:
+                    told = {"from": lease.holder}
                     record(session, actor, AuditAction.TAKEOVER, f"image {image.sample_id}", told)
                 lease.holder, lease.tab, lease.taken_at, lease.beats = actor.name, tab, utc_now(), lease.beats + 1
             return self._view(lease, actor, tab)
@@ -102,36 +104,32 @@ class LeaseService:
             if lease is not None and (lease.holder, lease.tab) == (actor.name, tab):
                 session.delete(lease)
 
-    def held_by_others(self, name: str, tab: str | None) -> frozenset[int]:
-        """Images that somebody else works on, or with a tab, another tab of the same person."""
+    def held_by_others(self, name: str) -> frozenset[int]:
+        """Images that somebody else works on."""
         with self._store.reader() as session:
             leases = session.scalars(select(Lease)).all()
-        return frozenset(
-            lease.image_id
-            for lease in leases
-            if (lease.holder != name or (tab is not None and lease.tab != tab)) and self._is_alive(lease)
-        )
+        return frozenset(lease.image_id for lease in leases if lease.holder != name and self._is_alive(lease))
 
-    def require_free(self, name: str, tab: str, image_id: int, op_id: str) -> None:
-        """Refuse what would change an image that another person or tab works on.
+    def require_free(self, name: str, image_id: int, op_id: str) -> None:
+        """Refuse what would change an image that another person works on.
 
-        An action that is stored already passes: it is only asked about again.
+        A person's own tabs are kept apart by the versions of what they saw. An action that is stored already passes:
+        it is only asked about again.
 
         Raises:
             HeldError: names who and since when.
         """
         with self._store.reader() as session:
             lease = session.get(Lease, image_id)
-            is_known = lease is not None and find_decision(session, op_id) is not None
-        if lease is None or is_known or (lease.holder, lease.tab) == (name, tab) or not self._is_alive(lease):
-            return
-        who = "another tab of yours works" if lease.holder == name else f"{lease.holder} works"
-        raise HeldError(
-            f"{who} on this image since {lease.taken_at:%H:%M} UTC, so nothing was saved. Take it over, or go on with "
-            "another image.",
-            user=lease.holder,
-            decided_at=lease.taken_at,
-        )
+            if lease is None or lease.holder == name or find_decision(session, op_id) is not None:
+                return
+        if self._is_alive(lease):
+            raise HeldError(
+                f"{lease.holder} works on this image since {lease.taken_at:%H:%M} UTC, so nothing was saved and "
+                "nothing was overwritten. Take it over, or go on with another image.",
+                user=lease.holder,
+                decided_at=lease.taken_at,
+            )
 
     def _view(self, lease: Lease, actor: Actor, tab: str) -> LeaseView:
         is_same_person = lease.holder == actor.name

@@ -69,7 +69,7 @@ def lookalikes(context: Context, region_id: int) -> dict[str, Any]:
 @router.post("/flags", dependencies=[OwnDecisions])
 def flag_area(context: Context, actor: CurrentActor, body: FlagBody) -> dict[str, Any]:
     """Turn the reliable area around a pixel into a region that waits for a decision."""
-    context.leases.require_free(actor.name, body.session, body.image_id, body.op_id)
+    context.leases.require_free(actor.name, body.image_id, body.op_id)
     request = FlagRequest(body.op_id, body.image_id, body.x, body.y, actor.name, body.session)
     return asdict(flag(context.store, request))
 

@@ -15,7 +15,7 @@ router = APIRouter(dependencies=[requires(Permission.REVIEW)])
 @router.post("/leases/{image_id}")
 def hold(context: Context, actor: CurrentActor, image_id: int, body: LeaseBody) -> dict[str, Any]:
     """Take an image, give a sign of life every `beat_s` seconds, or learn who else works on it."""
-    return asdict(context.leases.hold(actor, body.session, image_id, body.take_over))
+    return asdict(context.leases.hold(actor, body.session, image_id, body.take_over, body.opens))
 
 
 @router.post("/leases/{image_id}/release")

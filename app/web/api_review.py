@@ -53,21 +53,20 @@ def queue(
     asked: bool = False,
     include_enough: bool = False,
     everybody: bool = False,
-    session: Annotated[str | None, Query(max_length=255)] = None,
     limit: Limit = 50,
     offset: Offset = 0,
 ) -> dict[str, Any]:
     """Regions in queue order, and how many are left in all.
 
     Without `everybody` only regions of images that are the asking person's or nobody's, and on which nobody else works
-    now; with `session`, no other tab of the same person either.
+    now.
     """
     if everybody and not permits(actor.role, Permission.ASSIGN):
         raise NotAllowedError(
             f"{actor.name} is {actor.role} here; everybody's regions are listed for reviewers and leads"
         )
     person = None if everybody else actor.name
-    held = frozenset() if everybody else context.leases.held_by_others(actor.name, session)
+    held = frozenset() if everybody else context.leases.held_by_others(actor.name)
     filters = QueueFilter(state, class_id, image_id, include_enough, person, assignee, text, asked, held)
     rows = context.review.queue(filters, limit, offset)
     return {"rows": [asdict(row) for row in rows], "counts": asdict(context.review.counts(actor.name))}
@@ -78,10 +77,9 @@ def next_region(
     context: Context,
     actor: CurrentActor,
     after: int | None = None,
-    session: Annotated[str | None, Query(max_length=255)] = None,
 ) -> dict[str, int | None]:
     """The region to show this person after another one; null when nothing is left on which nobody else works."""
-    held = context.leases.held_by_others(actor.name, session)
+    held = context.leases.held_by_others(actor.name)
     return {"region_id": context.review.next_region(after, QueueFilter(person=actor.name, not_images=held))}
 
 
@@ -128,4 +126,4 @@ def _require_free(context: WebContext, actor: Actor, body: OperationBody, steps:
     """Refuse to change an image back on which somebody else works now."""
     step = next((each for each in steps if body.target in (None, each.op_id)), None)
     if step is not None:
-        context.leases.require_free(actor.name, body.session, step.image_id, body.op_id)
+        context.leases.require_free(actor.name, step.image_id, body.op_id)

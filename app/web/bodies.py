@@ -53,10 +53,11 @@ class OperationBody(Body):
 
 
 class LeaseBody(Body):
-    """A tab that works on an image, or with `take_over` wants to go on instead of another one."""
+    """A tab that works on an image, has just opened it, or with `take_over` wants to go on instead of another one."""
 
     session: Identifier
     take_over: bool = False
+    opens: bool = False
 
 
 class FlagBody(Body):
@@ -159,7 +160,7 @@ def read_decision(context: WebContext, actor: Actor, raw: tuple[bytes, bool]) ->
         HeldError: another person or tab works on it.
     """
     body, drawing = _parse(raw)
-    context.leases.require_free(actor.name, body.session, body.image_id, body.op_id)
+    context.leases.require_free(actor.name, body.image_id, body.op_id)
     delta = None
     if body.bbox is not None:
         width, height = context.review.image(body.image_id).size_wh

@@ -97,6 +97,9 @@ def in_thread(workspace: Workspace) -> Iterator[LiveApp]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
+    deadline = time.monotonic() + START_S
+    while not server.started and thread.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.01)
     yield LiveApp(workspace, listener.getsockname()[1])
     server.should_exit = True
     thread.join(timeout=10)

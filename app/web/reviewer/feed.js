@@ -8,9 +8,9 @@ const UNPACKED_AHEAD = 2; // Images of them that are ready to be shown: they are
 const CACHE_BYTES = 640e6; // Four pictures of 4000x3000.
 
 export class Feed {
-  /** `filter` holds the query of the queue: state, class_id, image_id. Images that others than `tab` work on are left out. */
-  constructor(filter, tab) {
-    Object.assign(this, { filter, tab });
+  /** `filter` holds the query of the queue: state, class_id, image_id. */
+  constructor(filter) {
+    this.filter = filter;
     this.rows = [];
     this.handled = new Map(); // region id -> state given here; the server may not know yet.
     this.visited = [];
@@ -29,7 +29,7 @@ export class Feed {
 
   async fetchRows() {
     const limit = LOOK_AHEAD + [...this.handled.values()].filter((state) => state === 'skipped').length;
-    const { rows } = await getQueue({ ...this.filter, session: this.tab, limit });
+    const { rows } = await getQueue({ ...this.filter, limit });
     this.rows = rows;
     this.isComplete = rows.length < limit;
   }

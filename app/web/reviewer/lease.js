@@ -12,7 +12,7 @@ export class Lease {
     this.button = el('button', { type: 'button', class: 'ps-button', onclick: () => this.beat(true) });
     this.banner = el('div', { class: 'ps-held', role: 'status', hidden: true }, this.sentence, this.button);
     window.addEventListener('pagehide', () => this.release());
-    window.addEventListener('pageshow', () => this.beat());
+    window.addEventListener('pageshow', ({ persisted }) => persisted && this.imageId !== null && this.open(this.imageId));
   }
 
   /** Another tab or person works on the image. Unknown, as without a connection, is no reason to stop anybody. */
@@ -24,17 +24,22 @@ export class Lease {
   async hold(imageId) {
     if (imageId === this.imageId) return;
     this.release();
-    Object.assign(this, { imageId, held: null });
-    this.show();
-    await this.beat();
+    await this.open(imageId);
   }
 
-  async beat(takeOver = false) {
+  /** Of a person's own tabs the one works that opened the image last. */
+  async open(imageId) {
+    Object.assign(this, { imageId, held: null });
+    this.show();
+    await this.beat(false, true);
+  }
+
+  async beat(takeOver = false, opens = false) {
     clearTimeout(this.timer);
     const { imageId } = this;
     if (imageId === null) return;
     try {
-      const held = await post(`/api/leases/${imageId}`, { session: this.tab, take_over: takeOver }, this.owner);
+      const held = await post(`/api/leases/${imageId}`, { session: this.tab, take_over: takeOver, opens }, this.owner);
       if (imageId !== this.imageId) return;
       const wasElsewhere = this.isElsewhere;
       this.held = held;

@@ -34,7 +34,7 @@ export class Reviewer {
     this.view.addToSide(this.comments.button, this.comments.dialog);
     this.lease = new Lease(session, this.tab, { onChange: () => this.leaseChanged() });
     this.view.showOver(this.lease.banner);
-    this.feed = new Feed(filterFromAddress(), this.tab);
+    this.feed = new Feed(filterFromAddress());
     this.outbox = new Outbox(session, {
       onAnswer: (entry, answer) => this.saved(entry, answer),
       onRefused: (...refusal) => this.refused(...refusal),
@@ -364,6 +364,7 @@ export class Reviewer {
   async reopen(entry) {
     const { header, delta } = entry;
     if (this.drawing.hasStrokes) return this.view.say(BEFORE_MOVE);
+    await this.lease.open(header.image_id); // Whoever goes on here works here.
     await this.open(header.region_id);
     if (!delta) return undefined;
     if (this.current?.row.region_id !== header.region_id) return this.offerToGiveUp(entry, GONE_DRAWING);
