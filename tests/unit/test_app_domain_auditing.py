@@ -85,7 +85,7 @@ def test_a_region_is_about_as_large_as_was_asked_for():
             (region,) = audit_regions(image, label, everywhere, [pixel], [area], RULES)
             areas.append(np.count_nonzero(region.mask))
         assert 0.4 * area < np.median(areas) < 1.6 * area
-        assert max(areas) < 2 * area
+        assert max(areas) <= 2 * area
 
 
 def test_a_speck_is_a_region_as_it_is():

@@ -213,5 +213,6 @@ def test_a_prediction_that_met_a_full_disk_keeps_the_old_proposals(
         report = predict_pool(store, store.workspace, 2, lambda progress: None, lambda: False)
     assert report is None
     with store.reader() as session:
-        assert [proposal.model_id for proposal in session.query(Proposal).where(Proposal.active)] == [1]
+        # Labeled images in which errors are planted have proposals, too.
+        assert {proposal.model_id for proposal in session.query(Proposal).where(Proposal.active)} == {1}
         assert session.query(Image).count() == 5
