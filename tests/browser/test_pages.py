@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -66,18 +67,19 @@ def test_line_of_the_queue_opens_its_region_and_keeps_the_filter(
     live_app: LiveApp, context: BrowserContext, watched: Watched
 ) -> None:
     page = open_page(context, watched, live_app, "queue")
-    page.locator("#class-filter input").click()
-    page.get_by_role("option", name="sign", exact=True).click()
     classes = "Array.from(document.querySelectorAll('#queue tbody tr'), (row) => row.cells[2].textContent)"
-    page.wait_for_function(f"() => {classes}.every((name) => name === 'sign')")
+    name, _ = Counter(page.evaluate(classes)).most_common(1)[0]  # Other tests have decided some of them.
+    page.locator("#class-filter input").click()
+    page.get_by_role("option", name=name, exact=True).click()
+    page.wait_for_function(f"(name) => {classes}.every((each) => each === name)", arg=name)
     line = page.locator("#queue tbody tr").nth(1)
     region = int(str(line.get_attribute("data-region")))
     line.get_by_role("link").click()
     reviewer = ReviewerPage(page).ready()
     assert reviewer.region == region
-    assert "class_id=6" in page.url
+    assert f"class_id={NAMES.index(name)}" in page.url
     reviewer.decide("Space")
-    assert region_row(live_app.workspace, reviewer.region).class_id == NAMES.index("sign")
+    assert region_row(live_app.workspace, reviewer.region).class_id == NAMES.index(name)
 
 
 def test_queue_shows_what_is_left_now_and_not_when_the_server_started(
