@@ -16,7 +16,8 @@ from app.services.job_kinds import work_of
 from app.services.job_process import run_job
 from app.services.jobs import JobQueue, JobView
 from app.services.local_actor import command_line_actor
-from app.services.worker import run_worker, worker_is_running
+from app.services.worker import run_worker
+from app.services.worker_lock import worker_is_running
 
 QueueUrlOption = Annotated[
     str | None,

@@ -24,7 +24,7 @@ from app.services.processes import GRACE_S, child_environment, python_module
 from app.services.queueing import QUEUE_URL_VARIABLE
 from app.services.reviewing import ReviewService
 from app.services.rounds import list_models
-from app.services.worker import worker_is_running
+from app.services.worker_lock import worker_is_running
 from app.services.workspaces import count_roles
 from app.storage.models import Model
 

@@ -1,5 +1,6 @@
 """Background jobs as everybody but the worker sees them: submit, cancel, look. The rows in the store are the truth."""
 
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,11 +19,15 @@ from app.services.local_actor import local_actor
 from app.services.processes import read_tail
 from app.services.queueing import Lane, job_task, lane_of, open_queue, safe_url
 from app.services.rounds import require_decided
+from app.services.worker_lock import worker_is_running
 from app.storage.database import Store, open_store
 from app.storage.models import Job, utc_now
 
 HEARTBEAT_S = 2.0
 """How often the worker signs a running job."""
+
+CONFIRM_S = 10.0
+"""A worker that lives signs within five beats again, whatever somebody did to the clock."""
 
 DEAD_AFTER_S = 30.0
 """A running job unsigned for longer has lost its worker: fifteen missed beats, so a busy disk is no death."""
@@ -254,17 +259,40 @@ def finish_job(store: Store, job_id: int, state: JobState, error: str | None = N
 
 
 def bury_dead_jobs(store: Store) -> list[int]:
-    """Fail the jobs whose worker has given no sign of life for `DEAD_AFTER_S`; returns their ids."""
-    limit = utc_now() - timedelta(seconds=DEAD_AFTER_S)
-    is_dead = (Job.state == JobState.RUNNING) & (Job.heartbeat_at < limit)
+    """Fail the jobs whose worker has given no sign of life for `DEAD_AFTER_S`; returns their ids.
+
+    A sign far in the past or in the future may also come from a clock that was set. While a worker is there, a job is
+    dead only when its sign is still the same `CONFIRM_S` later, measured with a clock that nobody sets.
+    """
+    now, margin = utc_now(), timedelta(seconds=DEAD_AFTER_S)
+    is_suspect = (Job.state == JobState.RUNNING) & (
+        (Job.heartbeat_at < now - margin) | (Job.heartbeat_at > now + margin)
+    )
     with store.reader() as session:
-        dead = list(session.scalars(select(Job.id).where(is_dead)))
-    if not dead:
+        suspects = [
+            (row.id, row.heartbeat_at) for row in session.execute(select(Job.id, Job.heartbeat_at).where(is_suspect))
+        ]
+    if not suspects:
         return []
-    values = {"state": JobState.FAILED, "finished_at": utc_now(), "error": WORKER_DIED}
+    has_worker = worker_is_running(store.workspace)
+    dead = [suspect for suspect in suspects if not has_worker or _was_suspect_before(store.workspace, *suspect)]
+    values = {"state": JobState.FAILED, "finished_at": now, "error": WORKER_DIED}
+    buried = []
     with store.session() as session:
-        session.execute(update(Job).where(Job.id.in_(dead), is_dead).values(**values))
-    return dead
+        for job_id, sign in dead:
+            unsigned = (Job.id == job_id) & (Job.state == JobState.RUNNING) & (Job.heartbeat_at == sign)
+            changed: Any = session.execute(update(Job).where(unsigned).values(**values))
+            buried += [job_id] * changed.rowcount
+    return buried
+
+
+_suspects: dict[tuple[str, int, datetime], float] = {}
+"""Workspace, job and its last sign of life -> when this process first found that sign too old."""
+
+
+def _was_suspect_before(workspace: Workspace, job_id: int, sign: datetime) -> bool:
+    first = _suspects.setdefault((str(workspace.root), job_id, sign), time.monotonic())
+    return time.monotonic() - first >= CONFIRM_S
 
 
 def _record(session: Session, actor: Actor | None, action: AuditAction, job: Job) -> None:

@@ -1,15 +1,13 @@
 """The worker: takes job ids from the queues and runs each job in a process group of its own, one per lane at a time."""
 
 import contextlib
-import fcntl
 import logging
 import os
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ from app.services.processes import (
     stop_child,
 )
 from app.services.queueing import Lane, job_task, lane_of, open_queue, waiting_job_ids
+from app.services.worker_lock import announced
 from app.storage.database import Store, open_store
 from app.storage.errors import StoreError
 from app.storage.models import Job, utc_now
@@ -59,21 +58,8 @@ def run_worker(
     senders = {lane: job_task(huey, supervisor.run) for lane, huey in queues.items()}
     bury_dead_jobs(store)
     requeue_lost_jobs(store, queues, senders)
-    with _announced(workspace):
+    with announced(workspace):
         JobConsumer(queues[Lane.MODELS], stopping, parent_pid, beside=queues[Lane.SHORT]).run()
-
-
-def worker_is_running(workspace: Workspace) -> bool:
-    """Whether any worker serves this workspace on a machine that shares its disk."""
-    path = _lock_path(workspace)
-    if not path.exists():
-        return False
-    with path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 class JobSupervisor:
@@ -145,7 +131,7 @@ class JobSupervisor:
                 job = session.get(Job, job_id)
                 if job is None or job.state is not JobState.RUNNING or job.cancel_requested:
                     return False
-                is_due = job.heartbeat_at is None or (utc_now() - job.heartbeat_at).total_seconds() >= HEARTBEAT_S
+                is_due = job.heartbeat_at is None or abs((utc_now() - job.heartbeat_at).total_seconds()) >= HEARTBEAT_S
                 if not is_due and job.pid == pid:
                     return True
             with self._store.session() as session:
@@ -232,18 +218,6 @@ def _run_job_command(workspace: Workspace) -> JobCommand:
         return python_module("app", "run-job", str(job_id), "-w", str(workspace.root), "--worker-pid", own_pid)
 
     return command
-
-
-@contextmanager
-def _announced(workspace: Workspace) -> Iterator[None]:
-    """Hold a shared lock while the worker runs; the system releases it however the worker ends."""
-    with _lock_path(workspace).open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_SH)
-        yield
-
-
-def _lock_path(workspace: Workspace) -> Path:
-    return workspace.root / "worker.lock"
 
 
 def _describe_end(code: int, log: Path) -> str:

@@ -12,7 +12,7 @@ from gradio.components.navbar import Navbar
 
 from app.domain.roles import Permission
 from app.domain.states import JobKind
-from app.services.worker import worker_is_running
+from app.services.worker_lock import worker_is_running
 from app.web.context import WebContext, refuse_unless_permitted
 from app.web.overview import job_list
 from app.web.pages_listeners import acting, acting_identity, allowed, may

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from app.config import Workspace
 from app.services.jobs import JobQueue
-from app.services.worker import worker_is_running
+from app.services.worker_lock import worker_is_running
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -22,7 +22,7 @@ from app.cli.console import monitored, parse_overrides
 from app.config import Workspace
 from app.domain.states import ModelStatus
 from app.services import processes
-from app.services.worker import worker_is_running
+from app.services.worker_lock import worker_is_running
 from app.services.workspaces import RETRAIN_SUFFIX, preset_for_training
 from app.storage.database import open_store
 from app.storage.models import Image, Model

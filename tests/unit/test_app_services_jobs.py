@@ -21,7 +21,8 @@ from app.domain.states import JobState, ModelStatus
 from app.services import jobs as jobs_module
 from app.services.jobs import DEAD_AFTER_S, JobQueue, bury_dead_jobs
 from app.services.queueing import Lane, job_task, open_queue, safe_url, waiting_job_ids
-from app.services.worker import JobSupervisor, requeue_lost_jobs, worker_is_running
+from app.services.worker import JobSupervisor, requeue_lost_jobs
+from app.services.worker_lock import announced, worker_is_running
 from app.storage.database import Store, open_store
 from app.storage.location import DATABASE_URL_VARIABLE
 from app.storage.models import Job, utc_now
@@ -264,6 +265,37 @@ def test_a_running_job_with_a_recent_sign_of_life_is_left_alone(queue: JobQueue,
     with store.session() as session:
         session.execute(update(Job).values(state=JobState.RUNNING, heartbeat_at=utc_now()))
     assert bury_dead_jobs(store) == []
+
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize("jump", [HOUR, -HOUR], ids=["forward", "back"])
+def test_a_clock_that_was_set_does_not_kill_the_job_of_a_living_worker(
+    queue: JobQueue, store: Store, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, jump: timedelta
+) -> None:
+    job_id = submit(queue, "wait")
+    with announced(workspace):
+        with store.session() as session:
+            session.execute(update(Job).values(state=JobState.RUNNING, heartbeat_at=utc_now() - jump))
+        assert queue.get(job_id).state == "running"
+        with store.session() as session:  # Its worker signs again, by the clock as it is now.
+            session.execute(update(Job).values(heartbeat_at=utc_now()))
+        monkeypatch.setattr(jobs_module, "CONFIRM_S", 0.0)
+        assert queue.get(job_id).state == "running"
+
+
+@pytest.mark.parametrize("jump", [HOUR, -HOUR], ids=["forward", "back"])
+def test_a_job_whose_worker_was_replaced_is_failed_whatever_the_clock_says(
+    queue: JobQueue, store: Store, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, jump: timedelta
+) -> None:
+    job_id = submit(queue, "wait")
+    with store.session() as session:
+        session.execute(update(Job).values(state=JobState.RUNNING, heartbeat_at=utc_now() - jump))
+    with announced(workspace):
+        assert queue.get(job_id).state == "running"
+        monkeypatch.setattr(jobs_module, "CONFIRM_S", 0.0)
+        assert queue.get(job_id).state == "failed"
 
 
 def test_a_job_that_was_declared_dead_is_stopped_by_its_worker(
