@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tests.unit.step_cases import RecordingStudent
 from tests.unit.training_cases import TinyStudent, tiny_batch, tiny_context
 from training.lookup import build_host
 from training.losses import consistency_loss
@@ -28,9 +29,10 @@ def test_the_teacher_labels_the_weak_view():
     assert losses.parts["loss_s"].item() == pytest.approx(expected.item(), rel=1e-6)
 
 
-def test_the_student_is_back_in_train_mode_after_labeling():
-    student = TinyStudent().train()
-    build_host("fixmatch").losses(tiny_context(student), tiny_batch(recipes=1))
+def test_the_student_labels_the_weak_view_in_eval_mode_and_learns_in_train_mode():
+    batch, student = tiny_batch(recipes=1), RecordingStudent().train()
+    build_host("fixmatch").losses(tiny_context(student), batch)
+    assert torch.equal(student.seen[0], batch.unlabeled.weak_view) and student.modes == [False, True]
     assert student.training
 
 

@@ -6,6 +6,7 @@ from torch import nn
 
 from tests.unit.training_cases import tiny_config, write_blocks
 from training.data import open_training_data
+from training.loop import train_step
 from training.session import build_recipe, build_session
 from training.teacher import decay_at, update_teacher
 
@@ -53,6 +54,21 @@ def test_a_teacher_in_train_mode_keeps_its_own_statistics():
     teacher = filled(0.0).train()
     update_teacher(teacher, filled(1.0), decay=0.75)
     assert (teacher.weight == 0.25).all() and (teacher.running_mean == 0).all() and teacher.num_batches_tracked == 0
+
+
+@pytest.mark.parametrize("host", ["unimatch_v2", "u2pl"])
+def test_a_runs_teacher_first_copies_the_student_then_averages_what_it_became(tmp_path, host):
+    config = tiny_config(write_blocks(tmp_path / "data"), host)
+    session = build_session(config, build_recipe(config), open_training_data(config.data), None)
+    loader, move = session.loader(), session.mover()
+    expected = 0.0
+    for step, decay in enumerate((0.0, 1 / 2, 2 / 3)):
+        train_step(session, move(loader.batch(step)))
+        moved = torch.cat([parameter.detach().flatten() for parameter in session.bare_student.parameters()])
+        expected = decay * expected + (1 - decay) * moved
+        found = torch.cat([parameter.flatten() for parameter in session.teacher.parameters()])
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    assert session.teacher.training is (host == "u2pl") and not torch.equal(found, moved)
 
 
 def test_a_steps_teacher_gives_no_gradient_even_if_its_parameters_ask_for_one(tmp_path):
