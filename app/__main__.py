@@ -6,6 +6,7 @@ start `python -m training` and `python -m export` as child processes.
 
 import typer
 
+from app.cli.audit_log import audit_log
 from app.cli.backups import backup, restore
 from app.cli.choosing import models, promote, rollback
 from app.cli.console import Commands
@@ -32,6 +33,7 @@ for command in (
     demo,
 ):  # fmt: skip
     application.command()(command)
+application.command()(audit_log)
 application.command()(backup)
 application.command()(restore)
 application.add_typer(models, name="models")

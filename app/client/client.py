@@ -20,6 +20,7 @@ from app.client.models import ModelCalls
 from app.client.people import PeopleCalls
 from app.client.quality import QualityCalls
 from app.client.review import ReviewCalls
+from app.client.upkeep import UpkeepCalls
 from app.client.work import WorkCalls
 
 _TIMEOUT_S = 60.0
@@ -36,6 +37,7 @@ class Client:
         models: models of all rounds.
         quality: how good the labels are.
         people: accounts, sessions, tokens and the audit log.
+        upkeep: backups, snapshots and deleted images.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Client:
         self.models = ModelCalls(self._connection)
         self.quality = QualityCalls(self._connection)
         self.people = PeopleCalls(self._connection)
+        self.upkeep = UpkeepCalls(self._connection)
 
     def __enter__(self) -> Self:
         return self

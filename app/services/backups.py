@@ -5,6 +5,7 @@ import os
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from app.storage.models import utc_now
 from app.storage.schema import version_of
 from datasets.files import publish
 from datasets.progress import Progress
+
+BACKUP_SUFFIX = ".zip"
 
 _TEXT = frozenset({".json", ".jsonl", ".csv", ".txt", ".log"})
 """Deflated; everything else is kept as it is: pictures and maps are deflated already, trained weights do not shrink."""
@@ -53,6 +56,40 @@ class BackupReport:
     def to_json(self) -> dict[str, Any]:
         """For the job's row and the HTTP API."""
         return {**self.__dict__, "path": self.path.name, "problems": list(self.problems)}
+
+
+@dataclass(frozen=True)
+class KeptBackup:
+    """One file in the workspace's folder of backups; `name` is without its ending."""
+
+    name: str
+    num_bytes: int
+    created_at: datetime
+
+    def to_json(self) -> dict[str, Any]:
+        """For the HTTP API: the time in ISO 8601."""
+        return {**self.__dict__, "created_at": self.created_at.isoformat()}
+
+
+def list_backups(workspace: Workspace) -> list[KeptBackup]:
+    """The backups that jobs made, newest first; what a person wrote elsewhere is not among them."""
+    found = []
+    for path in workspace.backups.glob(f"[!.]*{BACKUP_SUFFIX}"):
+        status = path.stat()
+        found.append(KeptBackup(path.stem, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC)))
+    return sorted(found, key=lambda backup: backup.created_at, reverse=True)
+
+
+def find_backup(workspace: Workspace, name: str) -> Path:
+    """The file of one of `list_backups`.
+
+    Raises:
+        LookupError: there is none of this name.
+    """
+    names = [backup.name for backup in list_backups(workspace)]
+    if name not in names:
+        raise LookupError(f"there is no backup of this name; backups: {', '.join(names) or 'none yet'}")
+    return workspace.backups / f"{name}{BACKUP_SUFFIX}"
 
 
 def write_backup(store: Store, out: Path, actor: Actor, monitor: Monitor) -> BackupReport:

@@ -4,10 +4,19 @@ from typing import Any
 
 from app.config import Workspace
 from app.domain.states import JobKind
+from app.services.backups import BACKUP_SUFFIX, write_backup
 from app.services.coco_export import export_coco
 from app.services.gold import measure_again
 from app.services.job_process import Work
-from app.services.jobs import CocoArguments, ExportArguments, MeasureArguments, PredictArguments, RoundArguments
+from app.services.jobs import (
+    BackupArguments,
+    CocoArguments,
+    ExportArguments,
+    MeasureArguments,
+    PredictArguments,
+    RoundArguments,
+)
+from app.services.local_actor import local_actor
 from app.services.predicting import find_model, predict_pool
 from app.services.processes import Monitor
 from app.services.round_folder import only_round
@@ -57,6 +66,13 @@ def _coco(store: Store, workspace: Workspace, arguments: CocoArguments, monitor:
     }
 
 
+def _backup(store: Store, workspace: Workspace, arguments: BackupArguments, monitor: Monitor) -> dict[str, Any]:
+    report = write_backup(store, workspace.backups / f"{arguments.name}{BACKUP_SUFFIX}", local_actor(), monitor)
+    for problem in report.problems:
+        print(problem)
+    return report.to_json()
+
+
 def _measure(store: Store, workspace: Workspace, arguments: MeasureArguments, monitor: Monitor) -> dict[str, Any]:
     with only_round(workspace):
         for index, model_id in enumerate(arguments.model_ids):
@@ -86,6 +102,7 @@ _WORK: dict[JobKind, Work] = {
     JobKind.COCO: _coco,
     JobKind.ROUND: _round,
     JobKind.MEASURE: _measure,
+    JobKind.BACKUP: _backup,
 }
 
 

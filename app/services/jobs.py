@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import select, update
@@ -70,14 +70,26 @@ class MeasureArguments(JobArguments):
     model_ids: list[int] = Field(min_length=1, max_length=100)
 
 
+_Name = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$",
+        description="1-64 letters (a-z), digits, - and _, the first one a letter or a digit",
+    ),
+]
+
+
 class CocoArguments(JobArguments):
     """`coco`: the folder's name below the workspace's exports, and which images."""
 
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$",
-        description="1-64 letters (a-z), digits, - and _, the first one a letter or a digit",
-    )
+    name: _Name
     which: Literal["reviewed", "all"] = "reviewed"
+
+
+class BackupArguments(JobArguments):
+    """`backup`: the file's name below the workspace's backups, without its ending."""
+
+    name: _Name
 
 
 ARGUMENTS: dict[JobKind, type[JobArguments]] = {
@@ -87,6 +99,7 @@ ARGUMENTS: dict[JobKind, type[JobArguments]] = {
     JobKind.COCO: CocoArguments,
     JobKind.ROUND: RoundArguments,
     JobKind.MEASURE: MeasureArguments,
+    JobKind.BACKUP: BackupArguments,
 }
 
 

@@ -32,7 +32,7 @@ class Lane(StrEnum):
     """What people wait for in front of the page."""
 
 
-_SHORT_KINDS = frozenset({JobKind.COCO})
+_SHORT_KINDS = frozenset({JobKind.COCO, JobKind.BACKUP})
 
 
 def lane_of(kind: JobKind) -> Lane:

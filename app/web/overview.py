@@ -149,7 +149,9 @@ def queue_rows(context: WebContext, filters: QueueFilter, page: int) -> dict[str
     }
 
 
-def image_rows(context: WebContext, filters: ImageFilter, page: int, may_assign: bool) -> dict[str, Any]:
+def image_rows(
+    context: WebContext, filters: ImageFilter, page: int, may_assign: bool, may_delete: bool
+) -> dict[str, Any]:
     """One page of the table of images, from 0, with who could have them."""
     rows = list_image_work(context.store, filters, PAGE_ROWS + 1, page * PAGE_ROWS)
     return {
@@ -158,6 +160,7 @@ def image_rows(context: WebContext, filters: ImageFilter, page: int, may_assign:
         "has_more": len(rows) > PAGE_ROWS,
         "people": known_people(context.store) if may_assign else [],
         "may_assign": may_assign,
+        "may_delete": may_delete,
     }
 
 

@@ -83,7 +83,7 @@ def _lay_out_images(context: WebContext, owner: gr.Dropdown, text: gr.Textbox) -
     def show(whose: str, name: str, chosen_state: str, number: int = 0) -> dict[str, Any]:
         person, assignee = _chosen(whose)
         wanted = ImageFilter(ImageState(chosen_state) if chosen_state else None, assignee, name, person)
-        return image_rows(context, wanted, number, may(Permission.ASSIGN))
+        return image_rows(context, wanted, number, may(Permission.ASSIGN), may(Permission.ADMINISTER))
 
     def from_start(whose: str, name: str, chosen_state: str) -> tuple[dict[str, Any], int]:
         return show(whose, name, chosen_state), 0
@@ -92,7 +92,7 @@ def _lay_out_images(context: WebContext, owner: gr.Dropdown, text: gr.Textbox) -
     def pick(whose: str, name: str, chosen_state: str, number: int, event: gr.EventData) -> tuple[dict[str, Any], int]:
         if event.action == "turn":
             number = max(0, number + (1 if event.step > 0 else -1))
-        else:
+        elif event.action != "deleted":  # Done through the HTTP API; here the table follows.
             _change_owner(context, event)
         return show(whose, name, chosen_state, number), number
 

@@ -143,6 +143,17 @@ def mortal_app(own_workspace: Workspace) -> Iterator[ProcessApp]:
     app.kill()
 
 
+@pytest.fixture
+def worker(own_app: LiveApp) -> Iterator[None]:
+    """A worker for the application's jobs."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app", "worker", "-w", str(own_app.workspace.root)], cwd=REPOSITORY
+    )
+    yield
+    process.terminate()
+    process.wait(timeout=30)
+
+
 @pytest.fixture(scope="module")
 def playwright() -> Iterator[Playwright]:
     """Not for the whole session: while Playwright runs, no later test can start an event loop of its own."""

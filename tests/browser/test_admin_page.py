@@ -8,6 +8,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from app.domain.roles import Role
+from app.services.backup_restoring import check_backup
+from app.services.processes import Monitor
 from tests.browser.conftest import SCREENSHOTS, WAIT_MS, LiveApp
 from tests.browser.people import add_people, sign_in
 
@@ -135,3 +137,27 @@ def test_the_first_account_is_made_on_the_page_and_closes_it(own_app: LiveApp, c
     page.get_by_role("button", name="Save and sign in").click()
     page.goto(f"{own_app.url}/admin")
     expect(row_of(page, "lea")).to_contain_text("lea (you)")
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_lead_backs_up_deletes_an_image_and_brings_it_back(own_app: LiveApp, signed_in: SignedIn) -> None:
+    page = signed_in("lea", "/queue")
+    page.get_by_role("tab", name="Images").click()
+    first = page.locator("#images tbody tr").first
+    name = first.get_by_role("link").inner_text()
+    first.get_by_role("checkbox").check()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
+    expect(page.locator("#images tbody tr")).to_have_count(2)
+    page.goto(f"{own_app.url}/admin")
+    upkeep = page.locator("#upkeep")
+    upkeep.get_by_role("button", name=f"Bring {name} back").click()
+    expect(upkeep.get_by_text("No image is deleted.")).to_be_visible()
+    upkeep.get_by_role("button", name="Back up now").click()
+    page.get_by_label("Name", exact=True).last.fill("monday")
+    page.get_by_role("button", name="Back up", exact=True).click()
+    expect(page.get_by_role("status").first).to_contain_text("The backup monday.zip is made", timeout=60_000)
+    with page.expect_download() as started:
+        upkeep.get_by_role("link", name="Download monday").click()
+    assert check_backup(started.value.path(), Monitor()).files > 0
+    upkeep.screenshot(path=SCREENSHOTS / "admin-upkeep.png")

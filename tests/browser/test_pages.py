@@ -1,17 +1,15 @@
 """The pages around the reviewer: they load, stay on this machine, and their buttons do what they say."""
 
 import re
-import subprocess
-import sys
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.conftest import REPOSITORY, SCREENSHOTS, WAIT_MS, LiveApp, ReviewerPage, Watched, in_thread
+from tests.browser.conftest import SCREENSHOTS, WAIT_MS, LiveApp, ReviewerPage, Watched, in_thread
 from tests.browser.stored import region_row
 from tests.browser.workspace import NAMES, build_workspace
 
@@ -99,17 +97,6 @@ def test_home_page_names_the_next_action(own_app: LiveApp, context: BrowserConte
     expect(next_action).to_contain_text(re.compile(r"Review \d+ regions"))
     next_action.get_by_role("link", name="Review").click()
     ReviewerPage(page).ready()
-
-
-@pytest.fixture
-def worker(own_app: LiveApp) -> Iterator[None]:
-    """A worker for the application's jobs."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app", "worker", "-w", str(own_app.workspace.root)], cwd=REPOSITORY
-    )
-    yield
-    process.terminate()
-    process.wait(timeout=30)
 
 
 @pytest.mark.usefixtures("worker")

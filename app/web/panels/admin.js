@@ -1,8 +1,9 @@
-// Admin page: people and roles, who is signed in, tokens, and the audit log. Every change is asked about before it is made.
+// Admin page: people and roles, who is signed in, tokens, backups, deleted images, and the audit log. Every change is asked about before it is made.
 import { getJson } from '../reviewer/server.js';
 import { inviteForm, peopleTable, sessionsTable, tokensTable } from './admin_people.js';
 import { AuditLog } from './audit_log.js';
 import { el } from './dom.js';
+import { Upkeep } from './upkeep.js';
 
 const FIRST = 'There are no accounts: whoever uses this machine is the lead. Make your own first; from then on everybody has to sign in.';
 
@@ -19,12 +20,13 @@ class AdminPage {
     this.people = el('section', { 'aria-labelledby': 'people-heading' });
     this.access = el('section', { 'aria-labelledby': 'access-heading' });
     this.log = new AuditLog((text, isError) => this.say(text, isError));
-    root.append(this.message, this.people, this.access, this.log.element);
+    this.upkeep = new Upkeep((said) => this.done(said), (text) => this.say(text, true));
+    root.append(this.message, this.people, this.access, this.upkeep.element, this.log.element);
   }
 
   async start() {
     try {
-      await Promise.all([this.refresh(), this.log.start()]);
+      await Promise.all([this.refresh(), this.upkeep.refresh(), this.log.start()]);
     } catch (error) {
       this.say(error.message, true);
     }
@@ -48,7 +50,7 @@ class AdminPage {
     if (said === null) return;
     this.say(said, false);
     try {
-      await Promise.all([this.refresh(), this.log.refresh()]);
+      await Promise.all([this.refresh(), this.upkeep.refresh(), this.log.refresh()]);
     } catch (error) {
       this.say(error.message, true);
     }

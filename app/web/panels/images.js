@@ -1,4 +1,7 @@
-// The images of the pool with what is left in each, and whose they are; those who assign can give them to people.
+// The images of the pool with what is left in each, and whose they are; those who assign can give them to people, and
+// leads can delete them.
+import { post } from '../reviewer/server.js';
+import { ask } from './dialog.js';
 import { el, live } from './dom.js';
 import { pages } from './pages.js';
 
@@ -17,7 +20,7 @@ function draw(value, trigger) {
   const all = el('input', { type: 'checkbox', 'aria-label': 'Choose all images of this page' });
   all.addEventListener('change', () => { for (const box of boxes) box.checked = all.checked; });
   return [
-    ...(mayAssign ? [drawAssignment(value.people, boxes, trigger)] : []),
+    ...(mayAssign ? [drawAssignment(value, boxes, trigger)] : []),
     el('table', { class: 'pp-table pp-images' },
       el('thead', {}, el('tr', {}, mayAssign ? el('th', {}, all) : null, ...HEAD.map((text, index) => el('th', { scope: 'col', class: index < 3 ? 'pp-text' : '' }, text)))),
       el('tbody', {}, ...rows.map((row, index) => drawRow(row, mayAssign ? boxes[index] : null)))),
@@ -37,7 +40,7 @@ function drawRow(row, box) {
 }
 
 /** Give the chosen images to somebody, or share out those that are nobody's between chosen people. */
-function drawAssignment(people, boxes, trigger) {
+function drawAssignment({ people, rows, may_delete: mayDelete }, boxes, trigger) {
   const person = el('input', { type: 'text', list: 'pp-people', maxlength: '255', 'aria-label': 'Person', placeholder: 'Person' });
   const names = el('datalist', { id: 'pp-people' }, ...people.map((name) => el('option', { value: name })));
   const chosen = () => boxes.filter((box) => box.checked).map((box) => Number(box.value));
@@ -47,8 +50,18 @@ function drawAssignment(people, boxes, trigger) {
   return el('div', { class: 'pp-assign' },
     el('div', { class: 'pp-row' }, el('span', {}, 'Chosen images:'), person, names,
       el('button', { type: 'button', onclick: () => (person.value.trim() ? give(person.value.trim()) : person.focus()) }, 'Give to this person'),
-      el('button', { type: 'button', onclick: () => give(null) }, 'Give back to everybody')),
+      el('button', { type: 'button', onclick: () => give(null) }, 'Give back to everybody'),
+      mayDelete ? el('button', { type: 'button', onclick: () => askDelete(rows.filter((row) => chosen().includes(row.image_id)), trigger) }, 'Delete') : null),
     people.length === 0 ? null : el('details', {}, el('summary', {}, "Share nobody's images out"),
       el('div', { class: 'pp-row' }, ...sharers.map((box) => el('label', {}, box, ` ${box.value}`)),
         el('button', { type: 'button', onclick: share }, 'Share out by expected work'))));
+}
+
+async function askDelete(rows, trigger) {
+  if (rows.length === 0) return;
+  const names = rows.map((row) => row.sample_id);
+  const what = names.length === 1 ? names[0] : `${names.length} images`;
+  const said = await ask(`Delete ${what}?`, [el('p', {}, 'Gone from the queue, training, exports and all counts. Files and decisions stay: the Admin page brings them back.')],
+    'Delete', async () => { await post('/api/deleted', { names }); return what; });
+  if (said !== null) trigger('pick', { action: 'deleted' });
 }
