@@ -22,8 +22,9 @@ $(VENV)/.installed: pyproject.toml
 demo: install
 	$(BIN)/pixelsieve demo --workspace $(WORKSPACE)
 
+# Whole files go to one worker: what a module sets up is set up once.
 test: install lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --durations 25
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow

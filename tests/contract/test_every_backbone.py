@@ -12,8 +12,8 @@ from training.config import ModelConfig
 from training.lookup import backbone_module, backbone_names
 from training.models import PERTURBED_MAPS, Student, build_student
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
-README_CLASSES = 21
+TRAINING_PAGE = (Path(__file__).resolve().parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+PRINTED_CLASSES = 21
 NUM_CLASSES = 5
 
 
@@ -103,14 +103,14 @@ def test_every_option_has_a_default(name):
     assert all(option.default is not inspect.Parameter.empty for option in options_of(name).values())
 
 
-def test_the_readme_names_every_option(name):
-    assert all(f"`{option}`" in README for option in options_of(name))
+def test_the_training_page_names_every_option(name):
+    assert all(f"`{option}`" in TRAINING_PAGE for option in options_of(name))
 
 
-def test_the_readme_says_how_many_parameters_there_are(name):
-    printed = re.search(rf"^\| `{name}` \| ([\d.]+) M \|", README, re.MULTILINE)
+def test_the_training_page_says_how_many_parameters_there_are(name):
+    printed = re.search(rf"^\| `{name}` \| ([\d.]+) M \|", TRAINING_PAGE, re.MULTILINE)
     assert printed is not None
-    network = backbone_module(name).build(num_classes=README_CLASSES, pretrained=False)
+    network = backbone_module(name).build(num_classes=PRINTED_CLASSES, pretrained=False)
     counted = sum(parameter.numel() for parameter in network.parameters()) / 1e6
     assert math.isclose(float(printed[1]), counted, rel_tol=0.01)
 
