@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from app.storage.location import DATABASE_URL_VARIABLE
 from tests.postgresql import PROGRAMS_VARIABLE, PostgresqlServer, find_programs
+
+settings.register_profile("untimed", deadline=None)  # A machine that others use takes its time.
+settings.load_profile("untimed")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

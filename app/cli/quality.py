@@ -1,6 +1,7 @@
 """`pixelsieve quality`, `actions` and `trust`."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -21,19 +22,26 @@ from app.services.quality_report import QualityReport, quality_report
 from app.storage.trust_settings import read_trust_settings, write_trust_settings
 from datasets.files import write_atomically
 
+UserOption = Annotated[str | None, typer.Option(help="Only this person's actions.")]
+SinceOption = Annotated[datetime | None, typer.Option(help="Only actions from this moment on, in this machine's time.")]
+UntilOption = Annotated[datetime | None, typer.Option(help="Only actions before this moment, in this machine's time.")]
+
 
 def quality(
     workspace: WorkspaceOption,
+    user: UserOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Say how wrong the pixels are that nobody looks at, whether planted errors are caught, and what it all costs."""
     store, _ = open_workspace(workspace)
-    report = quality_report(store)
+    report = quality_report(store, _filter(user, since, until))
     if as_json:
         print(json.dumps(report.to_json(), indent=2, default=str))
         return
     sentences = report.to_json()["sentences"]
-    for name in ("audited", "caught", "saved", "control"):
+    for name in ("audited", "caught", "effort", "changed", "agreement", "saved", "control"):
         console.print(escape(sentences[name]))
     console.print(_audit_table(report))
     console.print(_numbers(report))
@@ -45,16 +53,19 @@ def quality(
 
 def actions(
     workspace: WorkspaceOption,
-    out: Annotated[Path, typer.Option(help="File to write; .csv is a table, .jsonl one JSON object a line.")],
-    user: Annotated[str | None, typer.Option(help="Only this person's actions.")] = None,
+    out: Annotated[
+        Path, typer.Option(help="File to write; .csv is a table, .json one list, .jsonl one JSON object a line.")
+    ],
+    user: UserOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
 ) -> None:
     """Write the raw action log: who did what to which region, when, and what it cost. Holds no pixels."""
     store, _ = open_workspace(workspace)
-    found = read_actions(store, ActionFilter(user))
-    lines = list(write_actions(found, _format_of(out)))
-    write_atomically(out, "".join(lines).encode())
-    number = len(lines) - (_format_of(out) is LogFormat.CSV)  # A table begins with a line of names.
-    console.print(f"{escape(str(out))}: {number} actions")
+    log_format = _format_of(out)
+    found = list(read_actions(store, _filter(user, since, until)))
+    write_atomically(out, "".join(write_actions(found, log_format)).encode())
+    console.print(f"{escape(str(out))}: {len(found)} actions")
 
 
 def trust(
@@ -86,12 +97,17 @@ def trust(
         console.print(f"Drawn with seed {settings.seed}. Whoever knows it can tell them from other regions.")
 
 
+def _filter(user: str | None, since: datetime | None, until: datetime | None) -> ActionFilter:
+    """Moments without a time zone are this machine's."""
+    return ActionFilter(user, since and since.astimezone(), until and until.astimezone())
+
+
 def _format_of(path: Path) -> LogFormat:
     try:
         return LogFormat(path.suffix.lstrip(".").lower())
     except ValueError:
-        endings = " or ".join(f".{each}" for each in LogFormat)
-        raise ValueError(f"{path} must end in {endings}, which says how the log is written") from None
+        endings = ", ".join(f".{each}" for each in LogFormat)
+        raise ValueError(f"{path} must end in one of {endings}, which says how the log is written") from None
 
 
 def _audit_table(report: QualityReport) -> Table:

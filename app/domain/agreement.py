@@ -26,13 +26,18 @@ class Agreement:
     num_drawn: int
 
 
-def agreement_between_people(actions: Sequence[Action]) -> Agreement:
+def agreement_between_people(actions: Sequence[Action], person: str | None = None) -> Agreement:
     """Regions that two people decided: the first answer against the last one of somebody else.
 
     Args:
         actions: that count, oldest first.
+        person: only pairs in which one answer is this person's.
     """
-    return _agreement(_pairs(actions, lambda first, other: first.user != other.user))
+
+    def is_pair(first: Action, other: Action) -> bool:
+        return first.user != other.user and person in (None, first.user, other.user)
+
+    return _agreement(_pairs(actions, is_pair))
 
 
 def agreement_with_oneself(actions: Sequence[Action]) -> Agreement:

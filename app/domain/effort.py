@@ -8,12 +8,14 @@ import numpy as np
 
 from app.domain.actions import Action
 from app.domain.bootstrap import Interval, draw_images, interval_of
+from app.domain.intervals import median_interval
 from app.domain.states import RegionKind
 
 ENOUGH_CONTROLS = 20
 """Fewer finished control images make "effort saved" an estimate. Chosen by us."""
 
 _MS = 1000.0
+_MILLION = 1e6
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,15 @@ class RegionEffort:
         num_regions: finished regions.
         median_s: seconds of work per region; None without regions.
         p90_s: nine of ten regions took at most this long.
+        quartiles_s: the middle half of the regions took between these; None without regions.
+        interval: of the median, at 95 %; None with too few regions.
     """
 
     num_regions: int
     median_s: float | None
     p90_s: float | None
+    quartiles_s: tuple[float, float] | None
+    interval: Interval | None
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,8 @@ class EffortSaved:
         num_controls: finished control images.
         num_assisted: finished images with proposals.
         from_pixels: no control image is finished: the share is that of the pixels that nobody had to look at.
+        scratch_s: seconds of work per million pixels from scratch; None without a finished control image.
+        assisted_s: the same with proposals; None without a finished image.
     """
 
     share: float | None
@@ -66,6 +74,8 @@ class EffortSaved:
     num_controls: int
     num_assisted: int
     from_pixels: bool
+    scratch_s: float | None
+    assisted_s: float | None
 
 
 @dataclass(frozen=True)
@@ -103,8 +113,10 @@ def region_effort(actions: Sequence[Action]) -> RegionEffort:
             finished.add(visit)
     took = [seconds[visit] for visit in finished]
     if not took:
-        return RegionEffort(0, None, None)
-    return RegionEffort(len(took), float(np.median(took)), float(np.percentile(took, 90)))
+        return RegionEffort(0, None, None, None, None)
+    first, median, third, p90 = (float(each) for each in np.percentile(took, [25, 50, 75, 90]))
+    interval = median_interval(took)
+    return RegionEffort(len(took), median, p90, (first, third), None if interval is None else Interval(*interval))
 
 
 def hours_of(actions: Sequence[Action]) -> float:
@@ -134,6 +146,8 @@ def effort_saved(controls: Sequence[ImageEffort], assisted: Sequence[ImageEffort
         num_controls=len(controls),
         num_assisted=len(assisted),
         from_pixels=not controls and bool(assisted),
+        scratch_s=_MILLION * _rate(controls) if controls else None,
+        assisted_s=_MILLION * _rate(assisted) if assisted else None,
     )
 
 

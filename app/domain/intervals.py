@@ -1,7 +1,8 @@
-"""How far a share that was counted may be from the true one."""
+"""How far a share that was counted, or a median, may be from the true one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import floor, sqrt
 from statistics import NormalDist
 
 CONFIDENCE = 0.95
@@ -60,3 +61,21 @@ def counted_share(hits: int, trials: int) -> CountedShare:
     """A share with the interval that all reports use."""
     low, high = wilson_interval(hits, trials)
     return CountedShare(hits, trials, hits / trials if trials else None, low, high)
+
+
+def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float] | None:
+    """Two of the values between which the true median lies, whatever the distribution; None where they are too few.
+
+    Those of the ranks (n + 1) / 2 -+ z * sqrt(n) / 2, rounded outwards: fewer than 6 values give none at 95 %. Source:
+    Conover 1999, "Practical Nonparametric Statistics", 3rd ed., section 3.2 (normal approximation of the binomial).
+
+    Args:
+        values: independent draws, in any order.
+        confidence: how often such an interval is to hold the true median, between 0 and 1.
+    """
+    number = len(values)
+    rank = floor((number + 1) / 2 - NormalDist().inv_cdf((1 + confidence) / 2) * sqrt(number) / 2)
+    if rank < 1:
+        return None
+    ordered = sorted(values)
+    return ordered[rank - 1], ordered[number - rank]

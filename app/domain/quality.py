@@ -6,7 +6,10 @@ Actions that were taken back count in nothing. Regions of earlier proposals coun
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from app.domain.actions import Action
+from app.domain.bootstrap import Interval, draw_images, interval_of
 from app.domain.intervals import CountedShare, counted_share
 from app.domain.states import DecisionKind, RegionKind
 
@@ -48,6 +51,26 @@ class AuditedError:
     num_undecided: int
     num_void: int
     num_set_aside: int
+
+
+@dataclass(frozen=True)
+class ControlError:
+    """What images labeled from scratch say about the model's reliable pixels.
+
+    Attributes:
+        num_images: finished control images.
+        reliable_pixels: pixels of them that the model calls reliable and the person gave a class.
+        wrong_pixels: those of them with another class.
+        share: wrong_pixels / reliable_pixels; None without such pixels.
+        interval: at 95 %, a bootstrap over images, because errors of an image lie together; None with too few images,
+            and without any wrong pixel: resamples of no errors hold none, however few images there are.
+    """
+
+    num_images: int
+    reliable_pixels: int
+    wrong_pixels: int
+    share: float | None
+    interval: Interval | None
 
 
 def counting(actions: Iterable[Action]) -> list[Action]:
@@ -96,6 +119,12 @@ def catch_rates(actions: Sequence[Action]) -> dict[str, CountedShare]:
     return {person: _share(caught for (user, _), caught in decided.items() if user == person) for person in people}
 
 
+def caught_by_all(actions: Sequence[Action]) -> CountedShare:
+    """Planted errors that people caught, each person's last answer to each."""
+    rates = catch_rates(actions).values()
+    return counted_share(sum(rate.hits for rate in rates), sum(rate.trials for rate in rates))
+
+
 def is_low(rate: CountedShare) -> bool:
     """Whether a catch rate is worth a warning."""
     return rate.share is not None and rate.share < CATCH_LIMIT
@@ -107,6 +136,30 @@ def change_rate(actions: Sequence[Action]) -> CountedShare:
     closed = {each.region_id for each in queued if each.closes_region}
     changed = {each.region_id for each in queued if each.pixels_changed > 0}
     return counted_share(len(closed & changed), len(closed))
+
+
+def control_error(actions: Sequence[Action]) -> ControlError:
+    """How wrong the reliable pixels are, by the labels drawn from scratch; see `ControlError`.
+
+    Args:
+        actions: that count.
+    """
+    finished = {each.image_sha256: each for each in actions if _finishes_control(each)}
+    counts = [(each.wrong_pixels, each.audited_pixels) for each in finished.values()]
+    wrong, checked = (np.array([pair[place] for pair in counts], np.float64) for place in (0, 1))
+    share, interval = None, None
+    if checked.sum() > 0:
+        share = float(wrong.sum() / checked.sum())
+    if share:
+        draws = draw_images(len(counts))  # (R, N)
+        drawn = draws @ checked
+        resampled = np.divide(draws @ wrong, drawn, out=np.full(drawn.shape, np.nan), where=drawn > 0)
+        interval = interval_of(resampled, len(counts))
+    return ControlError(len(counts), int(checked.sum()), int(wrong.sum()), share, interval)
+
+
+def _finishes_control(action: Action) -> bool:
+    return action.region_kind is RegionKind.CONTROL and action.closes_region
 
 
 def pixels_shown(actions: Sequence[Action]) -> int:

@@ -1,16 +1,20 @@
 """What the numbers on the quality page mean, in plain sentences: the same on the page and on the command line."""
 
-from app.domain.effort import ENOUGH_CONTROLS, EffortSaved
+from decimal import ROUND_HALF_UP, Decimal
+
+from app.domain.agreement import Agreement
+from app.domain.effort import ENOUGH_CONTROLS, EffortSaved, RegionEffort
 from app.domain.intervals import CountedShare
-from app.domain.quality import CATCH_LIMIT, AuditedError
+from app.domain.quality import CATCH_LIMIT, AuditedError, ControlError
 
 FEW_AUDITS = 60
 """Below this many audits the interval of an error rate of 5 % is wider than 10 points. Chosen by us."""
 
 
 def percent(share: float) -> str:
-    """A share with one digit behind the point, or two where one says 0.0 %."""
-    return f"{100 * share:.2f} %" if 0 < share < 0.001 else f"{100 * share:.1f} %"
+    """A share with one digit behind the point, or two where one says 0.0 %. Halves go up, as in the pages' scripts."""
+    digit = Decimal("0.01") if 0 < share < 0.001 else Decimal("0.1")
+    return f"{Decimal(100 * share).quantize(digit, ROUND_HALF_UP)} %"
 
 
 def between(found: CountedShare) -> str:
@@ -45,41 +49,97 @@ def caught_sentence(caught: CountedShare) -> str:
     if caught.share is None:
         return "Nobody has met a planted error yet."
     said = f"{caught.hits} of {caught.trials} planted errors were caught: {percent(caught.share)}, {between(caught)}."
-    if caught.share < CATCH_LIMIT:
+    if caught.share < CATCH_LIMIT <= caught.high:
+        said += f" That is under {percent(CATCH_LIMIT)}, but so few may be chance: wait for more of them."
+    elif caught.share < CATCH_LIMIT:
         said += f" That is under {percent(CATCH_LIMIT)}: look at how people decide before you trust their labels."
     return said
+
+
+def effort_sentence(effort: RegionEffort) -> str:
+    """How long a region takes."""
+    if effort.median_s is None or effort.quartiles_s is None:
+        return "No region was finished yet."
+    first, third = effort.quartiles_s
+    interval = effort.interval
+    wide = f", between {interval.low:.1f} and {interval.high:.1f} s with 95 % confidence" if interval else ""
+    return (
+        f"Half of {effort.num_regions} finished regions took at most {effort.median_s:.1f} s of work{wide}. The middle "
+        f"half took {first:.1f} to {third:.1f} s, nine of ten at most {effort.p90_s:.1f} s. A pause counts with at "
+        "most 15 s; control images are whole images and not among them."
+    )
+
+
+def changed_sentence(changed: CountedShare) -> str:
+    """How often people change what the model doubts."""
+    if changed.share is None:
+        return "Nobody has decided a region of the queue yet."
+    return (
+        f"People changed {changed.hits} of {changed.trials} regions of the queue: {percent(changed.share)}, "
+        f"{between(changed)}. That says how often the model is wrong where it is unsure, and nothing about the rest."
+    )
+
+
+def agreement_sentence(people: Agreement, oneself: Agreement) -> str:
+    """Whether people say the same."""
+    if people.same.share is None and oneself.same.share is None:
+        return (
+            "Nobody decided a region that somebody had decided before: that happens in second review and when an "
+            "earlier region is opened again."
+        )
+    return f"{_same('Two people', people)} {_same('The same person', oneself)}"
 
 
 def saved_sentence(saved: EffortSaved) -> str:
     """What the proposals spare, and whether that was measured."""
     if saved.share is None:
         return "Nothing can be said about effort saved yet: no image was finished with proposals."
-    interval = saved.interval
-    wide = f", between {percent(interval.low)} and {percent(interval.high)}" if interval else ""
     if saved.from_pixels:
         return (
             f"Estimate: {percent(saved.share)} of the pixels of {saved.num_assisted} finished images did not have to "
             "be looked at. No control image is finished, so nobody knows how long they would have taken from scratch."
         )
+    interval = saved.interval
+    wide = f", between {percent(interval.low)} and {percent(interval.high)}" if interval else ""
+    spared = f"spare {percent(saved.share)} of the work"
+    if saved.share < 0:
+        spared = f"cost {percent(-saved.share)} more work than labeling from scratch"
+        wide = f" (spared: {percent(interval.low)} to {percent(interval.high)})" if interval else ""
+    arms = f"{saved.num_assisted} reviewed against {saved.num_controls} labeled from scratch"
     if saved.is_estimate:
         return (
-            f"Estimate: proposals spare {percent(saved.share)} of the work{wide}, from {saved.num_controls} control "
-            f"images. It counts as measured with {ENOUGH_CONTROLS} of them."
+            f"Estimate: proposals {spared}{wide}, by finished images: {arms}. It counts as measured with "
+            f"{ENOUGH_CONTROLS} of these."
         )
+    return f"Proposals {spared}{wide}, by finished images: {arms}."
+
+
+def control_sentence(control: ControlError, num_images: int) -> str:
+    """What the control images say about the reliable area, beside the audits.
+
+    Args:
+        num_images: chosen for the control arm, finished or not.
+    """
+    if num_images == 0:
+        return "No image belongs to the control arm. Images join it before they are predicted for the first time."
+    said = f"{control.num_images} of {num_images} control images are finished."
+    if control.share is None:
+        return said
+    interval = control.interval
+    wide = f" (between {percent(interval.low)} and {percent(interval.high)})" if interval else ""
     return (
-        f"Proposals spare {percent(saved.share)} of the work{wide}: {saved.num_assisted} images reviewed against "
-        f"{saved.num_controls} labeled from scratch."
+        f"{said} In them {percent(control.share)}{wide} of {control.reliable_pixels:,} reliable pixels differ from the "
+        "label drawn from scratch, outlines included: compare that with the audited error."
     )
 
 
-def control_sentence(num_finished: int, num_images: int, error: float | None) -> str:
-    """What the control images say about the reliable area, beside the audits."""
-    if num_images == 0:
-        return "No image belongs to the control arm. Images join it before they are predicted for the first time."
-    said = f"{num_finished} of {num_images} control images are finished."
-    if error is not None:
-        said += f" In them {percent(error)} of the reliable pixels differ from the label drawn from scratch."
-    return said
+def _same(who: str, found: Agreement) -> str:
+    if found.same.share is None:
+        return f"{who} decided no region twice yet."
+    kappa = "" if found.kappa is None else f" (kappa {found.kappa:.2f}; 0 is chance, 1 is full agreement)"
+    drawn = f" {found.num_drawn} more were drawn and have no single class." if found.num_drawn else ""
+    said = f"{who} said the same about {found.same.hits} of {found.same.trials} regions: {percent(found.same.share)}"
+    return f"{said}, {between(found.same)}{kappa}.{drawn}"
 
 
 def _why_unknown(audited: AuditedError, waiting: int) -> str:

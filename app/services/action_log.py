@@ -28,8 +28,10 @@ class LogFormat(StrEnum):
     """How the log is written to a file."""
 
     CSV = "csv"
+    JSON = "json"
+    """One list of objects."""
     JSONL = "jsonl"
-    """One JSON object a line."""
+    """One JSON object a line: what programs read that do not want all of it in memory."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,12 @@ class ActionFilter:
     since: datetime | None = None
     until: datetime | None = None
 
+    def holds(self, action: Action) -> bool:
+        """Whether an action is one of them."""
+        is_theirs = self.user is None or action.user == self.user
+        is_late = self.since is None or action.time >= self.since
+        return is_theirs and is_late and (self.until is None or action.time < self.until)
+
 
 def read_actions(store: Store, filters: ActionFilter | None = None) -> Iterator[Action]:
     """Actions in the order in which they were stored. The store stays open for reading until the last one is taken."""
@@ -58,18 +66,28 @@ def read_actions(store: Store, filters: ActionFilter | None = None) -> Iterator[
 def write_actions(actions: Iterable[Action], log_format: LogFormat) -> Iterator[str]:
     """The log as text, line by line.
 
-    CSV begins with a line of names; its cells are safe to open in a spreadsheet. Both formats hold ACTION_COLUMNS in
+    CSV begins with a line of names; its cells are safe to open in a spreadsheet. All formats hold ACTION_COLUMNS in
     their order.
     """
     if log_format is LogFormat.CSV:
-        yield _csv_line(ACTION_COLUMNS)
+        yield from _csv_lines(actions)
+        return
+    objects = (json.dumps(action.to_json(), ensure_ascii=False) for action in actions)
+    if log_format is LogFormat.JSONL:
+        yield from (f"{each}\n" for each in objects)
+        return
+    yield "["
+    for number, each in enumerate(objects):
+        yield f"{',' if number else ''}\n{each}"
+    yield "\n]\n"
+
+
+def _csv_lines(actions: Iterable[Action]) -> Iterator[str]:
+    yield _csv_line(ACTION_COLUMNS)
     for action in actions:
         values = action.to_json()
-        if log_format is LogFormat.JSONL:
-            yield json.dumps(values, ensure_ascii=False) + "\n"
-        else:
-            values["top_classes"] = json.dumps(values["top_classes"])
-            yield _csv_line(safe_cell(values[name]) for name in ACTION_COLUMNS)
+        values["top_classes"] = json.dumps(values["top_classes"])
+        yield _csv_line(safe_cell(values[name]) for name in ACTION_COLUMNS)
 
 
 def _csv_line(cells: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.domain.actions import Action
 from app.domain.agreement import Agreement, agreement_between_people, agreement_with_oneself
+from app.domain.breakdown import ClassWork, PeriodWork, work_by_class, work_by_period
 from app.domain.effort import (
     EffortSaved,
     ImageEffort,
@@ -24,15 +25,26 @@ from app.domain.effort import (
 from app.domain.intervals import CountedShare, counted_share
 from app.domain.quality import (
     AuditedError,
+    ControlError,
     audited_error,
     catch_rates,
+    caught_by_all,
     change_rate,
+    control_error,
     counting,
     is_low,
     pixels_shown,
     pixels_touched,
 )
-from app.domain.quality_words import audited_sentence, caught_sentence, control_sentence, saved_sentence
+from app.domain.quality_words import (
+    agreement_sentence,
+    audited_sentence,
+    caught_sentence,
+    changed_sentence,
+    control_sentence,
+    effort_sentence,
+    saved_sentence,
+)
 from app.domain.states import DecisionKind, ImageRole, ImageState, ModelStatus, RegionKind, RegionState
 from app.services.action_log import ActionFilter, read_actions
 from app.storage.database import Store
@@ -80,28 +92,6 @@ class ModelAudit:
 
 
 @dataclass(frozen=True)
-class ControlCheck:
-    """What finished control images say about the model's reliable pixels.
-
-    Attributes:
-        num_images: chosen for the control arm.
-        num_finished: labeled from scratch.
-        reliable_pixels: pixels of the finished ones that the model calls reliable and the person gave a class.
-        wrong_pixels: those of them with another class.
-    """
-
-    num_images: int
-    num_finished: int
-    reliable_pixels: int
-    wrong_pixels: int
-
-    @property
-    def error(self) -> float | None:
-        """Share of the reliable pixels that the model had wrong."""
-        return self.wrong_pixels / self.reliable_pixels if self.reliable_pixels else None
-
-
-@dataclass(frozen=True)
 class Apart:
     """What is counted apart from regions of the queue.
 
@@ -120,8 +110,12 @@ class Apart:
 class QualityReport:
     """Everything on the quality page.
 
+    Everything but `saved`, `control`, `num_controls`, `rounds` and `pool_pixels` is about the actions that the filter
+    holds; these are about whole images and the whole life of the workspace.
+
     Attributes:
         classes: names by id.
+        names: everybody who did anything, whatever the filter.
         trust: shares of probes; without the seed.
         audits: by model, the current one first.
         audits_waiting: audits of the active proposals that nobody decided yet.
@@ -136,14 +130,18 @@ class QualityReport:
         pool_pixels: pixels of all pool images.
         between_people: regions that two people decided.
         with_oneself: regions that one person decided twice.
+        by_class: queued regions by the class that the model gave them.
+        by_period: work by day or by week.
         rounds: gold mIoU and hours of work.
         saved: effort saved against labeling from scratch.
-        control: what the control images say.
+        control: what the finished control images say about the reliable area.
+        num_controls: images that were chosen for the control arm.
         apart: flags and propagation.
         num_actions: rows behind it.
     """
 
     classes: tuple[str, ...]
+    names: tuple[str, ...]
     trust: TrustSettings
     audits: tuple[ModelAudit, ...]
     audits_waiting: int
@@ -158,9 +156,12 @@ class QualityReport:
     pool_pixels: int
     between_people: Agreement
     with_oneself: Agreement
+    by_class: tuple[ClassWork, ...]
+    by_period: tuple[PeriodWork, ...]
     rounds: tuple[RoundGain, ...]
     saved: EffortSaved
-    control: ControlCheck
+    control: ControlError
+    num_controls: int
     apart: Apart
     num_actions: int
 
@@ -169,24 +170,31 @@ class QualityReport:
         sentences = {
             "audited": audited_sentence(self.audits[0].audited if self.audits else None, self.audits_waiting),
             "caught": caught_sentence(self.caught),
+            "effort": effort_sentence(self.effort),
+            "changed": changed_sentence(self.changed),
+            "agreement": agreement_sentence(self.between_people, self.with_oneself),
             "saved": saved_sentence(self.saved),
-            "control": control_sentence(self.control.num_finished, self.control.num_images, self.control.error),
+            "control": control_sentence(self.control, self.num_controls),
         }
         return {**asdict(self), "trust": self.trust.model_dump(exclude={"seed"}), "sentences": sentences}
 
 
-def quality_report(store: Store) -> QualityReport:
-    """Everybody's numbers, over the whole life of the workspace."""
-    actions = counting(read_actions(store))
+def quality_report(store: Store, filters: ActionFilter | None = None) -> QualityReport:
+    """Everybody's numbers, over the whole life of the workspace or what a filter leaves of it."""
+    filters = filters or ActionFilter()
+    everything = counting(read_actions(store))
+    actions = [each for each in everything if filters.holds(each)]
+    in_time = ActionFilter(since=filters.since, until=filters.until)
+    answers = [each for each in everything if in_time.holds(each)]  # A pair takes the other one's answer, too.
+    names = tuple(sorted({each.user for each in everything}))
     with store.reader() as session:
-        rates = catch_rates(actions)
-        caught = counted_share(sum(rate.hits for rate in rates.values()), sum(rate.trials for rate in rates.values()))
         return QualityReport(
             classes=require_class_set(session).names,
+            names=names,
             trust=read_trust_settings(session),
             audits=_audits(session, actions),
             audits_waiting=_audits_waiting(session),
-            caught=caught,
+            caught=(caught := caught_by_all(actions)),
             is_low=is_low(caught),
             people=tuple(person_report(user, actions) for user in sorted({each.user for each in actions})),
             hours=hours_of(actions),
@@ -195,11 +203,14 @@ def quality_report(store: Store) -> QualityReport:
             shown=pixels_shown(actions),
             touched=pixels_touched(actions),
             pool_pixels=_pool_pixels(session),
-            between_people=agreement_between_people(actions),
+            between_people=agreement_between_people(answers, filters.user),
             with_oneself=agreement_with_oneself(actions),
-            rounds=tuple(round_gains(_gold(session), actions)),
-            saved=_effort_saved(session, actions),
-            control=_control_check(session, actions),
+            by_class=work_by_class(actions),
+            by_period=work_by_period(actions),
+            rounds=tuple(round_gains(_gold(session), everything)),
+            saved=_effort_saved(session, everything),
+            control=control_error(everything),
+            num_controls=session.scalar(select(func.count()).select_from(ControlImage)) or 0,
             apart=_apart(actions),
             num_actions=len(actions),
         )
@@ -288,18 +299,6 @@ def _effort_saved(session: Session, actions: Sequence[Action]) -> EffortSaved:
             effort = ImageEffort(seconds, image.width * image.height, pixels_shown(done))
             arms[image.id in controls].append(effort)
     return effort_saved(arms[True], arms[False])
-
-
-def _control_check(session: Session, actions: Sequence[Action]) -> ControlCheck:
-    finished = {
-        each.image_sha256: each for each in actions if each.region_kind is RegionKind.CONTROL and each.closes_region
-    }
-    return ControlCheck(
-        num_images=session.scalar(select(func.count()).select_from(ControlImage)) or 0,
-        num_finished=len(finished),
-        reliable_pixels=sum(each.audited_pixels for each in finished.values()),
-        wrong_pixels=sum(each.wrong_pixels for each in finished.values()),
-    )
 
 
 def _apart(actions: Sequence[Action]) -> Apart:

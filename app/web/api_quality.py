@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime
 
@@ -17,16 +17,27 @@ from app.web.context import Context, CurrentActor, requires
 
 router = APIRouter()
 
-_MEDIA_TYPES = {LogFormat.CSV: "text/csv; charset=utf-8", LogFormat.JSONL: "application/x-ndjson"}
+_MEDIA_TYPES = {
+    LogFormat.CSV: "text/csv; charset=utf-8",
+    LogFormat.JSON: "application/json",
+    LogFormat.JSONL: "application/x-ndjson",
+}
 
 SeesQuality = requires(Permission.SEE_QUALITY)
 Moment = Annotated[AwareDatetime | None, Query(description="ISO 8601 with a time zone.")]
 
 
+def _filters(user: str | None = None, since: Moment = None, until: Moment = None) -> ActionFilter:
+    return ActionFilter(user, since, until)
+
+
+Filters = Annotated[ActionFilter, Depends(_filters)]
+
+
 @router.get("/quality", dependencies=[SeesQuality])
-def quality(context: Context) -> dict[str, Any]:
+def quality(context: Context, filters: Filters) -> dict[str, Any]:
     """Audited error, catch rates, seconds, changes, agreement, gold per hour and effort saved, over all people."""
-    return quality_report(context.store).to_json()
+    return quality_report(context.store, filters).to_json()
 
 
 @router.get("/quality/mine", dependencies=[requires(Permission.REVIEW)])
@@ -40,14 +51,12 @@ def own_quality(context: Context, actor: CurrentActor) -> dict[str, Any]:
 def actions(
     context: Context,
     actor: CurrentActor,
+    filters: Filters,
     log_format: Annotated[LogFormat, Query(alias="format")] = LogFormat.JSONL,
-    user: str | None = None,
-    since: Moment = None,
-    until: Moment = None,
 ) -> StreamingResponse:
     """Every action there is, as a file; the columns are those of app/domain/actions.py. Holds no pixels."""
-    note(context.store, actor, AuditAction.DOWNLOAD, "action log", {"user": user})
-    found = read_actions(context.store, ActionFilter(user, since, until))
+    note(context.store, actor, AuditAction.DOWNLOAD, "action log", {"user": filters.user})
+    found = read_actions(context.store, filters)
     return StreamingResponse(
         write_actions(found, log_format),
         media_type=_MEDIA_TYPES[log_format],

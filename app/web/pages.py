@@ -17,6 +17,7 @@ from app.web.pages_export import build_export_page  # noqa: E402
 from app.web.pages_listeners import guard_listeners  # noqa: E402
 from app.web.pages_models import build_models_page  # noqa: E402
 from app.web.pages_panels import navigation  # noqa: E402
+from app.web.pages_quality import build_quality_page  # noqa: E402
 from app.web.pages_queue import build_queue_page  # noqa: E402
 from app.web.pages_reviewer import build_reviewer_page  # noqa: E402
 from app.web.pages_rounds import build_rounds_page  # noqa: E402
@@ -46,6 +47,7 @@ PAGES = (
     Page("Review", "/review", Permission.REVIEW, build_reviewer_page),
     Page("Second review", "/second-review", Permission.SECOND_REVIEW, build_second_review_page),
     Page("Models", "/models", Permission.SEE_MODELS, build_models_page),
+    Page("Quality", "/quality", Permission.REVIEW, build_quality_page),
     Page("Export", "/export", Permission.EXPORT, build_export_page),
     Page("Admin", "/admin", Permission.ADMINISTER, build_admin_page),
 )

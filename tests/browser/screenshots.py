@@ -19,8 +19,10 @@ from app.domain.states import ModelStatus
 from app.storage.database import open_store
 from tests.browser.conftest import FLAGS, REPOSITORY, SCREENSHOTS, ReviewerPage, in_thread
 from tests.browser.every_page import every_page, open_address
+from tests.browser.team_work import work_as_team
 from tests.browser.workspace import add_model, build_workspace
 from tests.conftest import find_chromium
+from tests.unit.trust_cases import make_scene
 
 README_IMAGES = REPOSITORY / "docs" / "images"
 
@@ -93,6 +95,20 @@ def picture_reviewer(browser: Browser, url: str, folder: Path) -> None:
             page.screenshot(path=folder / f"reviewer-{name}.png")
 
 
+def picture_quality(browser: Browser, root: Path, folder: Path) -> None:
+    """The quality page of a lead after three people have worked: without work there is nothing on it."""
+    scene = make_scene(root, pool=6)
+    workspace = Workspace(scene.root)
+    with closing(open_store(workspace)) as store:
+        work_as_team(store, scene.truth, turns=120)
+    with in_thread(workspace) as app:
+        for scheme in ("light", "dark"):
+            with opened(browser, WINDOWS[0], scheme) as page:
+                page.goto(f"{app.url}/quality")
+                page.wait_for_selector("#quality [data-drawn]", state="attached")
+                page.screenshot(path=folder / f"quality-with-work-{scheme}.png", full_page=True)
+
+
 README_PICTURES = {
     "reviewer.png": "review-desktop-light.png", "reliability.png": "reviewer-reliability.png",
     "rounds.png": "rounds-desktop-dark.png",
@@ -114,6 +130,7 @@ def main() -> None:
         browser = made.chromium.launch(executable_path=find_chromium(), args=list(FLAGS))
         picture_pages(browser, app.url, SCREENSHOTS)
         picture_reviewer(browser, app.url, SCREENSHOTS)
+        picture_quality(browser, Path(temporary) / "worked", SCREENSHOTS)
         browser.close()
     if renews_readme:
         for name, source in README_PICTURES.items():

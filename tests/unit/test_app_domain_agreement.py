@@ -58,3 +58,17 @@ def test_not_knowing_is_no_answer_and_a_drawing_has_no_single_class():
 def test_planted_errors_are_left_out():
     rows = [planted(False, region_id=1), planted(True, region_id=1, user="ben")]
     assert agreement_between_people(rows).same.trials == 0
+
+
+def test_a_persons_pairs_are_those_in_which_one_answer_is_theirs():
+    rows = [
+        said(1, "ann", 3),
+        said(1, "ben", 3),
+        said(2, "ben", 3),
+        said(2, "cho", 4),
+        said(3, "cho", 1),
+        said(3, "dan", 1),
+    ]
+    assert agreement_between_people(rows, "ben").same == counted_share(1, 2)
+    assert agreement_between_people(rows, "ann").same == counted_share(1, 1)
+    assert agreement_between_people(rows).same == counted_share(2, 3)

@@ -5,7 +5,8 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from app.domain.effort import ImageEffort, effort_saved, hours_of, region_effort, round_gains
+from app.domain.bootstrap import Interval
+from app.domain.effort import ImageEffort, RegionEffort, effort_saved, hours_of, region_effort, round_gains
 from app.domain.states import DecisionKind, RegionKind
 from tests.unit.action_cases import START, action
 
@@ -22,11 +23,17 @@ def test_all_work_of_a_person_on_a_region_counts_together():
     effort = region_effort(rows)
     assert (effort.num_regions, effort.median_s) == (3, 3.0)
     assert effort.p90_s == pytest.approx(4.6)
+    assert effort.quartiles_s == (2.5, 4.0) and effort.interval is None
+
+
+def test_the_median_of_many_regions_has_an_interval():
+    effort = region_effort([action(region_id=number, active_ms=1000 * number) for number in range(1, 101)])
+    assert (effort.median_s, effort.interval) == (50.5, Interval(40.0, 61.0))
 
 
 def test_no_finished_region_has_no_seconds():
     effort = region_effort([action(action=DecisionKind.SKIP)])
-    assert (effort.num_regions, effort.median_s, effort.p90_s) == (0, None, None)
+    assert effort == RegionEffort(0, None, None, None, None)
 
 
 def test_hours_are_all_work():
@@ -46,6 +53,7 @@ def test_effort_saved_is_the_work_per_pixel_that_proposals_spare():
 def test_larger_images_weigh_as_much_as_their_pixels():
     saved = effort_saved([ImageEffort(100, 1000, 0), ImageEffort(300, 3000, 0)], [ImageEffort(50, 1000, 0)])
     assert saved.share == pytest.approx(0.5)
+    assert (saved.scratch_s, saved.assisted_s) == (pytest.approx(100_000), pytest.approx(50_000))
 
 
 @pytest.mark.parametrize("number", [1, 19])
@@ -60,7 +68,8 @@ def test_without_control_images_it_is_the_share_of_pixels_that_nobody_had_to_loo
 
 def test_without_finished_images_nothing_can_be_said():
     assert effort_saved(images([100.0] * 20), []).share is None
-    assert effort_saved([], []).share is None
+    nothing = effort_saved([], [])
+    assert (nothing.share, nothing.scratch_s, nothing.assisted_s) == (None, None, None)
 
 
 def test_help_that_costs_time_is_told_as_such():

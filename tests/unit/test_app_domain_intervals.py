@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 
-from app.domain.intervals import counted_share, wilson_interval
+from app.domain.intervals import counted_share, median_interval, wilson_interval
 
 counts = st.integers(1, 2000).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials)))
 
@@ -87,3 +87,29 @@ def test_a_counted_share_carries_its_numbers():
 def test_impossible_counts_are_refused(hits, trials, confidence):
     with pytest.raises(ValueError, match="0 <= hits <= trials"):
         wilson_interval(hits, trials, confidence)
+
+
+# --- the median ---
+
+
+@pytest.mark.parametrize("number", [6, 7, 8, 9, 20, 50, 101, 1000])
+def test_the_medians_ranks_are_those_of_the_sign_test_give_or_take_one(number):
+    """Exactly: the largest rank r with P(Binomial(n, 1/2) < r) <= 2.5 %."""
+    exact = int(binom.ppf(0.025, number, 0.5))
+    low, high = median_interval(range(1, number + 1))
+    assert exact - 1 <= low <= exact + 1 and high == number + 1 - low
+    assert 1 - 2 * binom.cdf(low - 1, number, 0.5) >= 0.93
+
+
+def test_too_few_values_give_no_interval_of_the_median():
+    assert median_interval([1.0] * 5) is None and median_interval([]) is None
+    assert median_interval([3.0, 1.0, 2.0, 6.0, 5.0, 4.0]) == (1.0, 6.0)
+
+
+def test_the_interval_of_the_median_holds_it_in_about_95_of_100_runs():
+    rng = np.random.default_rng(3)
+    held = 0
+    for _ in range(1000):
+        low, high = median_interval(rng.lognormal(1, 0.8, 40).tolist())
+        held += low <= np.e <= high
+    assert 0.93 <= held / 1000 <= 0.985

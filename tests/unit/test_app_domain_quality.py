@@ -7,7 +7,9 @@ from app.domain.intervals import counted_share
 from app.domain.quality import (
     audited_error,
     catch_rates,
+    caught_by_all,
     change_rate,
+    control_error,
     counting,
     is_low,
     pixels_shown,
@@ -132,6 +134,40 @@ def test_a_person_who_decides_a_planted_error_again_is_counted_once():
 @pytest.mark.parametrize(("caught", "planted_errors", "low"), [(17, 20, True), (18, 20, False), (0, 0, False)])
 def test_under_ninety_percent_is_low(caught, planted_errors, low):
     assert is_low(counted_share(caught, planted_errors)) is low
+
+
+def test_all_people_together_caught_what_each_of_them_did():
+    rows = [planted(True), planted(False), planted(True, user="ben"), planted(None, user="ben")]
+    assert caught_by_all(rows) == counted_share(2, 3)
+    assert caught_by_all([]) == counted_share(0, 0)
+
+
+# --- control images ---
+
+
+def control(image: str, wrong: int, checked: int = 1000, **fields: object):
+    kind = {"action": DecisionKind.DRAW, "closes_region": True, "region_kind": RegionKind.CONTROL}
+    return action(image_sha256=image, wrong_pixels=wrong, audited_pixels=checked, **{**kind, **fields})
+
+
+def test_the_error_of_control_images_is_over_their_pixels_and_the_last_finish_counts():
+    rows = [control("a", 400), control("a", 10), control("b", 50, 3000), control("c", 9, closes_region=False)]
+    found = control_error(rows)
+    assert (found.num_images, found.reliable_pixels, found.wrong_pixels) == (2, 4000, 60)
+    assert found.share == 0.015 and found.interval is None
+
+
+def test_its_interval_comes_from_images_and_not_from_pixels():
+    """Of 10 images two are wrong all over: 10,000 pixels, but the interval is that of about ten draws."""
+    found = control_error([control(str(number), 1000 * (number < 2)) for number in range(10)])
+    assert found.share == 0.2
+    assert found.interval.low == 0.0 and 0.4 <= found.interval.high <= 0.5
+
+
+def test_without_any_wrong_pixel_there_is_no_interval():
+    found = control_error([control(str(number), 0) for number in range(30)])
+    assert (found.share, found.interval) == (0.0, None)
+    assert control_error([]).share is None
 
 
 # --- changes and pixels ---

@@ -123,6 +123,8 @@ def test_csv_and_json_lines_hold_the_same_rows_and_columns(store, ann):
     ann.decide(DecisionKind.SKIP, ann.region())
     table = list(csv.reader(io.StringIO("".join(write_actions(read_actions(store), LogFormat.CSV)))))
     lines = [json.loads(line) for line in write_actions(read_actions(store), LogFormat.JSONL)]
+    assert json.loads("".join(write_actions(read_actions(store), LogFormat.JSON))) == lines
+    assert json.loads("".join(write_actions([], LogFormat.JSON))) == []
     assert tuple(table[0]) == ACTION_COLUMNS == tuple(lines[0])
     for cells, values in zip(table[1:], lines, strict=True):
         values["top_classes"] = json.dumps(values["top_classes"])
@@ -160,7 +162,7 @@ def test_the_endpoint_sends_the_log_as_a_file(store, ann, log_format, kind):
 def test_the_command_writes_the_log_and_says_how_long_it_is(store, ann, tmp_path: Path):
     ann.decide(DecisionKind.ACCEPT, ann.region())
     ann.undo()
-    for name in ("log.csv", "log.jsonl"):
+    for name in ("log.csv", "log.json", "log.jsonl"):
         out = tmp_path / name
         result = CliRunner().invoke(application, ["actions", "-w", str(store.workspace.root), "--out", str(out)])
         assert f"{out}: 2 actions" in result.stdout
@@ -170,4 +172,4 @@ def test_the_command_writes_the_log_and_says_how_long_it_is(store, ann, tmp_path
 def test_the_command_refuses_a_file_whose_ending_says_nothing(store, tmp_path: Path):
     out = tmp_path / "log.txt"
     result = CliRunner().invoke(application, ["actions", "-w", str(store.workspace.root), "--out", str(out)])
-    assert result.exit_code == 2 and "must end in .csv or .jsonl" in result.stderr and not out.exists()
+    assert result.exit_code == 2 and "must end in one of .csv, .json, .jsonl" in result.stderr and not out.exists()

@@ -11,7 +11,7 @@ from app.__main__ import application
 from app.domain.intervals import counted_share
 from app.domain.roles import Actor, Role
 from app.domain.states import DecisionKind, RegionKind
-from app.services.action_log import read_actions
+from app.services.action_log import ActionFilter, read_actions
 from app.services.audit import AuditFilter, list_entries
 from app.services.quality_report import own_report, quality_report
 from app.services.review_types import ActionStats
@@ -85,6 +85,41 @@ def test_every_person_has_a_line(worked):
     assert ann.caught.hits == 0 and ann.is_low is (ann.caught.trials > 0)
 
 
+def test_a_filter_leaves_one_persons_actions_and_what_is_about_whole_images(worked):
+    everybody, ann = quality_report(worked), quality_report(worked, ActionFilter("ann"))
+    assert (ann.num_actions, [each.user for each in ann.people]) == (35, ["ann"])
+    assert ann.people == everybody.people[:1] and ann.changed == everybody.people[0].changed
+    assert (ann.names, ann.saved, ann.control) == (("ann", "ben"), everybody.saved, everybody.control)
+    assert sum(each.changed.trials for each in ann.by_class) == ann.changed.trials
+
+
+def test_a_filter_by_time_splits_the_work_without_loss(worked):
+    rows = list(read_actions(worked))
+    moment = rows[40].time
+    before, after = (quality_report(worked, ActionFilter(**{name: moment})) for name in ("until", "since"))
+    whole = quality_report(worked)
+    assert (before.num_actions, after.num_actions) == (40, 30)
+    assert before.changed.trials + after.changed.trials == whole.changed.trials
+    assert before.audits[0].audited.wrong.trials + after.audits[0].audited.wrong.trials == (
+        whole.audits[0].audited.wrong.trials
+    )
+    nothing = quality_report(worked, ActionFilter(until=rows[0].time))
+    assert (nothing.num_actions, nothing.people, nothing.names) == (0, (), ("ann", "ben"))
+
+
+def test_the_endpoint_and_the_command_take_the_same_filters(worked):
+    moment = list(read_actions(worked))[10].time
+    with TestClient(create_api(worked.workspace), base_url="http://127.0.0.1") as client:
+        answer = client.get("/api/quality", params={"user": "ben", "since": moment.isoformat()})
+    as_json = run("quality", "-w", worked.workspace.root, "--user", "ben", "--json").stdout
+    expected = quality_report(worked, ActionFilter("ben", since=moment))
+    assert answer.json() == json.loads(json.dumps(expected.to_json(), default=str))
+    assert json.loads(as_json)["num_actions"] == 35 > expected.num_actions
+    tomorrow = (datetime.now() + timedelta(days=1)).strftime("%Y-%m-%d")
+    late = run("quality", "-w", worked.workspace.root, "--since", tomorrow, "--json").stdout
+    assert json.loads(late)["num_actions"] == 0
+
+
 def test_what_was_taken_back_is_not_in_it(worked, fresh):
     ann = Annotator(fresh)
     before = quality_report(fresh).to_json()
@@ -107,7 +142,7 @@ def test_before_any_audit_the_report_says_what_is_missing(fresh):
 
 def test_control_images_are_counted_and_effort_is_an_estimate_without_twenty(fresh):
     report = quality_report(fresh)
-    assert (report.control.num_images, report.control.num_finished) == (1, 0)
+    assert (report.num_controls, report.control.num_images) == (1, 0)
     assert report.saved.is_estimate and report.saved.share is None
 
 

@@ -43,6 +43,8 @@ WHO_MAY = {
     ("POST", "/api/models/{model_id}/rollback"): LEADS,
     ("POST", "/api/models/limits"): LEADS,
     ("GET", "/api/actions"): LEADS,
+    ("GET", "/api/quality"): LEADS,
+    ("GET", "/api/quality/mine"): EVERYBODY,
     ("GET", "/api/people"): LEADS,
     ("POST", "/api/people"): LEADS,
     ("POST", "/api/people/{name}/role"): LEADS,
@@ -62,6 +64,7 @@ WHO_MAY = {
     ("GET", "/"): EVERYBODY,
     ("GET", "/queue"): EVERYBODY,
     ("GET", "/review"): EVERYBODY,
+    ("GET", "/quality"): EVERYBODY,
     ("GET", "/second-review"): NOT_FOR_ANNOTATORS,
     ("GET", "/export"): TECHNICAL,
 }

@@ -1,6 +1,6 @@
 // The audit log, newest first, with filters and as a table for a spreadsheet.
 import { getJson } from '../reviewer/server.js';
-import { el, moment } from './dom.js';
+import { asked, el, moment, startOfDay } from './dom.js';
 
 const PAGE = 50;
 const HEAD = ['When', 'Who', 'As', 'What', 'To what', 'Details'];
@@ -37,9 +37,7 @@ export class AuditLog {
   }
 
   get query() {
-    const from = (input, days) => input.value && new Date(new Date(`${input.value}T00:00`).getTime() + days * 86400000).toISOString();
-    const filters = { actor: this.actor.value.trim(), action: this.action.value, target: this.target.value.trim(), since: from(this.since, 0), until: from(this.until, 1) };
-    return Object.fromEntries(Object.entries(filters).filter(([, value]) => value));
+    return asked({ actor: this.actor.value.trim(), action: this.action.value, target: this.target.value.trim(), since: startOfDay(this.since), until: startOfDay(this.until, 1) });
   }
 
   async refresh() {

@@ -23,7 +23,19 @@ export function swatch([r, g, b]) {
   return element;
 }
 
-export const points = (share) => (share === null || share === undefined ? 'not measured' : `${(share * 100).toFixed(1)} %`);
+/** With one digit, or two where one says 0.0 %. */
+export const points = (share) => (share === null || share === undefined ? 'not measured' : `${(share * 100).toFixed(share > 0 && share < 0.001 ? 2 : 1)} %`);
 
 export const day = (time) => new Date(time).toLocaleDateString([], { dateStyle: 'medium' });
 export const moment = (time) => new Date(time).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' });
+
+/** The beginning of the day that a date field shows, some days later, as the API takes it; '' for an empty field. */
+export const startOfDay = (input, daysLater = 0) => {
+  if (!input.value) return '';
+  const time = new Date(`${input.value}T00:00`);
+  time.setDate(time.getDate() + daysLater);
+  return time.toISOString();
+};
+
+/** What a form's fields ask for, without those that are empty. */
+export const asked = (fields) => Object.fromEntries(Object.entries(fields).filter(([, value]) => value));

@@ -1,0 +1,112 @@
+"""The quality page: everything a lead may know, with its intervals, and for everybody else their own numbers only."""
+
+import csv
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from app.config import Workspace
+from app.domain.intervals import CountedShare
+from app.domain.quality_words import percent
+from app.domain.roles import Role
+from app.services.quality_report import QualityReport, quality_report
+from app.storage.database import open_store
+from tests.browser.conftest import SCREENSHOTS, WAIT_MS, LiveApp, Watched, in_thread
+from tests.browser.people import add_people, sign_in
+from tests.browser.team_work import work_as_team
+from tests.browser.test_accessibility import severe_violations
+from tests.unit.trust_cases import copy_scene, make_scene
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def worked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApp]:
+    """A workspace in which three people have worked, with accounts."""
+    scene = make_scene(tmp_path_factory.mktemp("scene"), pool=4)
+    with closing(copy_scene(scene, tmp_path_factory.mktemp("worked"))) as store:
+        work_as_team(store, scene.truth, turns=60)
+    add_people(store.workspace, lea=Role.LEAD, ann=Role.ANNOTATOR)
+    with in_thread(store.workspace) as app:
+        yield app
+
+
+def report_of(workspace: Workspace) -> QualityReport:
+    with closing(open_store(workspace)) as store:
+        return quality_report(store)
+
+
+def range_of(found: CountedShare, word: str) -> str:
+    return f"{percent(found.low)}{word}{percent(found.high)}"
+
+
+def open_quality(browser: Browser, app: LiveApp, name: str, watched: Watched) -> Page:
+    """The page as somebody sees it after signing in; a browser of its own."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
+    context.set_default_timeout(WAIT_MS)
+    page = context.new_page()
+    watched.follow(page)
+    page.goto(f"{app.url}/login?next=/quality")
+    sign_in(page, name)
+    page.wait_for_selector("#quality [data-drawn]", state="attached")
+    return page
+
+
+def test_a_lead_reads_every_number_with_its_interval_filters_and_takes_the_log_away(
+    worked: LiveApp, browser: Browser, watched: Watched, tmp_path: Path
+) -> None:
+    report = report_of(worked.workspace)
+    page = open_quality(browser, worked, "lea", watched)
+    sentences = report.to_json()["sentences"]
+    wrong = report.audits[0].audited.wrong
+    answer = page.get_by_role("region", name="The answer in short")
+    expect(answer).to_contain_text(f"between {range_of(wrong, ' and ')}, from {wrong.trials} audits")
+    expect(answer).to_contain_text(sentences["audited"])
+    for number, title in (("caught", "Planted errors caught"), ("changed", "Queued regions that were changed")):
+        found = getattr(report, number)
+        card = page.get_by_role("region", name=title)
+        expect(card).to_contain_text(f"{percent(found.share)}{range_of(found, ' to ')}")
+        expect(card).to_contain_text(sentences[number])
+    saved = page.get_by_role("region", name="Effort saved")
+    expect(saved).to_contain_text("estimate" if report.saved.share is not None else "Nothing can be said")
+    people = page.locator("[data-part='people'] tbody tr")
+    assert [row.split("\t")[0] for row in people.all_inner_texts()] == ["ann", "ben", "cho"]
+    for row, person in zip(people.all(), report.people, strict=True):
+        expect(row).to_contain_text(f"({person.changed.hits} of {person.changed.trials})")
+        expect(row).to_contain_text(f"({person.caught.hits} of {person.caught.trials})")
+    assert page.locator("#quality svg").count() > 10
+    assert page.locator("#quality svg:not([role='img'][aria-label])").count() == 0
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.wait_for_function(f"document.body.classList.contains('dark') === {str(scheme == 'dark').lower()}")
+        page.screenshot(path=SCREENSHOTS / f"quality-with-work-{scheme}.png", full_page=True)
+        assert severe_violations(page) == []
+    page.get_by_label("Whose").select_option("ben")
+    page.wait_for_selector("#quality [data-query='user=ben']")
+    ben = report.people[1]
+    expect(page.locator("[data-number='changed']")).to_contain_text(f"{ben.changed.hits} of {ben.changed.trials} ")
+    with page.expect_download() as taken:
+        page.get_by_role("link", name="CSV").click()
+    taken.value.save_as(tmp_path / "log.csv")
+    rows = list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))
+    assert len(rows) == 20 and {row["user"] for row in rows} == {"ben"}
+    page.get_by_label("Until").fill("2020-01-01")
+    expect(page.get_by_text("No action with this filter.")).to_be_visible()
+    assert watched.errors == watched.outside == []
+    page.context.close()
+
+
+def test_an_annotator_sees_own_numbers_only_and_today_counts_from_tomorrow_on(
+    worked: LiveApp, browser: Browser, watched: Watched
+) -> None:
+    page = open_quality(browser, worked, "ann", watched)
+    expect(page.get_by_role("heading", name="Nothing yet")).to_be_visible()
+    shown = page.locator("#quality").inner_text()
+    assert "ben" not in shown and "audit" not in shown.lower()
+    assert page.locator("#quality form, #quality a[download]").count() == 0
+    assert watched.errors == watched.outside == []
+    page.context.close()
