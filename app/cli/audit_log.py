@@ -29,7 +29,7 @@ def audit_log(
         Path | None, typer.Option(help="File to write; .csv is a table, .jsonl one JSON object a line.")
     ] = None,
 ) -> None:
-    """List who signed in, changed people, models or settings, unlocked pixels, and took data out; newest first."""
+    """List who signed in, changed people, models or settings, took over images, and took data out; newest first."""
     if out is not None and out.suffix.lower() not in _ENDINGS:
         raise ValueError(f"{out} must end in {' or '.join(_ENDINGS)}, which says how the log is written")
     store, _ = open_workspace(workspace)

@@ -27,8 +27,6 @@ class AuditAction(StrEnum):
 
     TAKEOVER = "takeover"
     """Somebody went on with an image that another person or tab held."""
-    LOCK_OVERRIDE = "lock_override"
-    """Somebody drew over reliable pixels after unlocking them."""
 
     ASSIGNED = "assigned"
     """Images were given to somebody, or back to everybody."""

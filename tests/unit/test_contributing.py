@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md shows as a whole selection method is one."""
+"""What CONTRIBUTING.md shows as a whole selection method is one, and the tests that it names exist."""
 
 import re
 import textwrap
@@ -9,7 +9,8 @@ import torch
 
 from reliability.selection import SelectionInputs
 
-TEXT = (Path(__file__).resolve().parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -30,3 +31,9 @@ def test_the_method_shown_selects_what_its_first_line_says(shown):
 def test_the_method_shown_refuses_a_wrong_option(shown):
     with pytest.raises(ValueError, match="option 'largest_ratio' must be a number of at least 0 and at most 1"):
         shown["build"](largest_ratio=2.0)
+
+
+def test_every_test_that_is_named_exists():
+    named = set(re.findall(r"`(tests/[a-z0-9_/]+\.py)`", TEXT))
+    assert len(named) > 10
+    assert [path for path in sorted(named) if not (ROOT / path).is_file()] == []
