@@ -24,10 +24,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.matrix_cells import METHODS, PRESETS, Cell, Preset, cell_config, changed_keys, published_config
-from benchmarks.matrix_data import BLOCK_FRAMES, check_protocol, half_size_copy
+from benchmarks.matrix_data import check_protocol, half_size_copy
 from benchmarks.matrix_results import read_cell
 from benchmarks.matrix_run import EXIT_FAILED, EXIT_STOPPED, CellJob, run_in_this_process
 from benchmarks.side_by_side import RESULTS_FOLDER
+from datasets.frames import BLOCK_FRAMES
 from training.checkpoint import has_checkpoint
 from training.signals import StopFlag
 

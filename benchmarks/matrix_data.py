@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from datasets.files import write_atomically
 from datasets.formats import camvid
 from datasets.lookup import build_dataset
-from datasets.splits import find_split, read_split, sequence_of, write_split
+from datasets.splits import find_split, read_split, write_split
 from training.records import write_json
 
-BLOCK_FRAMES = 20  # about 20 seconds of driving; neighbours within a block are near-duplicates
 USED_SPLITS = ("train", "test")  # val is a clip cut out of a training recording: never trained on, tuned on or reported
 
 
@@ -83,23 +82,3 @@ def check_protocol(root: Path, split: str) -> tuple[int, int]:
     if shared:
         raise ValueError(f"{len(shared)} frames are in train and in test, for example {shared[0]}; the data is damaged")
     return len(labeled_split.labeled), len(labeled_split.unlabeled)
-
-
-def frame_blocks(sample_ids: Sequence[str], frames: int = BLOCK_FRAMES) -> dict[str, str]:
-    """Consecutive frames of one recording share a block: sample id -> block name.
-
-    A rest of fewer than half a block joins the block before.
-
-    Args:
-        sample_ids: names whose order within a recording is that of time, as CamVid's.
-        frames: per block.
-    """
-    recordings: dict[str, list[str]] = {}
-    for sample_id in sorted(sample_ids):
-        recordings.setdefault(sequence_of(sample_id), []).append(sample_id)
-    block_of = {}
-    for recording, members in recordings.items():
-        last = max(1, (len(members) + frames // 2) // frames) - 1
-        for position, sample_id in enumerate(members):
-            block_of[sample_id] = f"{recording.rstrip('_f')}-{min(position // frames, last):02d}"
-    return block_of

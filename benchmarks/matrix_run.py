@@ -20,10 +20,11 @@ from typing import Any
 import torch
 
 from benchmarks.matrix_cells import Cell, config_hash, published_config
-from benchmarks.matrix_data import BLOCK_FRAMES, check_protocol, frame_blocks
+from benchmarks.matrix_data import check_protocol
 from benchmarks.side_by_side import describe_machine
 from datasets.files import write_atomically
 from datasets.formats import camvid
+from datasets.frames import BLOCK_FRAMES, frame_blocks
 from training.checkpoint import load_student, load_trained_method
 from training.config import TrainConfig
 from training.detector.provide import DETECTOR_FOLDER

@@ -13,7 +13,7 @@ import pytest
 from benchmarks import camvid_matrix
 from benchmarks.camvid_matrix import Matrix, main, needs_run, run_job
 from benchmarks.matrix_cells import METHODS, PRESETS, Cell, cell_config, config_hash, published_config
-from benchmarks.matrix_data import check_protocol, frame_blocks, half_size_copy
+from benchmarks.matrix_data import check_protocol, half_size_copy
 from benchmarks.matrix_results import read_cell
 from benchmarks.matrix_run import CellJob, run_cell, seconds_per_step
 from datasets.formats import camvid
@@ -93,22 +93,6 @@ def test_a_published_configuration_holds_no_path(tmp_path):
 def test_the_hash_does_not_depend_on_where_the_data_lies(tmp_path):
     one, other = (cell_config(PRESETS["gpu"](), SUPERVISED, tmp_path / name) for name in ("a", "b"))
     assert config_hash(published_config(one)) == config_hash(published_config(other))
-
-
-def test_blocks_are_consecutive_frames_of_one_recording():
-    names = [f"A_{number:03d}" for number in range(5)] + [f"B_{number:03d}" for number in range(4)]
-    blocks = frame_blocks(names, frames=2)
-    assert [blocks[name] for name in names] == ["A-00", "A-00", "A-01", "A-01", "A-02", "B-00", "B-00", "B-01", "B-01"]
-
-
-def test_a_short_rest_joins_the_block_before():
-    blocks = frame_blocks([f"A_{number:03d}" for number in range(49)], frames=20)
-    assert [list(blocks.values()).count(name) for name in ("A-00", "A-01")] == [20, 29]
-
-
-def test_the_test_frames_of_camvid_make_twelve_blocks(camvid_root):
-    blocks = frame_blocks(camvid.build(camvid_root, "test").sample_ids)
-    assert len(blocks) == 233 and len(set(blocks.values())) == 12
 
 
 def test_a_split_with_a_test_frame_is_refused(camvid_folder, tmp_path):

@@ -1,0 +1,57 @@
+"""The calibrated verdict on each pixel, as a module that exports to ONNX."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from reliability.score_bins import NUM_BINS, score_bin
+from reliability.scores import confidence, margin
+
+SCORES: dict[str, Callable[[Tensor], Tensor]] = {"confidence": confidence, "margin": margin}
+"""Scores in [0, 1] that can be calibrated, each from (N, C, H, W) probabilities."""
+
+NOTHING_RELIABLE = -1.0
+"""Threshold below every probability."""
+
+
+class CalibratedReliability(nn.Module):
+    """Looks up the probability of being wrong by predicted class and score; reliable is what stays below a threshold.
+
+    Args:
+        score: a name in SCORES.
+        table: (C, NUM_BINS), probability of being wrong.
+        threshold: on that probability; NOTHING_RELIABLE for none.
+
+    Raises:
+        ValueError: unknown score, or a table of another shape or with values outside [0, 1].
+    """
+
+    table: Tensor
+    threshold: Tensor
+
+    def __init__(self, score: str, table: Tensor, threshold: float) -> None:
+        super().__init__()
+        if score not in SCORES:
+            raise ValueError(f"unknown score {score!r}; choose one of {', '.join(SCORES)}")
+        if table.ndim != 2 or table.shape[1] != NUM_BINS or not bool(((table >= 0) & (table <= 1)).all()):
+            raise ValueError(f"the table must be (C, {NUM_BINS}) numbers from 0 to 1, got {tuple(table.shape)}")
+        self.score = score
+        self.num_classes = len(table)
+        self.register_buffer("table", table.float().flatten())
+        self.register_buffer("threshold", torch.tensor(threshold, dtype=torch.float32))
+
+    @torch.no_grad()
+    def forward(self, probabilities: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        """Judge every pixel; one whose score is NaN is as unsure as its class gets, and never reliable.
+
+        Args:
+            probabilities: (N, C, H, W) float32, sums to 1 over C.
+            label: (N, H, W) int64, predicted class ids.
+
+        Returns:
+            probability of being wrong (N, H, W) float32; reliable (N, H, W) bool.
+        """
+        score = SCORES[self.score](probabilities)
+        probability_wrong = self.table[label * NUM_BINS + score_bin(score)]
+        return probability_wrong, (probability_wrong <= self.threshold) & (score >= 0)
