@@ -1,5 +1,7 @@
 """Regions of the same image that look like one, and giving them its class in one decision after a preview."""
 
+import threading
+from collections import OrderedDict
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -15,38 +17,64 @@ from app.services.review_queue import row_of
 from app.services.review_types import ConflictError, NotFoundError, RegionRow
 from app.services.showing import shown_image
 from app.storage.database import Store
-from app.storage.models import Image, Region
+from app.storage.models import Image, Proposal, Region
 from app.storage.planes import ProposalPlanes
 from datasets.images import read_image
+
+MAX_PROPOSALS = 64
+"""How many proposals are remembered: some hundred bytes for each of their regions."""
 
 _OPEN_STATES = (RegionState.OPEN, RegionState.SKIPPED)
 """What a propagation may decide; what somebody did not know is left to the second reviewer."""
 
 
-def find_lookalikes(store: Store, region_id: int) -> Sequence[RegionRow]:
-    """Waiting regions of the same image and predicted class that look like a region, most similar first.
+class LookalikeService:
+    """Finds regions that look alike; remembers how the regions of the last proposals look. Safe between threads."""
 
-    Only regions that are queued because the model is unsure: whatever is shown to test somebody is decided alone.
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: OrderedDict[tuple[int, str], dict[int, Appearance]] = OrderedDict()  # by proposal and what is shown
+        self._lock = threading.Lock()
 
-    Raises:
-        NotFoundError: no such region, or it belongs to an older proposal.
-    """
-    with store.reader() as session:
-        region = session.get(Region, region_id)
-        image = None if region is None else session.get(Image, region.image_id)
-        if region is None or image is None or image.deleted_at is not None:
-            raise NotFoundError(f"there is no region {region_id}")
-        proposal = active_proposal(session, image.id)
-        if proposal is None or proposal.id != region.proposal_id:
-            raise NotFoundError(f"region {region_id} belongs to an older proposal; open the next one of the queue")
-        candidates = _candidates(session, region)
-        planes = shown_image(store, session, image, proposal).planes
-    if not candidates:
-        return []
-    picture = read_image(store.workspace.absolute(image.path))
-    appearances = [_appearance(each, planes, picture) for each in candidates]
-    found = lookalikes(_appearance(region, planes, picture), appearances)
-    return [row_of(candidates[index], image) for index in found]
+    def find(self, region_id: int) -> Sequence[RegionRow]:
+        """Waiting regions of the same image and predicted class that look like a region, most similar first.
+
+        Only regions that are queued because the model is unsure: whatever is shown to test somebody is decided alone.
+
+        Raises:
+            NotFoundError: no such region, or it belongs to an older proposal.
+        """
+        with self._store.reader() as session:
+            region = session.get(Region, region_id)
+            image = None if region is None else session.get(Image, region.image_id)
+            if region is None or image is None or image.deleted_at is not None:
+                raise NotFoundError(f"there is no region {region_id}")
+            proposal = active_proposal(session, image.id)
+            if proposal is None or proposal.id != region.proposal_id:
+                raise NotFoundError(f"region {region_id} belongs to an older proposal; open the next one of the queue")
+            candidates = _candidates(session, region)
+            if not candidates:
+                return []
+            looks = self._appearances(session, proposal, image, [region, *candidates])
+        found = lookalikes(looks[region.id], [looks[each.id] for each in candidates])
+        return [row_of(candidates[index], image) for index in found]
+
+    def _appearances(
+        self, session: Session, proposal: Proposal, image: Image, regions: Sequence[Region]
+    ) -> dict[int, Appearance]:
+        """How some regions of a proposal look; the picture is decoded only for those that nobody asked about yet."""
+        shown = shown_image(self._store, session, image, proposal)
+        key = proposal.id, shown.version
+        with self._lock:
+            known = self._known.setdefault(key, {})
+            self._known.move_to_end(key)
+            while len(self._known) > MAX_PROPOSALS:
+                self._known.popitem(last=False)
+        missing = [each for each in regions if each.id not in known]
+        if missing:
+            picture = read_image(self._store.workspace.absolute(image.path))
+            known.update({each.id: _appearance(each, shown.planes, picture) for each in missing})
+        return known
 
 
 def propagated_delta(

@@ -3,7 +3,7 @@
 from sqlalchemy.orm import Session
 
 from app.domain.decisions import stored_bbox
-from app.domain.states import DecisionKind
+from app.domain.states import DecisionKind, RegionState
 from app.services.labels import active_proposal
 from app.services.probe_giving import counts_for, give_due_probes, note_found
 from app.services.review_queue import QueuePlace, count_regions, next_in_queue
@@ -85,7 +85,12 @@ def _what_next(session: Session, decision: Decision, region: Region | None) -> i
     proposal = active_proposal(session, region.image_id)
     is_stroke = decision.kind is DecisionKind.DRAW and not decision.closes_region
     stays = is_stroke or decision.kind in (DecisionKind.UNDO, DecisionKind.FLAG)
-    if stays and proposal is not None and proposal.id == region.proposal_id:
+    if (
+        stays
+        and region.state is not RegionState.SUPERSEDED
+        and proposal is not None
+        and proposal.id == region.proposal_id
+    ):
         return region.id
     # The place among the open regions, even when it was skipped just now: going on must not start again at the front.
     return next_in_queue(session, theirs, QueuePlace(region.id, region.score))

@@ -27,7 +27,7 @@ from app.services.review_types import (
     TopClass,
 )
 from app.services.showing import shown_image, shown_state
-from app.services.undoing import UndoHistory, reverse, undo_history
+from app.services.undoing import UndoHistory, reversal_image, reverse, undo_history
 from app.storage.database import Store
 from app.storage.history import effective_deltas, last_decision_id
 from app.storage.models import Image, Proposal, Region
@@ -108,6 +108,10 @@ class ReviewService:
             proposal = active_proposal(session, image.id)
             if proposal is None or proposal.id != region.proposal_id:
                 raise NotFoundError(f"region {region_id} belongs to an older proposal; open the next one of the queue")
+            if region.state is RegionState.SUPERSEDED:
+                raise NotFoundError(
+                    f"the flag that made region {region_id} was taken back; open the next one of the queue"
+                )
             return RegionView(
                 row=row_of(region, image),
                 size_wh=(image.width, image.height),
@@ -215,6 +219,10 @@ class ReviewService:
             NotFoundError: the user made no action `target_id`.
         """
         return reverse(self._store, user, session, op_id, redo=True, target_id=target_id)
+
+    def reversal_image(self, user: str, redo: bool, target_id: str | None = None) -> int | None:
+        """The image that the same call of `undo` or `redo` would change; None when it changes none."""
+        return reversal_image(self._store, user, redo, target_id)
 
     def undo_history(self, user: str, limit: int = 100) -> UndoHistory:
         """What undo after undo and redo after redo would reach, also after a reload.

@@ -85,6 +85,17 @@ def reverse(
         return append(session, reversal_row(target, op_id, user, session_name))
 
 
+def reversal_image(store: Store, user: str, redo: bool, target_id: str | None) -> int | None:
+    """The image that `reverse` would change; None when there is nothing to take back."""
+    with store.reader() as session:
+        try:
+            op_id = _last(session, user, redo) if target_id is None else target_id
+        except ReviewError:
+            return None
+        target = find_decision(session, op_id)
+        return None if target is None or target.user != user else target.image_id
+
+
 def _last(session: Session, user: str, redo: bool) -> str:
     operations = user_operations(session, user)
     operation: Operation | None = next((redo_stack if redo else undo_stack)(operations), None)

@@ -7,7 +7,6 @@ from fastapi import APIRouter, Query, Response
 
 from app.domain.roles import Permission
 from app.services.flagging import FlagRequest, flag, list_flags
-from app.services.lookalikes import find_lookalikes
 from app.services.undoing import MAX_STEPS
 from app.web.api_images import pending_regions
 from app.web.bodies import FlagBody
@@ -63,7 +62,7 @@ def superpixels(context: Context, image_id: int, level: int, column: int, row: i
 @router.get("/regions/{region_id}/lookalikes")
 def lookalikes(context: Context, region_id: int) -> dict[str, Any]:
     """Waiting regions of the same image and predicted class that look like a region, most similar first."""
-    return {"rows": [asdict(row) for row in find_lookalikes(context.store, region_id)]}
+    return {"rows": [asdict(row) for row in context.lookalikes.find(region_id)]}
 
 
 @router.post("/flags", dependencies=[OwnDecisions])

@@ -1,6 +1,5 @@
 """Queue, regions and decisions."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -10,7 +9,6 @@ from app.domain.roles import Actor, Permission, permits
 from app.domain.states import RegionState
 from app.domain.superpixels import SIDES_PX, TILE_PX
 from app.services.review_types import NotAllowedError, QueueFilter
-from app.services.undoing import MAX_STEPS, Step, UndoHistory
 from app.web.bodies import DECISION_SCHEMA, OperationBody, RawBody, read_decision
 from app.web.context import Context, CurrentActor, WebContext, requires
 from app.web.keys import class_keys
@@ -107,23 +105,19 @@ def accept_rest(context: Context, actor: CurrentActor, image_id: int, raw: RawBo
 @router.post("/undo", dependencies=[OwnDecisions])
 def undo(context: Context, actor: CurrentActor, body: OperationBody) -> dict[str, Any]:
     """Take back this user's last decision, in whichever tab and whenever it was made, or the one named."""
-    _require_free(context, actor, body, _steps(context, actor, body).undo)
+    _require_free(context, actor, body, redo=False)
     return asdict(context.review.undo(actor.name, body.session, body.op_id, body.target))
 
 
 @router.post("/redo", dependencies=[OwnDecisions])
 def redo(context: Context, actor: CurrentActor, body: OperationBody) -> dict[str, Any]:
     """Put the decision in force again that the last undo took back, or the one named."""
-    _require_free(context, actor, body, _steps(context, actor, body).redo)
+    _require_free(context, actor, body, redo=True)
     return asdict(context.review.redo(actor.name, body.session, body.op_id, body.target))
 
 
-def _steps(context: WebContext, actor: Actor, body: OperationBody) -> UndoHistory:
-    return context.review.undo_history(actor.name, 1 if body.target is None else MAX_STEPS)
-
-
-def _require_free(context: WebContext, actor: Actor, body: OperationBody, steps: Sequence[Step]) -> None:
+def _require_free(context: WebContext, actor: Actor, body: OperationBody, redo: bool) -> None:
     """Refuse to change an image back on which somebody else works now."""
-    step = next((each for each in steps if body.target in (None, each.op_id)), None)
-    if step is not None:
-        context.leases.require_free(actor.name, step.image_id, body.op_id)
+    image_id = context.review.reversal_image(actor.name, redo, body.target)
+    if image_id is not None:
+        context.leases.require_free(actor.name, image_id, body.op_id)

@@ -10,6 +10,7 @@ from app.config import Workspace
 from app.domain.roles import Actor, Permission, permits
 from app.services.jobs import JobQueue
 from app.services.leases import LeaseService
+from app.services.lookalikes import LookalikeService
 from app.services.people import People, open_people
 from app.services.reviewing import ReviewService
 from app.services.superpixels import SuperpixelService
@@ -30,6 +31,7 @@ class WebContext:
     store: Store
     review: ReviewService
     superpixels: SuperpixelService
+    lookalikes: LookalikeService
     jobs: JobQueue
     people: People
     leases: LeaseService
@@ -44,6 +46,7 @@ def open_context(workspace: Workspace, store: Store, queue_url: str | None) -> W
         store,
         ReviewService(store),
         SuperpixelService(store),
+        LookalikeService(store),
         jobs,
         open_people(store),
         LeaseService(store),

@@ -1,7 +1,7 @@
 """Which key relabels to which class: fixed per class, the same for everybody."""
 
-COMMAND_LETTERS = "BDEFGHLNOPRSTWX"
-"""Letters that are commands in reviewer/keymap.js (tested), or will be: G, P and W are kept for tools of their own."""
+COMMAND_LETTERS = "BDEFGHKLMNOPRSTWX"
+"""Letters that are commands in reviewer/keymap.js (tested)."""
 
 _LETTERS = [letter for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if letter not in COMMAND_LETTERS]
 

@@ -256,12 +256,26 @@ class ReviewerPage:
         self.page.keyboard.press(key)
 
     def decide(self, key: str) -> None:
-        """Press a key that decides, and wait until the next region is shown and the decision is saved."""
-        region, saved = self.region, self.saved
+        """Press a key that decides, and wait until the next region is shown and everything is saved."""
+        region = self.region
         self.press(key)
+        self.wait("root.dataset.region !== argument && !app.isBusy", str(region))
+        self.all_saved()
+
+    def hear_nothing_of_others(self) -> None:
+        """This tab does not ask any more who works on its image, as between two signs of life."""
+        self.get("clearTimeout(app.lease.timer)")
+
+    def take_over(self) -> None:
+        """Work on the image in this tab, whoever works on it in another one."""
+        self.get("app.lease.beat(true)")
+        self.wait("app.lease.held?.is_mine && !app.isBusy")
+
+    def all_saved(self) -> None:
+        """Wait until the server has answered everything that was done here."""
         self.wait(
-            "root.dataset.region !== argument[0] && Number(root.dataset.saved) === argument[1]",
-            [str(region), saved + 1],
+            "root.dataset.saving === 'saved' && app.editing.unanswered.size === 0 && app.editing.asked.size === 0 && "
+            "app.editing.waiting === 0 && !app.isBusy"
         )
 
     def hash_of(self, plane: str) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from playwright.sync_api import BrowserContext
 
 from app.domain.states import DecisionKind, RegionState
 from datasets.labels import Provenance
@@ -130,8 +129,12 @@ def test_drawing_works_with_the_keyboard_alone(own_app: LiveApp, open_reviewer: 
     drawn = reviewer.hash_of("label")
     commit(reviewer)
     assert sha1(stored_state(own_app.workspace, image).label) == drawn
-    entry = decisions(own_app.workspace)[-1]
-    assert (entry.kind, entry.lock_override, entry.stats["strokes"]) == (DecisionKind.DRAW, False, 2)
+    log = decisions(own_app.workspace)
+    assert [(entry.kind, entry.closes_region) for entry in log] == [
+        (DecisionKind.DRAW, False),
+        (DecisionKind.DRAW, False),
+        (DecisionKind.DRAW, True),
+    ]
 
 
 def test_unlocking_lets_strokes_through_and_is_logged(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
@@ -151,92 +154,95 @@ def test_unlocking_lets_strokes_through_and_is_logged(own_app: LiveApp, open_rev
     assert reviewer.get("root.dataset.locked") == "true"
     changed = stored_state(own_app.workspace, image).label != before
     assert (changed & locked).any()
-    assert decisions(own_app.workspace)[-1].lock_override
+    assert [entry.lock_override for entry in decisions(own_app.workspace)] == [True, False]
 
 
-def test_strokes_that_are_not_saved_stop_decisions_and_moves(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
+def test_every_stroke_is_saved_at_once_and_the_region_stays_open(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
+    reviewer = open_reviewer(own_app)
+    region, image = reviewer.region, reviewer.image
+    reviewer.press("b")
+    for key in "37":
+        reviewer.press(key)
+        reviewer.stroke(inside(reviewer))
+        reviewer.all_saved()
+        state = stored_state(own_app.workspace, image)
+        assert (sha1(state.label), sha1(state.provenance)) == (
+            reviewer.hash_of("label"),
+            reviewer.hash_of("provenance"),
+        )
+    log = decisions(own_app.workspace)
+    assert [(entry.kind, entry.closes_region, entry.region_id) for entry in log] == [
+        (DecisionKind.DRAW, False, region)
+    ] * 2
+    assert [entry.stats["strokes"] for entry in log] == [1, 1]
+    assert region_row(own_app.workspace, region).state is RegionState.OPEN
+
+
+def test_a_region_with_strokes_may_be_left_and_shows_them_when_it_is_opened_again(
+    own_app: LiveApp, open_reviewer: OpenReviewer
+) -> None:
     reviewer = open_reviewer(own_app)
     region = reviewer.region
     reviewer.press("b")
+    reviewer.press("4")
     reviewer.stroke(inside(reviewer))
-    for key in ("s", "f"):
-        reviewer.press(key)
-    reviewer.press("Control+Enter")
-    assert reviewer.region == region
-    assert "not saved" in str(reviewer.page.get_by_role("status").first.inner_text())
-    assert decisions(own_app.workspace) == []
+    drawn = reviewer.hash_of("label"), reviewer.hash_of("touched")
+    reviewer.press("b")
+    reviewer.press("ArrowRight")
+    reviewer.wait("root.dataset.region !== argument && !app.isBusy", str(region))
+    reviewer.press("ArrowLeft")
+    reviewer.wait("root.dataset.region === argument && !app.isBusy", str(region))
+    assert (reviewer.hash_of("label"), reviewer.hash_of("touched")) == drawn
+    reviewer.all_saved()
+    reviewer.page.reload()
+    reviewer.ready()
+    assert (reviewer.hash_of("label"), reviewer.hash_of("touched")) == drawn
+    reviewer.decide("Enter")
+    assert region_row(own_app.workspace, region).state is RegionState.DECIDED
 
 
-def test_leaving_the_page_warns_only_about_strokes_that_are_not_saved(
-    own_app: LiveApp, open_reviewer: OpenReviewer
-) -> None:
+def test_leaving_the_page_warns_only_about_what_is_begun(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
     reviewer = open_reviewer(own_app)
     asked: list[str] = []
     reviewer.page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
     reviewer.decide("Space")
+    reviewer.press("b")
+    reviewer.stroke(inside(reviewer))
+    reviewer.all_saved()
     reviewer.page.reload()
     reviewer.ready()
     assert asked == []
-    reviewer.press("b")
-    reviewer.stroke(inside(reviewer))
+    reviewer.press("p")
+    reviewer.stroke(inside(reviewer)[:1])
     reviewer.page.reload()
     reviewer.ready()
     assert asked == ["beforeunload"]
 
 
-@pytest.mark.parametrize("kind", ["pen", "touch"])
-def test_pen_and_finger_draw_like_the_mouse(
-    kind: str, own_app: LiveApp, open_reviewer: OpenReviewer, context: BrowserContext
+def test_a_tool_is_put_away_by_its_own_key_and_keeps_what_it_drew(
+    own_app: LiveApp, open_reviewer: OpenReviewer
 ) -> None:
     reviewer = open_reviewer(own_app)
-    image = reviewer.image
     reviewer.press("b")
-    reviewer.press("1")
-    points = [reviewer.on_screen(*point) for point in inside(reviewer)]
-    devtools = context.new_cdp_session(reviewer.page)
-    for number, (x, y) in enumerate([*points, points[-1]]):
-        is_last = number == len(points)
-        if kind == "pen":
-            name = "mousePressed" if number == 0 else "mouseReleased" if is_last else "mouseMoved"
-            event = {
-                "type": name,
-                "x": x,
-                "y": y,
-                "button": "left",
-                "buttons": 1,
-                "pointerType": "pen",
-                "clickCount": 1,
-            }
-            devtools.send("Input.dispatchMouseEvent", event)
-        else:
-            name = "touchStart" if number == 0 else "touchEnd" if is_last else "touchMove"
-            devtools.send(
-                "Input.dispatchTouchEvent", {"type": name, "touchPoints": [] if is_last else [{"x": x, "y": y}]}
-            )
-    reviewer.wait("root.dataset.strokes === '1'")
-    drawn = reviewer.hash_of("label")
-    commit(reviewer)
-    assert sha1(stored_state(own_app.workspace, image).label) == drawn
-
-
-def test_two_fingers_zoom_and_draw_nothing(
-    own_app: LiveApp, open_reviewer: OpenReviewer, context: BrowserContext
-) -> None:
-    reviewer = open_reviewer(own_app)
-    initial, scale = reviewer.hash_of("label"), float(str(reviewer.get("app.viewport.scale")))
+    reviewer.stroke(inside(reviewer))
     reviewer.press("b")
-    reviewer.press("1")
-    x, y = reviewer.on_screen(*inside(reviewer)[0])
-    devtools = context.new_cdp_session(reviewer.page)
+    assert (reviewer.get("root.dataset.tool"), reviewer.get("root.dataset.strokes")) == ("none", "1")
+    reviewer.decide("2")
+    assert [entry.kind for entry in decisions(own_app.workspace)] == [DecisionKind.DRAW, DecisionKind.RELABEL]
 
-    def touch(name: str, *spread: float) -> None:
-        points = [{"x": x + offset, "y": y, "id": number} for number, offset in enumerate(spread)]
-        devtools.send("Input.dispatchTouchEvent", {"type": name, "touchPoints": points})
 
-    touch("touchStart", 0)
-    touch("touchStart", 0, 60)
-    touch("touchMove", 0, 120)
-    touch("touchEnd")
-    reviewer.wait("app.viewport.scale > argument", scale * 1.5)
-    assert reviewer.hash_of("label") == initial
-    assert reviewer.get("root.dataset.strokes") == "0"
+def test_nothing_changes_in_a_page_that_is_for_reading_only(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
+    first = open_reviewer(own_app)
+    first.wait("app.lease.held?.is_mine")
+    reviewer = open_reviewer(own_app, f"?region={first.region}")
+    reviewer.wait("root.dataset.readonly === 'true'")
+    before = reviewer.hash_of("label")
+    for key in ("b", "3", "Space", "x", "Enter", "Control+z", "l", "g", "m"):
+        reviewer.press(key)
+    reviewer.stroke(inside(reviewer))
+    assert reviewer.hash_of("label") == before
+    assert "another tab" in reviewer.page.locator(".ps-status").inner_text()
+    assert decisions(own_app.workspace) == []
+    reviewer.take_over()
+    reviewer.decide("Space")
+    assert len(decisions(own_app.workspace)) == 1

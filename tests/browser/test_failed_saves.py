@@ -69,7 +69,6 @@ def test_drawing_that_could_not_be_saved_survives_a_reload(own_app: LiveApp, ope
     reviewer.press("5")
     reviewer.stroke(inside(reviewer))
     drawn = reviewer.hash_of("label")
-    press_and_go_on(reviewer, "Enter")
     reviewer.wait("root.dataset.saving === 'offline'")
     assert decisions(own_app.workspace) == []
     reviewer.page.unroute(DECISIONS)
@@ -98,23 +97,35 @@ def test_drawing_refused_because_of_another_tab_can_be_taken_up_again(
 ) -> None:
     first = open_reviewer(own_app)
     region, image = first.region, first.image
+    first.wait("app.lease.held?.is_mine")
+    first.hear_nothing_of_others()
     second = open_reviewer(own_app, f"?region={region}")
+    second.take_over()
     second.decide("x")
     first.page.bring_to_front()
+    first.wait("!app.image.isStale && !app.isBusy")
+    refuse_network(first.page)
     first.press("b")
     first.press("4")
     first.stroke(inside(first))
-    touched = first.hash_of("touched")
-    first.press("Enter")
-    first.wait("root.dataset.refused === '1'")
-    assert "nothing was overwritten" in first.page.get_by_role("alert").inner_text()
+    first.press("]")
+    first.stroke(inside(first)[:2])
+    drawn = first.hash_of("touched")
+    first.page.unroute(DECISIONS)
+    first.get("app.outbox.retry()")
+    first.wait("root.dataset.refused === '2' && !app.isBusy")
+    alert = first.page.get_by_role("alert")
+    assert "nothing was" in alert.inner_text() and "2 strokes wait here" in alert.inner_text()
     assert len(decisions(own_app.workspace)) == 1
-    first.page.get_by_role("button", name="Open this region again").click()
-    first.wait("root.dataset.region === argument && Number(root.dataset.strokes) > 0", str(region))
-    assert first.hash_of("touched") == touched
-    drawn = first.hash_of("label")
+    first.take_over()
+    first.page.get_by_role("button", name="Open this region and draw again").click()
+    first.wait("root.dataset.region === argument && root.dataset.strokes === '2'", str(region))
+    first.all_saved()
+    assert first.hash_of("touched") == drawn
+    assert first.hash_of("label") == sha1(stored_state(own_app.workspace, image).label)
+    assert first.get("app.outbox.refused.length") == 0
     first.decide("Enter")
-    assert sha1(stored_state(own_app.workspace, image).label) == drawn
+    assert len(decisions(own_app.workspace)) == 4
 
 
 def refuse_network(page: Page) -> None:

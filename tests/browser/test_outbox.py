@@ -81,11 +81,11 @@ def test_decisions_survive_a_killed_browser(
     regions = [press_and_go_on(killed, key) for key in ("Enter", "s")]
     kill_browsers_of(profile)
     reviewer = ReviewerPage(opened(playwright, profile, chromium_path, own_app)).ready()
-    reviewer.wait("root.dataset.saving === 'saved' && root.dataset.saved === '2'")
+    reviewer.wait("root.dataset.saving === 'saved' && root.dataset.saved === '3'")
     assert kept(reviewer) == []
     reviewer.page.context.close()
     log = decisions(own_app.workspace)
-    assert [entry.region_id for entry in log] == regions
+    assert [entry.region_id for entry in log] == [regions[0], *regions]  # The stroke, then the two keys.
     assert sha1(stored_state(own_app.workspace, image).label) == drawn
 
 
@@ -114,7 +114,7 @@ def test_a_full_browser_says_so_takes_no_more_decisions_and_goes_on_when_there_i
     own_app: LiveApp, open_reviewer: OpenReviewer, context: BrowserContext
 ) -> None:
     reviewer = open_reviewer(own_app)
-    region = reviewer.region
+    region, before = reviewer.region, reviewer.hash_of("label")
     devtools = context.new_cdp_session(reviewer.page)
     devtools.send("Storage.overrideQuotaForOrigin", {"origin": own_app.url, "quotaSize": 1})
     alert = reviewer.page.get_by_role("alert").filter(has_text="no room left to keep decisions")
@@ -122,17 +122,19 @@ def test_a_full_browser_says_so_takes_no_more_decisions_and_goes_on_when_there_i
     alert.wait_for()
     alert.get_by_role("button", name="Close").click()
     reviewer.press("b")
+    reviewer.press("x")
     reviewer.stroke(inside(reviewer))
-    drawn = reviewer.hash_of("label")
-    reviewer.press("Enter")
     alert.wait_for()
-    assert reviewer.region == region and reviewer.hash_of("label") == drawn
+    reviewer.wait("root.dataset.strokes === '0' && !app.image.isStale && !app.isBusy")
+    assert reviewer.region == region and reviewer.hash_of("label") == before
     assert kept(reviewer) == [] and op_ids(own_app) == []
     devtools.send("Storage.overrideQuotaForOrigin", {"origin": own_app.url})
     image = reviewer.image
+    reviewer.stroke(inside(reviewer))
+    drawn = reviewer.hash_of("label")
     reviewer.decide("Enter")
-    assert [entry.region_id for entry in decisions(own_app.workspace)] == [region]
-    assert sha1(stored_state(own_app.workspace, image).label) == drawn
+    assert [entry.region_id for entry in decisions(own_app.workspace)] == [region, region]
+    assert sha1(stored_state(own_app.workspace, image).label) == drawn != before
 
 
 def test_two_tabs_share_one_queue_that_is_sent_once_and_in_order(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
@@ -236,7 +238,7 @@ def as_person(page: Page, name: str) -> None:
 
 def test_what_an_older_page_kept_in_local_storage_is_sent(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
     reviewer = open_reviewer(own_app)
-    headers = [reviewer.get("app.header('accept')"), reviewer.get("app.header('skip')")]
+    headers = [reviewer.get("app.editing.header('accept')"), reviewer.get("app.editing.header('skip')")]
     for sequence, header in ((1_700_000_000_001, headers[1]), (1_700_000_000_000, headers[0])):
         reviewer.page.evaluate(
             """([workspace, header, sequence]) => localStorage.setItem(`pixelsieve.outbox.${workspace}.${header.op_id}`,
@@ -255,15 +257,21 @@ def test_a_refused_drawing_that_was_taken_up_again_survives_a_crash_before_it_is
 ) -> None:
     first = open_reviewer(own_app)
     region = first.region
-    open_reviewer(own_app, f"?region={region}").decide("x")
+    first.wait("app.lease.held?.is_mine")
+    first.hear_nothing_of_others()
+    second = open_reviewer(own_app, f"?region={region}")
+    second.take_over()
+    second.decide("x")
     first.page.bring_to_front()
+    first.wait("!app.image.isStale && !app.isBusy")
     first.press("b")
     first.stroke(inside(first))
-    first.press("Enter")
-    first.page.get_by_role("button", name="Open this region again").click()
-    first.wait("root.dataset.region === argument && Number(root.dataset.strokes) > 0", str(region))
+    first.wait("root.dataset.refused === '1' && !app.isBusy")
+    first.take_over()
+    first.get("app.outbox.kept.settle = () => new Promise(() => {})")  # As a crash before the old one is let go.
+    first.page.get_by_role("button", name="Open this region and draw again").click()
+    first.wait("root.dataset.region === argument && root.dataset.strokes === '1'", str(region))
+    first.all_saved()
+    assert len(kept(first, "refused")) == 1 and len(op_ids(own_app)) == 2
     again = open_reviewer(own_app)
-    again.page.get_by_role("alert").filter(has_text="nothing was overwritten").wait_for()
-    first.page.bring_to_front()
-    first.decide("Enter")
-    assert kept(first, "refused") == []
+    again.page.get_by_role("alert").filter(has_text="nothing was saved").wait_for()

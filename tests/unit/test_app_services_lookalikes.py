@@ -8,7 +8,7 @@ from sqlalchemy import select
 from app.config import Workspace
 from app.domain.states import DecisionKind, ModelStatus, RegionKind, RegionState
 from app.services.importing import import_dataset
-from app.services.lookalikes import find_lookalikes
+from app.services.lookalikes import LookalikeService
 from app.services.proposals import store_proposal
 from app.services.region_stories import region_stories
 from app.services.review_types import ConflictError, NotFoundError, QueueFilter, ReviewError
@@ -96,20 +96,20 @@ def propagate(ann, *names, **fields):
 
 def test_lookalikes_have_the_same_class_color_and_probabilities(ann):
     (region_id,) = ids(ann, "red")
-    assert [row.region_id for row in find_lookalikes(ann.store, region_id)] == list(ids(ann, "also_red"))
+    assert [row.region_id for row in LookalikeService(ann.store).find(region_id)] == list(ids(ann, "also_red"))
 
 
 def test_regions_that_are_decided_doubted_or_test_somebody_are_no_lookalikes(ann):
     source, alike = ids(ann, "red", "also_red")
     for change in (DecisionKind.ACCEPT, DecisionKind.DONT_KNOW):
         ann.decide(change, region_of(ann, "also_red"))
-        assert find_lookalikes(ann.store, source) == []
+        assert LookalikeService(ann.store).find(source) == []
         ann.undo()
     ann.decide(DecisionKind.SKIP, region_of(ann, "also_red"))
-    assert [row.region_id for row in find_lookalikes(ann.store, source)] == [alike]
+    assert [row.region_id for row in LookalikeService(ann.store).find(source)] == [alike]
     with ann.store.session() as session:
         session.get_one(Region, alike).kind = RegionKind.AUDIT
-    assert find_lookalikes(ann.store, source) == []
+    assert LookalikeService(ann.store).find(source) == []
 
 
 def test_a_region_that_is_not_there_has_no_lookalikes(ann):
@@ -117,7 +117,7 @@ def test_a_region_that_is_not_there_has_no_lookalikes(ann):
     store_proposal(ann.store, pool_ids(ann.store)[0], 1, prediction())
     for region_id in (999, old):
         with pytest.raises(NotFoundError):
-            find_lookalikes(ann.store, region_id)
+            LookalikeService(ann.store).find(region_id)
 
 
 def test_propagating_sets_exactly_the_pixels_of_the_regions_and_decides_them(ann):

@@ -18,10 +18,11 @@ export class Activity {
     if (kind) this[kind] += 1;
   }
 
-  /** The counters as the server stores them with a decision. */
+  /** The counters since the last action, as the server stores them with this one. */
   take() {
     this.note(null);
     const { clicks, keys, strokes, undos, activeMs } = this;
+    this.restart();
     return { clicks, keys, strokes, undos, active_ms: Math.round(activeMs) };
   }
 }

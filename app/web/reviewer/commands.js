@@ -1,5 +1,6 @@
 // From keys and buttons to what the reviewer does.
-import { chordFrom, commandOf } from './keymap.js';
+import { ANSWER_FIRST } from './editing.js';
+import { chordFrom, commandOf, groupOf } from './keymap.js';
 import { VOID_ID } from './palette.js';
 
 const PAN_SHARE = 0.2; // Of the view, with one press.
@@ -7,21 +8,28 @@ const REPEATING = new Set(['pan_left', 'pan_right', 'pan_up', 'pan_down', 'small
 const KEYS_OF_CONTROLS = new Set(['Enter', ' ', 'ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown']);
 
 const COMMANDS = {
-  accept: (reviewer) => reviewer.decide('accept', 'decided'),
-  void: (reviewer) => reviewer.chooseClass(VOID_ID),
-  dont_know: (reviewer) => reviewer.decide('dont_know', 'second_review'),
-  skip: (reviewer) => reviewer.decide('skip', 'skipped'),
+  accept: ({ editing }) => editing.decide('accept', 'decided'),
+  void: ({ editing }) => editing.chooseClass(VOID_ID),
+  dont_know: ({ editing }) => editing.decide('dont_know', 'second_review'),
+  skip: ({ editing }) => editing.decide('skip', 'skipped'),
   find_class: ({ current, view }) => current && view.finder.open(current.top_classes.map(({ class_id: id }) => id)),
-  accept_rest: (reviewer) => reviewer.acceptRest(),
+  accept_rest: ({ editing }) => editing.acceptRest(),
+  propagate: ({ propagation }) => propagation.show(),
+  propagate_apply: ({ propagation }) => propagation.apply(),
+  propagate_decline: ({ propagation }) => propagation.decline(),
   brush: (reviewer) => reviewer.setTool('brush'),
   eraser: (reviewer) => reviewer.setTool('eraser'),
+  superpixels: (reviewer) => reviewer.setTool('superpixels'),
+  polygon: (reviewer) => reviewer.setTool('polygon'),
+  fill: (reviewer) => reviewer.setTool('fill'),
+  flag: (reviewer) => reviewer.setTool('flag'),
   smaller: ({ drawing }) => drawing.resize(-1),
   larger: ({ drawing }) => drawing.resize(1),
-  commit: (reviewer) => reviewer.commit(),
+  commit: ({ editing }) => editing.commit(),
   cancel: (reviewer) => reviewer.cancel(),
-  unlock: (reviewer) => reviewer.current && reviewer.drawing.toggleLock(),
-  undo: (reviewer) => reviewer.undo(-1),
-  redo: (reviewer) => reviewer.undo(1),
+  unlock: (reviewer) => reviewer.current && reviewer.readOnly === null && reviewer.drawing.toggleLock(),
+  undo: (reviewer) => undo(reviewer, -1),
+  redo: (reviewer) => undo(reviewer, 1),
   previous: (reviewer) => reviewer.move(-1),
   next: (reviewer) => reviewer.move(1),
   comment: ({ comments }) => comments.open(),
@@ -44,8 +52,19 @@ const COMMANDS = {
   retry: ({ outbox }) => outbox.retry(),
 };
 
+const ALWAYS = new Set(['help', 'retry', 'propagate_apply', 'propagate_decline', 'show_class', 'opacity_input']);
+
+/** While look-alikes are shown, they want an answer: only the view can be changed. */
 export function runCommand(reviewer, command) {
-  COMMANDS[command](reviewer);
+  const { propagation, view } = reviewer;
+  if (propagation.preview && !ALWAYS.has(command) && groupOf(command) !== 'View') view.say(ANSWER_FIRST);
+  else COMMANDS[command](reviewer);
+}
+
+/** What is begun comes before what is done. */
+function undo({ drawing, editing }, direction) {
+  if (direction < 0 && drawing.active?.undo?.()) drawing.changed();
+  else if (!drawing.isActive) editing.undo(direction);
 }
 
 /** Handle a key; keys that mean nothing here are left alone. */
@@ -53,11 +72,16 @@ export function handleKey(reviewer, event) {
   if (event.target.closest('dialog')) return;
   if (event.target.closest('button, input, a') && KEYS_OF_CONTROLS.has(event.key)) return;
   const isPlain = !event.ctrlKey && !event.metaKey && !event.altKey;
-  const isUsed = (isPlain && !reviewer.isBusy && reviewer.drawing.key(event)) || press(reviewer, chordFrom(event), event.repeat);
+  const isUsed = reviewer.propagation.key(event) || (isPlain && reviewer.drawing.isEnabled && reviewer.drawing.key(event)) ||
+    press(reviewer, chordFrom(event), event.repeat);
   if (!isUsed) return;
   reviewer.activity.note('keys');
   event.preventDefault();
   event.stopPropagation();
+}
+
+export function handleKeyUp(reviewer, event) {
+  reviewer.drawing.keyUp(event);
 }
 
 /** True when the key means something. A key that is held down decides only once. */
@@ -67,6 +91,6 @@ function press(reviewer, chord, isRepeat) {
   if (!command && !known) return false;
   if (isRepeat && !REPEATING.has(command)) return true;
   if (command) runCommand(reviewer, command);
-  else reviewer.chooseClass(known.id);
+  else reviewer.editing.chooseClass(known.id);
   return true;
 }

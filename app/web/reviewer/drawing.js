@@ -1,172 +1,282 @@
-// Brush and eraser: which tool is on, how large it is, where its cursor is, and what a stroke does to the screen.
+// Drawing on the picture: which tool is on, where its cursor is, and one stroke after another by mouse, pen, finger or keys.
 import { PointerInput } from './input.js';
 import { VOID_ID } from './palette.js';
 import { Strokes } from './strokes.js';
+import { Superpixels } from './superpixels.js';
+import { Brush } from './tools/brush.js';
+import { Fill } from './tools/fill.js';
+import { Flag } from './tools/flag.js';
+import { Polygon } from './tools/polygon.js';
+import { SuperpixelBrush } from './tools/superpixel_brush.js';
 
-const LARGEST_BRUSH = 200;
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const FAST = 10; // Pixels with Shift.
+const MARGIN = 24; // CSS pixels that the keyboard's cross keeps from the edge of the view.
+const WITHOUT_CLASS = ['eraser', 'flag']; // A class key means the brush there.
 
 export class Drawing {
-  constructor({ stage, screen, activity, onChange, onClick }) {
-    const { viewport, renderer, overlay } = screen;
-    Object.assign(this, { viewport, renderer, overlay, activity, onChange });
-    Object.assign(this, { tool: null, diameter: 9, classId: 0, unlocked: false, strokes: null, at: [0, 0], isEnabled: false });
-    this.input = new PointerInput(stage, viewport, {
-      isDrawing: () => this.tool !== null && this.isEnabled,
-      strokeBegin: (point, isEraser) => this.begin(viewport.toImage(...point), isEraser || this.tool === 'eraser'),
-      strokeMove: (points) => this.extend(points.map((point) => viewport.toImage(...point))),
-      strokeEnd: () => this.end(),
-      strokeDrop: () => this.drop(),
-      hover: (point) => this.moveTo(viewport.toImage(...point)),
-      leave: () => this.hideCursor(),
-      pan: (dx, dy) => { viewport.pan(dx, dy); screen.moved(); },
-      zoom: (x, y, factor) => { viewport.zoomAt(x, y, factor); screen.moved(); },
-      click: (point) => onClick(viewport.toImage(...point)),
+  /** `onStroke(edit)`, `onFlag([x, y])`, `onClick([x, y])` without a tool, `onChange()`. */
+  constructor({ stage, screen, activity, superpixels, classes, ...handlers }) {
+    Object.assign(this, { screen, viewport: screen.viewport, activity, classes, ...handlers });
+    Object.assign(this, { tool: null, diameter: 9, classId: 0, strokes: null, cursor: null, at: [0, 0] });
+    Object.assign(this, { isEnabled: false, isHeld: false, isLatched: false, note: null, dirty: null, frame: null });
+    this.superpixels = new Superpixels(superpixels, {
+      onLoaded: () => { this.tools.superpixels.loaded(); this.changed(); },
+      onFailed: (error) => { this.tools.superpixels.failed(); this.say(`Superpixels could not be loaded. ${error.message}`); },
     });
+    this.tools = {
+      brush: new Brush(this, false), eraser: new Brush(this, true), superpixels: new SuperpixelBrush(this, this.superpixels),
+      polygon: new Polygon(this), fill: new Fill(this), flag: new Flag(this),
+    };
+    screen.overlay.painters.push((painter) => this.active?.paint(painter));
+    this.input = new PointerInput(stage, this.viewport, this.pointerActions());
+    stage.addEventListener('blur', () => this.letGo());
   }
 
-  get hasStrokes() {
-    return this.strokes !== null && !this.strokes.isEmpty;
+  pointerActions() {
+    const toImage = (point) => this.viewport.toImage(...point);
+    return {
+      isDrawing: () => this.tool !== null && this.isEnabled,
+      strokeBegin: (point, isErasing) => { this.moveTo(toImage(point), false); this.begin(isErasing); },
+      strokeMove: (points) => this.active?.extend(points.map(toImage)),
+      strokeEnd: () => this.end(),
+      strokeDrop: () => { this.active?.drop(); this.changed(); },
+      doubleClick: () => { if (this.isEnabled && this.active?.doubleClick) { this.active.doubleClick(); this.changed(); } },
+      hover: (point) => this.moveTo(toImage(point), false),
+      leave: () => { this.cursor = null; this.paintSoon(); },
+      pan: (dx, dy) => { this.viewport.pan(dx, dy); this.screen.moved(); },
+      zoom: (x, y, factor) => { this.viewport.zoomAt(x, y, factor); this.screen.moved(); },
+      click: (point) => this.onClick(toImage(point)),
+    };
   }
 
-  /** Start afresh on a region: no tool, locked, brush in the region's own class. */
+  get active() {
+    return this.tool === null ? null : this.tools[this.tool];
+  }
+
+  /** Whether something is begun that is not a stroke yet. */
+  get isActive() {
+    return Boolean(this.strokes?.isActive || this.active?.isActive);
+  }
+
+  get unlocked() {
+    return this.strokes?.unlocked ?? false;
+  }
+
+  get className() {
+    return this.classId === VOID_ID ? 'void' : this.classes.get(this.classId).name;
+  }
+
+  get sizeText() {
+    return this.active?.sizeText ?? `${this.diameter} px`;
+  }
+
+  /** Start afresh on a region: no tool, locked, in the region's own class. */
   reset(image, region) {
-    this.strokes = new Strokes(image);
-    this.unlocked = false;
-    this.classId = region.class_id;
+    this.stop();
+    if (this.image !== image) this.strokes = new Strokes(image);
+    Object.assign(this, { image, region, classId: region.class_id });
+    this.strokes.unlocked = false;
+    this.superpixels.setImage(image);
     this.at = [(region.bbox[0] + region.bbox[2]) / 2, (region.bbox[1] + region.bbox[3]) / 2];
     this.setTool(null);
   }
 
   setTool(tool) {
-    this.tool = tool;
-    this.overlay.cursor = tool === null ? null : this.cursor;
-    this.overlay.paint();
-    this.onChange();
+    if (tool !== this.tool) this.stop();
+    Object.assign(this, { tool, note: null });
+    this.active?.prepare?.();
+    this.cursor ??= tool === null ? null : { at: this.at, isKeyboard: true };
+    this.changed();
+  }
+
+  /** Give up what is begun. */
+  stop() {
+    if (this.strokes?.isActive) this.dropStroke();
+    this.active?.reset?.();
+    Object.assign(this, { isHeld: false, isLatched: false });
   }
 
   toggleLock() {
-    this.unlocked = !this.unlocked;
-    this.strokes.unlocked = this.unlocked;
-    this.onChange();
+    this.strokes.unlocked = !this.strokes.unlocked;
+    this.changed();
   }
 
   resize(direction) {
-    const step = this.diameter < 10 ? 1 : this.diameter < 40 ? 4 : 10;
-    this.diameter = Math.min(LARGEST_BRUSH, Math.max(1, this.diameter + direction * step));
-    this.setTool(this.tool);
+    (this.active?.resize ? this.active : this.tools.brush).resize(direction);
+    this.changed();
   }
 
   choose(classId) {
     this.classId = classId;
-    this.setTool('brush');
+    this.setTool(WITHOUT_CLASS.includes(this.tool) ? 'brush' : this.tool);
   }
 
-  get cursor() {
-    return { x: this.at[0], y: this.at[1], diameter: this.diameter };
+  changed() {
+    this.paintSoon();
+    this.onChange();
   }
 
-  moveTo(point) {
+  /** A sentence that stays until the person does something else. */
+  say(text) {
+    this.note = text;
+    this.changed();
+  }
+
+  // --- where the tool is ---
+
+  moveTo(point, isKeyboard) {
     this.at = point;
-    if (this.tool === null) return;
-    this.overlay.cursor = this.cursor;
-    this.overlay.paint();
+    this.cursor = { at: point, isKeyboard };
+    if (this.tool !== null) this.paintSoon();
   }
 
-  hideCursor() {
-    if (this.tool === null) return;
-    this.overlay.cursor = null;
-    this.overlay.paint();
+  /** The pixel behind a point; null outside of the image. */
+  pixelAt([x, y]) {
+    const { width, height } = this.image;
+    const [column, row] = [Math.floor(x), Math.floor(y)];
+    return column >= 0 && row >= 0 && column < width && row < height ? row * width + column : null;
   }
 
-  /** Arrow keys and Space while a tool is on; true when the key was used. */
+  describePlace() {
+    const p = this.pixelAt(this.at);
+    if (p === null) return '';
+    const id = this.image.label[p];
+    const name = id === VOID_ID ? 'void' : this.classes.get(id).name;
+    const where = this.image.regions[p] === this.region.number ? 'in the region' : this.strokes.isFree(p) ? 'outside the region' : 'locked';
+    return `${Math.floor(this.at[0])}, ${Math.floor(this.at[1])}: ${name}, ${where}. `;
+  }
+
+  // --- keys, while a tool is on; true when the key was used ---
+
   key(event) {
     if (this.tool === null) return false;
-    if (event.key === ' ') {
-      this.begin(this.at, this.tool === 'eraser');
-      this.end();
-      return true;
+    this.note = null;
+    const isUsed = this.active.key?.(event) || this.apply(event) || this.step(event);
+    if (isUsed) this.changed();
+    return isUsed;
+  }
+
+  /** Space draws while it is held down; Shift and Space hold it down until the next Space. */
+  apply({ key, shiftKey, repeat }) {
+    if (key !== ' ') return false;
+    if (repeat) return true;
+    if (this.isLatched) {
+      this.letGo();
+    } else {
+      this.moveTo(this.at, true);
+      this.begin(false);
+      Object.assign(this, { isHeld: true, isLatched: shiftKey });
     }
-    const step = STEPS[event.key];
-    if (!step) return false;
-    const size = event.shiftKey ? 10 : 1;
-    const { imageWidth, imageHeight } = this.viewport;
-    this.moveTo([
-      Math.min(imageWidth - 0.5, Math.max(0.5, Math.floor(this.at[0]) + 0.5 + step[0] * size)),
-      Math.min(imageHeight - 0.5, Math.max(0.5, Math.floor(this.at[1]) + 0.5 + step[1] * size)),
-    ]);
     return true;
   }
 
-  begin(point, isErasing) {
-    this.strokes.begin(isErasing ? null : this.classId);
-    this.last = point;
-    this.extend([point]);
+  keyUp({ key }) {
+    if (key === ' ' && !this.isLatched) this.letGo();
   }
 
-  extend(points) {
-    if (this.strokes.current === null) return;
-    for (const point of points) {
-      const box = this.strokes.line(...this.last, ...point, this.diameter);
-      this.last = point;
-      if (box) this.renderer.paint(box);
-    }
+  letGo() {
+    if (!this.isHeld) return;
+    Object.assign(this, { isHeld: false, isLatched: false });
+    this.end();
+  }
+
+  step({ key, shiftKey }) {
+    const step = STEPS[key];
+    if (!step) return false;
+    const size = shiftKey ? FAST : 1;
+    const { width, height } = this.image;
+    this.moveTo([
+      Math.min(width - 0.5, Math.max(0.5, Math.floor(this.at[0]) + 0.5 + step[0] * size)),
+      Math.min(height - 0.5, Math.max(0.5, Math.floor(this.at[1]) + 0.5 + step[1] * size)),
+    ], true);
+    if (this.isHeld) this.active.extend([this.at]);
+    this.bringIntoView();
+    return true;
+  }
+
+  bringIntoView() {
+    const { viewport } = this;
+    const margin = MARGIN * viewport.ratio;
+    const [dx, dy] = viewport.toScreen(...this.at).map((at, axis) => {
+      const size = axis === 0 ? viewport.width : viewport.height;
+      return at < margin ? margin - at : at > size - margin ? size - margin - at : 0;
+    });
+    if (dx === 0 && dy === 0) return;
+    viewport.pan(dx, dy);
+    this.screen.moved();
+  }
+
+  // --- strokes ---
+
+  begin(isErasing) {
+    this.note = null;
+    this.active.begin(this.at, isErasing);
   }
 
   end() {
-    if (this.strokes.end()) this.activity.note('strokes');
-    this.onChange();
+    this.active?.end();
+    this.changed();
   }
 
-  /** A second finger came down: the stroke was the start of a pinch. */
-  drop() {
-    if (this.strokes.end()) {
-      this.strokes.undo();
-      this.strokes.undone.pop();
-    }
-    this.renderer.paint();
+  /** For tools: begin a stroke in the class that is chosen, or back to the model's label. */
+  beginStroke(isErasing) {
+    this.strokes.begin(isErasing ? null : this.classId);
   }
 
-  /** Undo or redo a stroke; false when there is none. */
-  step(direction) {
-    const box = direction < 0 ? this.strokes.undo() : this.strokes.redo();
-    if (box === null) return false;
-    this.activity.note('undos');
-    this.renderer.paint(box);
-    if (this.tool === null) this.setTool('brush'); // A redo after Esc: drawing goes on.
-    this.onChange();
-    return true;
+  /** Resolves to whether it is kept; null when it reached no pixel. */
+  finishStroke() {
+    const edit = this.strokes.end();
+    if (edit === null) return null;
+    this.activity.note('strokes');
+    this.screen.paintMarks();
+    return this.onStroke(edit);
   }
 
-  cancel() {
-    this.strokes.cancel();
-    this.setTool(null);
-    this.renderer.paint();
+  dropStroke() {
+    this.repaint(this.strokes.drop());
   }
 
-  /** Draw saved values again, as one stroke: for a drawing that the server refused. */
-  replay([x0, y0, x1], values) {
+  /** Draw saved values again, as one stroke for each class: for a drawing that the server refused. What `onStroke` said. */
+  replay([x0, y0, x1], values, untouched) {
     const { strokes } = this;
-    const width = x1 - x0;
-    const untouched = 254;
-    for (const classId of new Set(values)) {
-      if (classId === untouched) continue;
+    const finished = [...new Set(values)].filter((classId) => classId !== untouched).map((classId) => {
       strokes.begin(classId);
       values.forEach((value, i) => {
-        if (value === classId) strokes.set((y0 + Math.floor(i / width)) * strokes.image.width + x0 + (i % width));
+        const [x, y] = [x0 + (i % (x1 - x0)), y0 + Math.floor(i / (x1 - x0))];
+        if (value === classId) strokes.set(y * this.image.width + x, x, y);
       });
-      strokes.end();
-    }
-    this.renderer.paint();
-    this.setTool('brush');
+      return this.finishStroke();
+    });
+    this.screen.paint();
+    return finished.filter((each) => each !== null);
   }
 
-  describe(classes) {
-    if (this.tool === null) return '';
-    const name = this.classId === VOID_ID ? 'void' : classes.get(this.classId).name;
-    const what = this.tool === 'eraser' ? "Eraser, back to the model's label" : `Brush, ${name}`;
-    const { length } = this.strokes.done;
-    return `${what}, ${this.diameter} px. ${this.unlocked ? 'Reliable pixels are UNLOCKED; this is logged. ' : ''}` +
-      `${length} ${length === 1 ? 'stroke' : 'strokes'}. Enter saves, Esc cancels.`;
+  // --- painting, once a frame ---
+
+  /** The label changed in a box of the image. */
+  repaint(box) {
+    if (box === null) return;
+    const { dirty } = this;
+    this.dirty = dirty === null ? box : [0, 1, 2, 3].map((i) => (i < 2 ? Math.min : Math.max)(dirty[i], box[i]));
+    this.paintSoon();
+  }
+
+  paintSoon() {
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = null;
+      if (this.dirty !== null) this.screen.renderer.paint(this.dirty);
+      this.dirty = null;
+      this.screen.overlay.paint();
+    });
+  }
+
+  /** `strokes` is how many were made on this region. */
+  describe(strokes) {
+    if (this.note !== null) return this.note;
+    const place = this.cursor?.isKeyboard ? this.describePlace() : '';
+    const lock = this.unlocked ? 'Reliable pixels are UNLOCKED; this is logged. ' : '';
+    const held = this.isLatched ? 'Held down: Space lets go. ' : '';
+    return `${place}${held}${lock}${this.active.describe()} ${strokes} ${strokes === 1 ? 'stroke' : 'strokes'}. Enter finishes the region, Esc takes its strokes back.`;
   }
 }

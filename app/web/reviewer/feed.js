@@ -52,15 +52,30 @@ export class Feed {
     return first ? first.region_id : null;
   }
 
+  /** A region was decided, skipped or doubted here. */
   mark(regionId, state) {
     this.handled.set(regionId, state);
-    this.views.delete(regionId);
+    this.rewrite(regionId, state);
   }
 
-  /** An undo reopened the region, or the server refused the decision. */
-  unmark(regionId) {
+  /** It waits again, because of an undo or a refusal. */
+  unmark(regionId, state = 'open') {
     this.handled.delete(regionId);
-    this.views.delete(regionId);
+    this.rewrite(regionId, state);
+  }
+
+  /** Its view stays at hand: an undo may show it again at once. */
+  rewrite(regionId, state) {
+    const view = this.views.get(regionId);
+    if (!view) return;
+    const rewritten = view.then((found) => ({ ...found, row: { ...found.row, state } }));
+    this.views.set(regionId, rewritten);
+    rewritten.catch(() => { if (this.views.get(regionId) === rewritten) this.views.delete(regionId); });
+  }
+
+  /** An image if it is ready to be shown, else null. */
+  async ready(imageId) {
+    return (await this.images.get(imageId)?.catch(() => null)) ?? null;
   }
 
   /** Remember the way, for the arrows. */
@@ -72,6 +87,11 @@ export class Feed {
 
   stepBack() {
     return this.position > 0 ? this.visited[--this.position] : null;
+  }
+
+  /** The last region of the way that is another one than `regionId`, or null. */
+  before(regionId) {
+    return this.visited.slice(0, this.position + 1).findLast((id) => id !== regionId && this.handled.get(id) !== 'superseded') ?? null;
   }
 
   stepForward() {

@@ -2,7 +2,9 @@
 import { el } from './dom.js';
 import { COMMANDS, showChord } from './keymap.js';
 
-const KEYBOARD_DRAWING = 'While a tool is on, the arrow keys move its cursor (Shift: ten pixels), Space draws there, and class keys choose the brush.';
+const KEYBOARD_DRAWING = 'While a tool is on, its key again puts it away, class keys choose what it draws, and the arrow keys move its cross (Shift: ten pixels). ' +
+  'Space draws there, as long as it is held down; Shift Space holds it down until the next Space. Strokes are saved one by one, at once.';
+const LOOKALIKES = 'While look-alikes are shown, Enter or Y gives them the class, Esc or N leaves them.';
 
 export function buildHelp(classes, onClose) {
   const groups = [...new Set(COMMANDS.map(({ group }) => group))];
@@ -13,8 +15,8 @@ export function buildHelp(classes, onClose) {
       ...groups.map((group) => el('section', {}, el('h3', {}, group),
         list(COMMANDS.filter((command) => command.group === group).map(({ chord, title }) => [chord, title])))),
       el('section', {}, el('h3', {}, 'Relabel the region'), list(classes.filter(({ key }) => key).map(({ key, name }) => [key, name])))),
-    el('p', {}, KEYBOARD_DRAWING),
-    el('p', {}, 'Wheel or two fingers zoom. Drag moves the view; while drawing use the middle or right button. Click another hatched region to open it.'),
+    el('p', {}, KEYBOARD_DRAWING), el('p', {}, LOOKALIKES),
+    el('p', {}, 'Wheel or two fingers zoom. Drag moves the view; while drawing use the middle or right button, or a finger beside a pen. Click another hatched region to open it.'),
     el('form', { method: 'dialog' }, el('button', { class: 'ps-button' }, 'Close')));
   dialog.addEventListener('close', onClose);
   return dialog;

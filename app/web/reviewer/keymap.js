@@ -7,14 +7,19 @@ export const COMMANDS = [
   { id: 'skip', chord: 'S', title: 'Skip: comes back at the end', group: 'Decide' },
   { id: 'find_class', chord: '/', title: 'Find a class by its name', group: 'Decide' },
   { id: 'accept_rest', chord: 'Shift+Enter', title: 'Accept the rest of this image unseen', group: 'Decide' },
+  { id: 'propagate', chord: 'M', title: 'Look-alikes of the last relabel: show them', group: 'Decide' },
   { id: 'brush', chord: 'B', title: 'Brush', group: 'Draw' },
   { id: 'eraser', chord: 'E', title: "Eraser: back to the model's label", group: 'Draw' },
-  { id: 'smaller', chord: '[', title: 'Smaller brush', group: 'Draw' },
-  { id: 'larger', chord: ']', title: 'Larger brush', group: 'Draw' },
-  { id: 'commit', chord: 'Enter', title: 'Save the drawing and go on', group: 'Draw' },
-  { id: 'cancel', chord: 'Escape', title: 'Cancel the drawing, leave the tool', group: 'Draw' },
+  { id: 'superpixels', chord: 'W', title: 'Superpixels: whole small areas', group: 'Draw' },
+  { id: 'polygon', chord: 'P', title: 'Polygon: Enter or a double click closes it', group: 'Draw' },
+  { id: 'fill', chord: 'K', title: 'Fill an area of one class', group: 'Draw' },
+  { id: 'flag', chord: 'G', title: 'A reliable area is wrong: then click it', group: 'Draw' },
+  { id: 'smaller', chord: '[', title: 'Smaller brush or superpixels', group: 'Draw' },
+  { id: 'larger', chord: ']', title: 'Larger brush or superpixels', group: 'Draw' },
+  { id: 'commit', chord: 'Enter', title: 'The drawing is finished: go on', group: 'Draw' },
+  { id: 'cancel', chord: 'Escape', title: "Take this region's last strokes back, leave the tool", group: 'Draw' },
   { id: 'unlock', chord: 'L', title: 'Unlock or lock reliable pixels', group: 'Draw' },
-  { id: 'undo', chord: 'Ctrl+Z', title: 'Undo', group: 'Always' },
+  { id: 'undo', chord: 'Ctrl+Z', title: 'Undo: strokes and decisions, in their order', group: 'Always' },
   { id: 'redo', chord: 'Ctrl+Shift+Z', title: 'Redo', group: 'Always' },
   { id: 'previous', chord: 'ArrowLeft', title: 'Previous region', group: 'Always' },
   { id: 'next', chord: 'ArrowRight', title: 'Next region', group: 'Always' },
@@ -40,6 +45,7 @@ const BY_CHORD = new Map(COMMANDS.map((command) => [command.chord, command.id]))
 const SHOWN = { ArrowLeft: '←', ArrowRight: '→', ArrowUp: '↑', ArrowDown: '↓', Escape: 'Esc' };
 
 export const commandOf = (chord) => BY_CHORD.get(ALIASES[chord] ?? chord);
+export const groupOf = (id) => COMMANDS.find((command) => command.id === id)?.group;
 export const chordOf = (id) => COMMANDS.find((command) => command.id === id)?.chord;
 
 /** As people read it: 'Ctrl ⇧Z', '⇧A', 'Shift Enter', '←'. */

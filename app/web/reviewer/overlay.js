@@ -1,4 +1,4 @@
-// The upper canvas: what moves above the picture, the current region's outline and the tool's cursor.
+// The upper canvas: what moves above the picture, the current region's outline and what others paint there, as tools.
 import { outlinePath, traceOutline } from './outline.js';
 
 const DASH = 6;
@@ -9,7 +9,7 @@ export class Overlay {
     this.canvas = canvas;
     this.viewport = viewport;
     this.context = canvas.getContext('2d');
-    this.cursor = null;
+    this.painters = []; // Called with {context, viewport}, in this order.
     this.isStill = matchMedia('(prefers-reduced-motion: reduce)');
     this.phase = 0;
     this.lastFrame = 0;
@@ -41,7 +41,7 @@ export class Overlay {
     const onScreen = new Path2D();
     onScreen.addPath(this.path, viewport.matrix);
     this.strokeTwice(onScreen);
-    if (this.cursor) this.paintCursor();
+    for (const paint of this.painters) paint(this);
   }
 
   strokeTwice(path) {
@@ -55,18 +55,5 @@ export class Overlay {
     context.strokeStyle = '#15161a';
     context.stroke(path);
     context.setLineDash([]);
-  }
-
-  paintCursor() {
-    const { context, viewport, cursor: { x, y, diameter } } = this;
-    const [screenX, screenY] = viewport.toScreen(x, y);
-    const circle = new Path2D();
-    circle.arc(screenX, screenY, Math.max(2, (diameter / 2) * viewport.scale), 0, 2 * Math.PI);
-    context.lineWidth = 3 * viewport.ratio;
-    context.strokeStyle = 'rgb(20 20 24 / .8)';
-    context.stroke(circle);
-    context.lineWidth = 1.5 * viewport.ratio;
-    context.strokeStyle = '#fff';
-    context.stroke(circle);
   }
 }

@@ -70,6 +70,21 @@ export async function unpackImage({ picture, planes }) {
   return new ImageState(unpacked, bitmap);
 }
 
+/** What may have changed in a box of an image, as {header, planes}. */
+export async function getPatch(id, [x0, y0, x1, y1]) {
+  const response = await request(`/api/images/${id}/patch?${new URLSearchParams({ x0, y0, x1, y1 })}`);
+  return unpack('planes', await response.arrayBuffer());
+}
+
+/** One tile of superpixel numbers, as {header, planes: {numbers}}. Browsers keep it: it depends on the picture alone. */
+export async function getSuperpixels(id, level, column, row) {
+  const response = await request(`/api/images/${id}/superpixels?${new URLSearchParams({ level, column, row })}`, { cache: 'default' });
+  return unpack('planes', await response.arrayBuffer());
+}
+
+export const getHistory = () => getJson('/api/history?limit=200');
+export const getLookalikes = async (regionId) => (await getJson(`/api/regions/${regionId}/lookalikes`)).rows;
+
 /** How unsure the model is, 0-255 by pixel. */
 export async function getUnreliability(id) {
   const response = await request(`/api/images/${id}/unreliability`);

@@ -8,6 +8,7 @@ import { cssColor } from './palette.js';
 
 const TITLES = new Map(COMMANDS.map(({ id, title }) => [id, title]));
 const ARIA_KEYS = { Space: 'Space', 'Ctrl+Z': 'Control+Z', 'Ctrl+Shift+Z': 'Control+Shift+Z' };
+const TOOLS = { brush: 'Brush', eraser: 'Eraser', superpixels: 'Superpixels', polygon: 'Polygon', fill: 'Fill', flag: 'Flag' };
 const SAVING_TEXTS = {
   saved: () => 'Saved',
   saving: (pending) => (pending > 1 ? `Saving ${pending}…` : 'Saving…'),
@@ -28,6 +29,7 @@ export class View {
     this.top = el('canvas', { class: 'ps-top' });
     this.notice = el('div', { class: 'ps-notice', role: 'alert', hidden: true });
     this.empty = el('div', { class: 'ps-empty', hidden: true });
+    this.offer = el('div', { class: 'ps-offer', role: 'status', hidden: true });
     this.chip = el('div', { class: 'ps-chip' });
     this.stage = el('div', {
       class: 'ps-stage', tabindex: '0', role: 'application', 'aria-label': 'Region to review. Press question mark for the keys.',
@@ -43,7 +45,7 @@ export class View {
     root.replaceChildren(
       this.buildToolbar(),
       el('div', { class: 'ps-main' },
-        el('div', { class: 'ps-frame' }, this.stage, this.chip, this.notice, this.empty,
+        el('div', { class: 'ps-frame' }, this.stage, this.chip, this.offer, this.notice, this.empty,
           el('div', { class: 'ps-unfocused', 'aria-hidden': 'true' }, 'Click the picture to use the keys')),
         this.buildSide()),
       this.strip, el('div', { class: 'ps-foot' }, this.status, this.left, this.saveState), this.help, this.finder.dialog,
@@ -78,7 +80,7 @@ export class View {
       group('Mode', this.button('show_class', 'Classes', toggle), this.button('reliability', 'Reliability', toggle),
         this.button('difference', 'Changes', toggle), this.button('hide', 'Image', toggle)),
       group('Overlay', this.button('opacity', 'Opacity'), this.opacity, this.button('band', 'Band', toggle)),
-      group('Draw', this.button('brush', 'Brush', toggle), this.button('eraser', 'Eraser', toggle),
+      group('Draw', ...Object.entries(TOOLS).map(([id, text]) => this.button(id, text, toggle)),
         this.button('smaller', '−'), this.size, this.button('larger', '+'), this.button('unlock', 'Locked', { 'aria-pressed': 'true' })),
       group('History', this.button('undo', 'Undo', {}, false), this.button('redo', 'Redo', {}, false)),
       group('Zoom and help', this.button('fit', 'Fit'), this.button('help', 'Keys')));
@@ -141,16 +143,18 @@ export class View {
     }, kbd(key ? showChord(key) : `#${id}`), swatch(color), el('span', { class: 'ps-name', dir: 'auto' }, name), el('span', { class: 'ps-percent' }, percent(probability)), bar);
   }
 
-  showModes({ mode, tool, showBand, unlocked, brushClass, diameter, opacity }) {
+  showModes({ mode, tool, showBand, unlocked, brushClass, sizeText, opacity }) {
     const pressed = { show_class: mode === 'class', reliability: mode === 'reliability', difference: mode === 'difference',
-      hide: mode === 'image', band: showBand, brush: tool === 'brush', eraser: tool === 'eraser', unlock: !unlocked };
+      hide: mode === 'image', band: showBand, unlock: !unlocked };
+    for (const id of Object.keys(TOOLS)) pressed[id] = tool === id;
     for (const [id, isPressed] of Object.entries(pressed)) this.buttons.get(id).setAttribute('aria-pressed', String(isPressed));
     this.buttons.get('unlock').firstChild.textContent = unlocked ? 'Unlocked' : 'Locked';
     this.buttons.get('unlock').classList.toggle('ps-warning', unlocked);
     this.legend.replaceChildren(...legendLines(mode, showBand));
-    this.size.textContent = `${diameter} px`;
+    this.size.textContent = sizeText;
     this.opacity.value = String(Math.round(opacity * 100));
-    for (const [id, button] of this.classButtons) button.classList.toggle('ps-chosen', tool === 'brush' && id === brushClass);
+    const hasClass = tool !== null && tool !== 'eraser' && tool !== 'flag';
+    for (const [id, button] of this.classButtons) button.classList.toggle('ps-chosen', hasClass && id === brushClass);
     Object.assign(this.root.dataset, { mode, tool: tool ?? 'none', locked: String(!unlocked) });
   }
 
@@ -180,6 +184,16 @@ export class View {
     }, label));
     this.notice.replaceChildren(el('p', {}, text), el('div', {}, ...buttons));
     this.notice.hidden = false;
+  }
+
+  /** Something that may be done or left; `commands` are [id, text]. */
+  showOffer(text, commands) {
+    this.offer.replaceChildren(el('span', {}, text), ...commands.map(([id, label]) => this.button(id, label)));
+    this.offer.hidden = false;
+  }
+
+  hideOffer() {
+    this.offer.hidden = true;
   }
 
   showEmpty(title, text, ...links) {

@@ -15,31 +15,94 @@ async function through(stream, bytes) {
 export const inflate = (bytes) => through(new DecompressionStream('deflate'), bytes);
 export const deflate = (bytes) => through(new CompressionStream('deflate'), bytes);
 
-/** Row-major (value, length) runs of a typed array, as variable-length integers. */
-export function encodeRuns(plane) {
-  let out = new Uint8Array(Math.max(64, plane.length >> 3));
-  let size = 0;
-  const push = (number) => {
-    if (size + 5 > out.length) {
-      const grown = new Uint8Array(out.length * 2);
-      grown.set(out);
-      out = grown;
+/** Collects (value, length) runs as variable-length integers. */
+export class RunWriter {
+  constructor() {
+    this.out = new Uint8Array(256);
+    this.size = 0;
+    this.value = 0;
+    this.length = 0;
+  }
+
+  /** `length` more pixels of `value`. */
+  add(value, length) {
+    if (value === this.value) {
+      this.length += length;
+      return;
+    }
+    this.flush();
+    this.value = value;
+    this.length = length;
+  }
+
+  flush() {
+    if (this.length === 0) return;
+    this.push(this.value);
+    this.push(this.length);
+    this.length = 0;
+  }
+
+  push(number) {
+    if (this.size + 5 > this.out.length) {
+      const grown = new Uint8Array(this.out.length * 2);
+      grown.set(this.out);
+      this.out = grown;
     }
     while (number > 127) {
-      out[size++] = (number & 127) | 128;
+      this.out[this.size++] = (number & 127) | 128;
       number >>>= 7;
     }
-    out[size++] = number;
-  };
-  let start = 0;
-  for (let i = 1; i <= plane.length; i++) {
-    if (i === plane.length || plane[i] !== plane[start]) {
-      push(plane[start]);
-      push(i - start);
-      start = i;
-    }
+    this.out[this.size++] = number;
   }
-  return out.subarray(0, size);
+
+  /** All of them; nothing may be added any more. */
+  bytes() {
+    this.flush();
+    return this.out.slice(0, this.size);
+  }
+}
+
+/** Row-major (value, length) runs of a typed array. */
+export function encodeRuns(plane) {
+  const runs = new RunWriter();
+  for (const value of plane) runs.add(value, 1);
+  return runs.bytes();
+}
+
+const LARGEST_BLOCK = 65535;
+const ADLER = 65521;
+const ADLER_STEPS = 5552; // So many sums stay below 2**32.
+
+/** Bytes as a deflate stream that stores them as they are: made at once, so that strokes are saved in their order. */
+export function wrap(bytes) {
+  const blocks = Math.max(1, Math.ceil(bytes.length / LARGEST_BLOCK));
+  const out = new Uint8Array(2 + 5 * blocks + bytes.length + 4);
+  const view = new DataView(out.buffer);
+  out.set([0x78, 0x01]);
+  let at = 2;
+  for (let start = 0; start === 0 || start < bytes.length; start += LARGEST_BLOCK) {
+    const block = bytes.subarray(start, start + LARGEST_BLOCK);
+    out[at] = start + LARGEST_BLOCK >= bytes.length ? 1 : 0;
+    view.setUint16(at + 1, block.length, true);
+    view.setUint16(at + 3, ~block.length & 0xffff, true);
+    out.set(block, at + 5);
+    at += 5 + block.length;
+  }
+  view.setUint32(at, adler32(bytes));
+  return out;
+}
+
+function adler32(bytes) {
+  let [a, b] = [1, 0];
+  for (let start = 0; start < bytes.length; start += ADLER_STEPS) {
+    for (const byte of bytes.subarray(start, start + ADLER_STEPS)) {
+      a += byte;
+      b += a;
+    }
+    a %= ADLER;
+    b %= ADLER;
+  }
+  return (b * 65536 + a) >>> 0;
 }
 
 /** Fill `plane` from its runs; throws when they do not fill it exactly. */
