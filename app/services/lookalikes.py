@@ -33,7 +33,7 @@ class LookalikeService:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: OrderedDict[tuple[int, str], dict[int, Appearance]] = OrderedDict()  # by proposal and what is shown
+        self._known: OrderedDict[tuple[int, str], dict[int, Appearance]] = OrderedDict()  # of what is shown
         self._lock = threading.Lock()
 
     def find(self, region_id: int) -> Sequence[RegionRow]:

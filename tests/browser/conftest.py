@@ -263,8 +263,8 @@ class ReviewerPage:
         self.all_saved()
 
     def hear_nothing_of_others(self) -> None:
-        """This tab does not ask any more who works on its image, as between two signs of life."""
-        self.get("clearTimeout(app.lease.timer)")
+        """This tab does not learn what other tabs do, as in another browser, between two signs of life."""
+        self.get("(clearTimeout(app.lease.timer), app.outbox.others.onmessage = null)")
 
     def take_over(self) -> None:
         """Work on the image in this tab, whoever works on it in another one."""

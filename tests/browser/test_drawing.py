@@ -232,9 +232,12 @@ def test_a_tool_is_put_away_by_its_own_key_and_keeps_what_it_drew(
 
 
 def test_nothing_changes_in_a_page_that_is_for_reading_only(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    first = open_reviewer(own_app)
-    first.wait("app.lease.held?.is_mine")
-    reviewer = open_reviewer(own_app, f"?region={first.region}")
+    reviewer = open_reviewer(own_app)
+    reviewer.wait("app.lease.held?.is_mine")
+    latest = open_reviewer(own_app, f"?region={reviewer.region}")
+    latest.wait("app.lease.held?.is_mine")
+    reviewer.page.bring_to_front()
+    reviewer.get("app.lease.beat()")
     reviewer.wait("root.dataset.readonly === 'true'")
     before = reviewer.hash_of("label")
     for key in ("b", "3", "Space", "x", "Enter", "Control+z", "l", "g", "m"):

@@ -230,12 +230,13 @@ export class Reviewer {
   async refreshStale() {
     const { image, editing, drawing } = this;
     if (!image?.isStale || this.isBusy || editing.unanswered.size > 0 || editing.waiting > 0 || drawing.isActive || this.propagation.preview) return;
-    const { tool, unlocked } = drawing;
+    const { tool, unlocked, classId } = drawing;
     const regionId = this.current?.row.region_id;
     this.feed.forgetImage(image.id);
     if (regionId === undefined) return;
     await this.open(regionId);
     if (this.current?.row.region_id !== regionId || tool === null) return;
+    drawing.classId = classId;
     drawing.setTool(tool);
     if (unlocked) drawing.toggleLock();
   }
