@@ -136,6 +136,7 @@ def test_without_audits_nothing_is_drawn_and_regions_keep_their_numbers(tmp_path
     assert queued(without) == queued(with_audits)
 
 
+@pytest.mark.usefixtures("each_database")
 def test_as_many_are_put_into_the_pictures_as_the_queue_needs(store: Store) -> None:
     with store.reader() as session:
         open_regions = session.query(Region).filter_by(kind=RegionKind.QUEUE, state=RegionState.OPEN).count()
@@ -216,6 +217,7 @@ def test_strokes_before_the_end_count_with_it(store: Store, ann: Annotator) -> N
     assert (last_action(store).audited_pixels, last_action(store).wrong_pixels) == (1, 1)
 
 
+@pytest.mark.usefixtures("each_database")
 def test_what_a_person_found_wrong_is_corrected_in_the_label(store: Store, ann: Annotator, tmp_path: Path) -> None:
     view = first(store, ann, RegionKind.AUDIT)
     mask = mask_of(ann.service.image_planes(view.row.image_id), view)
@@ -248,6 +250,7 @@ def test_an_image_is_done_without_its_audits(store: Store, ann: Annotator) -> No
     assert result.image_state is ImageState.OPEN
 
 
+@pytest.mark.usefixtures("each_database")
 def test_accepting_the_rest_takes_probes_along_and_an_undo_brings_them_back(store: Store, ann: Annotator) -> None:
     view = first(store, ann, RegionKind.AUDIT)
     version = ann.service.image(view.row.image_id).image_version
@@ -260,6 +263,7 @@ def test_accepting_the_rest_takes_probes_along_and_an_undo_brings_them_back(stor
     assert ann.service.region(view.row.region_id).row.state is RegionState.OPEN
 
 
+@pytest.mark.usefixtures("each_database")
 def test_a_new_proposal_replaces_what_waits_and_draws_anew(store: Store, ann: Annotator, scene: Scene) -> None:
     view = first(store, ann, RegionKind.AUDIT)
     decided = first(store, ann, RegionKind.PLANTED)
@@ -527,6 +531,7 @@ def test_several_people_get_probes_of_their_own_each_at_the_share(store: Store) 
         assert 1 <= probes_met <= 7  # 3.2 are expected.
 
 
+@pytest.mark.usefixtures("each_database")
 def test_nobody_is_listed_a_probe_of_somebody_else(store: Store) -> None:
     ann, ben = Annotator(store), Annotator(store, user="ben", session="tab-b")
     lists = {person.name["user"]: person.service.queue(QueueFilter(person=person.name["user"]), limit=100)

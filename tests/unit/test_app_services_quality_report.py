@@ -18,6 +18,7 @@ from app.services.review_types import ActionStats
 from app.storage.trust_settings import read_trust_settings
 from app.web.api import create_api
 from app.web.context import get_actor
+from tests.browser.team_work import work_as_team
 from tests.browser.workspace import NAMES
 from tests.unit.trust_cases import SEED, Annotator, copy_scene, kind_of, make_scene, probes
 
@@ -83,6 +84,29 @@ def test_every_person_has_a_line(worked):
     assert ann.changed.hits == 0 < ben.changed.hits
     assert ann.effort.num_regions == ben.effort.num_regions == 35
     assert ann.caught.hits == 0 and ann.is_low is (ann.caught.trials > 0)
+
+
+@pytest.fixture(scope="module")
+def numbers_in_sqlite(scene, tmp_path_factory):
+    store = copy_scene(scene, tmp_path_factory.mktemp("sqlite"))
+    yield numbers_after_work(store, scene.truth)
+    store.close()
+
+
+def numbers_after_work(store, truth):
+    """The report on three people's work, without its day."""
+    work_as_team(store, truth, turns=45)
+    report = json.loads(json.dumps(quality_report(store).to_json(), default=str))
+    return {**report, "by_period": [{**each, "start": None} for each in report["by_period"]]}
+
+
+@pytest.mark.usefixtures("numbers_in_sqlite", "each_database")
+def test_the_same_work_gives_the_same_probes_and_numbers_in_every_database(scene, tmp_path, numbers_in_sqlite):
+    store = copy_scene(scene, tmp_path)
+    found = numbers_after_work(store, scene.truth)
+    store.close()
+    assert found == numbers_in_sqlite
+    assert found["caught"]["trials"] > 0 and found["audits"][0]["audited"]["wrong"]["trials"] > 0
 
 
 def test_a_filter_leaves_one_persons_actions_and_what_is_about_whole_images(worked):

@@ -1,6 +1,5 @@
 """A workspace with street scenes in which audits, planted errors and control images are drawn."""
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +30,7 @@ from tests.browser.workspace import (
     paint_picture,
     predict_scene,
 )  # fmt: skip
-from tests.unit.made_workspace import Reviewer, set_trust
+from tests.unit.made_workspace import Reviewer, copy_store, set_trust
 
 SEED = 20_261_126
 TRUST = TrustSettings(audit_share=0.05, planted_share=0.04, control_share=0.1, seed=SEED, intensity=1 / 4000)
@@ -78,7 +77,7 @@ def predict(store: Store, truth: Mapping[str, np.ndarray], model_id: int) -> Non
 
 def copy_scene(scene: Scene, root: Path) -> Store:
     """A store of its own."""
-    return open_store(Workspace(Path(shutil.copytree(scene.root, root / "workspace"))))
+    return copy_store(scene.root, root)
 
 
 def kind_of(store: Store, region_id: int) -> RegionKind:

@@ -96,7 +96,7 @@ export function section(title, name, text, ...content) {
 /** The first cell of a row is its heading. */
 export function table(caption, heads, rows) {
   const cells = ([first, ...others]) => el('tr', {}, el('th', { scope: 'row' }, first), ...others.map((value) => el('td', {}, value instanceof Node ? value : String(value))));
-  return el('div', { class: 'pp-wide' }, el('table', { class: 'pp-table' }, el('caption', {}, caption),
+  return el('div', { class: 'pp-wide', tabindex: 0, role: 'group', 'aria-label': caption }, el('table', { class: 'pp-table' }, el('caption', {}, caption),
     el('thead', {}, el('tr', {}, ...heads.map((text) => el('th', { scope: 'col' }, text)))), el('tbody', {}, ...rows.map(cells))));
 }
 
