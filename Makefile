@@ -1,14 +1,14 @@
-# make demo | make test | make test-slow | make bench | make screenshots | make lint. Everything goes into .venv; nothing else on the machine changes.
+# make demo | make test | make test-slow | make bench | make screenshots | make mongodb | make lint. Everything goes into .venv; nothing else on the machine changes.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := train,test,redis
+EXTRAS := train,test,redis,explore
 WORKSPACE ?= demo
 BENCHMARKS := csl_selection training_step onnx_latency regions_and_review
 # Spinning OpenMP threads slow every other process on the machine down; passive ones do not.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: install demo test test-slow lint bench screenshots clean
+.PHONY: install demo test test-slow lint bench screenshots mongodb clean
 
 install: $(VENV)/.installed
 
@@ -37,6 +37,9 @@ lint: install
 
 screenshots: install
 	$(BIN)/python -m tests.browser.screenshots
+
+mongodb: install
+	$(BIN)/python -m tests.mongodb
 
 bench: install
 	for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done

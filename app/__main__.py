@@ -12,6 +12,7 @@ from app.cli.choosing import models, promote, rollback
 from app.cli.console import Commands
 from app.cli.data import coco, import_command
 from app.cli.demo import demo
+from app.cli.explore import explore
 from app.cli.images import images
 from app.cli.jobs import jobs, run_job_command, worker
 from app.cli.models import export, predict, retrain, train
@@ -37,6 +38,7 @@ application.command()(audit_log)
 application.command()(backup)
 application.command()(restore)
 application.add_typer(models, name="models")
+application.add_typer(explore, name="explore")
 application.add_typer(images, name="images")
 application.add_typer(snapshots, name="snapshots")
 application.add_typer(users, name="users")

@@ -170,6 +170,11 @@ class Workspace:
         return self.root / "snapshots"
 
     @property
+    def explorer(self) -> Path:
+        """What the explorer, FiftyOne, is shown from this workspace. All of it can be made again."""
+        return self.root / "explore"
+
+    @property
     def backups(self) -> Path:
         """Backups made from the page, one file each."""
         return self.root / "backups"

@@ -3,12 +3,14 @@
 import os
 import shutil
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from app.storage.location import DATABASE_URL_VARIABLE
+from tests.mongodb import PROGRAM_VARIABLE, MongodbServer, find_program
 from tests.postgresql import PROGRAMS_VARIABLE, PostgresqlServer, find_programs
 
 settings.register_profile("untimed", deadline=None)  # A machine that others use takes its time.
@@ -62,6 +64,26 @@ def postgresql_server() -> Iterator[PostgresqlServer]:
         yield server
     finally:
         server.remove()
+
+
+@pytest.fixture(scope="session")
+def mongodb_server() -> Iterator[MongodbServer]:
+    """A server that runs until the last test has ended, and in which FiftyOne keeps its data sets."""
+    if find_spec("fiftyone") is None:
+        missing("FiftyOne is not installed; install it with: pip install -e '.[explore]'")
+    program = find_program()
+    if program is None:
+        missing(f"no MongoDB found; fetch one with make mongodb, or set {PROGRAM_VARIABLE} to the program mongod")
+    assert program is not None
+    server = MongodbServer(program)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("FIFTYONE_DATABASE_NAME", "pixelsieve_tests")
+        try:
+            server.start()
+            environment.setenv("FIFTYONE_DATABASE_URI", server.uri)
+            yield server
+        finally:
+            server.remove()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

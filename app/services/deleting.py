@@ -18,6 +18,7 @@ from app.domain.audit import AuditAction
 from app.domain.roles import Actor
 from app.domain.states import ImageRole
 from app.services.audit import record
+from app.services.explorer_folder import remove_shown_files
 from app.services.review_states import refresh_states
 from app.services.review_types import NotFoundError, ReviewError
 from app.services.snapshots import forget_files
@@ -116,6 +117,8 @@ def purge_images(store: Store, actor: Actor, older_than_days: int) -> list[str]:
                 record(session, actor, AuditAction.PURGED, f"image {image.sample_id}", {"sha256": image.sha256})
             names = [image.sample_id for image in new]
         _remove(store, files, folders)
+        for image in due:
+            remove_shown_files(store.workspace, image.sha256)
     return names
 
 

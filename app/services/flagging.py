@@ -185,7 +185,7 @@ def _region(session: Session, known: _Known, area: Delta) -> Region:
     return Region(
         proposal_id=known.proposal.id, image_id=known.image.id, number=number, kind=RegionKind.FLAGGED,
         class_id=class_id, area=num_pixels, x0=x, y0=y, x1=x1, y1=y1, mean_confidence=confidence,
-        score=expected_errors(num_pixels, CERTAINLY_WRONG) * float(rarity[class_id]),
+        score=expected_errors(num_pixels, CERTAINLY_WRONG) * float(rarity[class_id]) * known.image.queue_weight,
         # The other classes' probabilities are not kept where the model was sure.
         top_classes=[[class_id, confidence]], state=RegionState.OPEN, pixels=encode_delta(area),
     )  # fmt: skip

@@ -231,6 +231,9 @@ def _insert(
     probes = audit_rows(audits, proposal, gains, known.rarity, trust)
     if known.control is not None and not known.human_mask.all():
         probes = [control_row(known.control, known.image, proposal)]
+    image = session.get_one(Image, known.image.id)
+    for row in rows:
+        row.score *= image.queue_weight
     rows += [row for row, _ in probes]
     rows.sort(key=lambda row: row.number)  # Ids follow the numbers, so that they tell as little.
     session.add_all(rows)
@@ -239,7 +242,7 @@ def _insert(
         probe.region_id = row.id
         session.add(probe)
     session.flush()
-    refresh_states(session, session.get_one(Image, known.image.id))
+    refresh_states(session, image)
 
 
 def _rows(proposal: Proposal, partition: RegionPartition, gains: Sequence[float]) -> list[Region]:

@@ -77,6 +77,8 @@ def _image_state(session: Session, image: Image, proposal: Proposal | None, coun
     if not pending or any(_accepts_rest(past, proposal) for past in counting):
         return ImageState.DONE
     errors = [expected_errors(area, confidence) for area, confidence in pending]
+    if image.queue_weight > 1:  # Somebody asked for it, so that little is left is no reason to leave it out.
+        return ImageState.OPEN
     share = read_review_settings(session).enough_share
     return ImageState.ENOUGH if is_enough(errors, image.width * image.height, share) else ImageState.OPEN
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from app.config import Workspace
 from app.storage.errors import StoreError
 
-_LEFT_OUT_FOLDERS = frozenset({"exports", "logs", "snapshots", "backups"})
+_LEFT_OUT_FOLDERS = frozenset({"exports", "logs", "snapshots", "backups", "explore"})
 """What can be made again, and what is a copy itself."""
 _LEFT_OUT_FILES = ("pixelsieve.db", "postgresql.before-", "jobs.db", "database.json", "queue_id", "worker.lock")
 """Rows, which are saved as text, and what belongs to this place and these processes. Also with more behind the name."""

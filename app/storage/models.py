@@ -96,6 +96,7 @@ class Image(Base):
     """One imported image. Its bytes lie unchanged under `path`, its label's under `label_path`.
 
     `label_sha256` is missing where an earlier version imported the label; gold then freezes it at the next look.
+    `queue_weight` multiplies the scores of its regions.
     """
 
     __tablename__ = "image"
@@ -112,6 +113,7 @@ class Image(Base):
     class_pixels: Mapped[list[int] | None] = mapped_column(JSON(none_as_null=True))
     state: Mapped[ImageState] = mapped_column(word(ImageState, "state"), index=True)
     assignee: Mapped[str | None] = mapped_column(String(255), index=True)
+    queue_weight: Mapped[float] = mapped_column(default=1.0)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     purged_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

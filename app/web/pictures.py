@@ -3,6 +3,7 @@
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
+from typing import IO
 
 import cv2
 import numpy as np
@@ -27,13 +28,22 @@ def browser_picture(path: Path, sha256: str) -> tuple[bytes, str]:
     if not path.is_file():
         raise LookupError(f"the image file {path} is missing; put it back from a backup of the workspace")
     content = path.read_bytes()
-    with Image.open(BytesIO(content)) as image:
+    media_type = _shown_type(BytesIO(content))
+    return (content, media_type) if media_type else (_upright_png(path, sha256), "image/png")
+
+
+def shows_as_read(path: Path) -> bool:
+    """Whether a browser shows a file as we read it."""
+    with path.open("rb") as file:
+        return _shown_type(file) is not None
+
+
+def _shown_type(file: IO[bytes]) -> str | None:
+    """The media type of a file that a browser shows as we read it; None for others."""
+    with Image.open(file) as image:
         is_upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1
-        media_type = _BROWSER_FORMATS.get(image.format or "")
         is_plain = image.mode in _BROWSER_MODES and "transparency" not in image.info
-    if media_type and is_upright and is_plain:
-        return content, media_type
-    return _upright_png(path, sha256), "image/png"
+        return _BROWSER_FORMATS.get(image.format or "") if is_upright and is_plain else None
 
 
 @lru_cache(maxsize=8)

@@ -1,7 +1,6 @@
 """Puts API, static files and pages together, and serves them: on loopback, or with accounts where others reach it."""
 
 import logging
-import socket
 import threading
 import webbrowser
 from pathlib import Path
@@ -15,6 +14,7 @@ from starlette.types import Scope
 from app.config import LOCAL, ON_LOOPBACK, ListenOn, Reach, Workspace
 from app.services.people import require_accounts
 from app.web.api import create_api
+from app.web.listening import listen
 from app.web.pages import PAGES, mount_pages
 from app.web.rules import FRAME_RULES, page_rules
 
@@ -88,21 +88,3 @@ def _address(listen_on: ListenOn, port: int) -> str:
     scheme = "https" if listen_on.certificate is not None else "http"
     host = f"[{listen_on.host}]" if ":" in listen_on.host.strip("[]") else listen_on.host
     return f"{scheme}://{host}:{port}"
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A bound socket, so that a taken port is known before anything is opened. Port 0 takes a free one.
-
-    Raises:
-        ValueError: the port is taken or may not be used.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio switches Nagle's delay off only where the protocol is named; with it every answer takes 40 ms longer.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host.strip("[]"), port))
-    except OSError as error:
-        listener.close()
-        raise ValueError(f"port {port} on {host} cannot be used ({error.strerror}); choose another: --port") from error
-    return listener

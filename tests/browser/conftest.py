@@ -19,7 +19,8 @@ import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
 from app.config import Workspace
-from app.web.server import create_app, listen
+from app.web.listening import listen
+from app.web.server import create_app
 from tests.browser.workspace import build_workspace
 
 REPOSITORY = Path(__file__).resolve().parents[2]
