@@ -18,6 +18,7 @@ from app.cli.jobs import jobs, run_job_command, worker
 from app.cli.models import export, predict, retrain, train
 from app.cli.quality import actions, quality, trust
 from app.cli.review import review, status
+from app.cli.simulate import simulate_command
 from app.cli.snapshots import snapshots
 from app.cli.users import users
 
@@ -35,6 +36,7 @@ for command in (
 ):  # fmt: skip
     application.command()(command)
 application.command()(audit_log)
+application.command("simulate")(simulate_command)
 application.command()(backup)
 application.command()(restore)
 application.add_typer(models, name="models")

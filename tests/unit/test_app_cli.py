@@ -33,7 +33,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 COMMANDS = (
     "import", "train", "export", "predict", "review", "retrain", "coco", "models", "promote", "jobs", "worker",
     "status", "quality", "actions", "trust", "demo", "rollback", "backup", "restore",
-    "audit-log",
+    "audit-log", "simulate",
 )  # fmt: skip
 
 REVIEW_DOUBLE = """
@@ -106,10 +106,14 @@ def test_the_help_lists_every_command() -> None:
     [
         (name,)
         for name in COMMANDS
-        if name not in ("import", "promote", "rollback", "coco", "actions", "demo", "backup", "restore")
+        if name not in ("import", "promote", "rollback", "coco", "actions", "demo", "backup", "restore", "simulate")
     ]
     + [("promote", 1), ("rollback", 1, "--reason", "it was better"), ("coco", "--out", "nowhere")]
-    + [("actions", "--out", "nowhere.csv"), ("backup", "nowhere.zip")],
+    + [
+        ("actions", "--out", "nowhere.csv"),
+        ("backup", "nowhere.zip"),
+        ("simulate", "--truth", ".", "--out", "nowhere"),
+    ],
     ids=lambda arguments: arguments[0],
 )
 def test_a_folder_that_is_no_workspace_is_one_error_line(tmp_path: Path, arguments: tuple[object, ...]) -> None:

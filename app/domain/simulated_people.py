@@ -1,0 +1,159 @@
+"""Annotators who know the truth, for measuring what a queue is worth: their answers, and what these cost."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from app.domain.states import DecisionKind
+from datasets.labels import IGNORE_INDEX, LabelArray
+
+KEY_S = 0.28
+"""Seconds per keystroke of an average typist (K; Card, Moran and Newell, CACM 23(7), 1980)."""
+CLICK_S = 1.3
+"""Seconds to point at something and click (P + 2 B = 1.1 + 0.2; the same source)."""
+DECIDE_S = 1.35
+"""Seconds to make up one's mind (M; the same source). With one key this is 1.63 s, and people were measured at 1.6 s
+for saying whether a box is right (Papadopoulos et al., CVPR 2016)."""
+
+_OUTLINE_PX = 2.0
+"""How far a clicked outline may be from the true one; chosen by us. It sets how many clicks an outline costs."""
+_DAB_PX = 30
+"""Parts of at most so many pixels are one dab of the brush; chosen by us."""
+_KEYS_PER_OUTLINE = 2
+"""The class, and Enter, which closes the outline."""
+
+
+@dataclass(frozen=True)
+class SimulatedPerson:
+    """How an annotator sees and errs.
+
+    Attributes:
+        name: what the decisions are stored under.
+        tolerance: share of a region's pixels that one key may leave wrong.
+        error_rate: share of the answers that are wrong although the person took the time.
+        doubt_rate: share of the regions that are left to a second reviewer.
+        draws_outlines: areas are the clicked outlines; otherwise they are exact.
+        time_spread: standard deviation of the logarithm of the time; 0 is always the same.
+    """
+
+    name: str
+    tolerance: float = 0.05
+    error_rate: float = 0.0
+    doubt_rate: float = 0.0
+    draws_outlines: bool = False
+    time_spread: float = 0.0
+
+
+ORACLE = SimulatedPerson("oracle")
+REALISTIC = SimulatedPerson("realistic", error_rate=0.03, doubt_rate=0.02, draws_outlines=True, time_spread=0.4)
+"""Two people who label the same street agree on 96 % of the pixels (Cordts et al., CVPR 2016), so one of them errs in
+about 2-4 %. Doubt and spread were chosen by us."""
+PEOPLE = {person.name: person for person in (ORACLE, REALISTIC)}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a person does with a region.
+
+    Attributes:
+        kind: accept, relabel, void, draw or dont_know.
+        class_id: for relabel.
+        touched_mask: (h, w) bool, the drawn pixels; for draw.
+        label: (h, w) uint8, their new ids; for draw.
+        clicks: what it cost by mouse.
+        keys: what it cost by keyboard.
+        looks: how often the person had to make up the mind: once, and once per drawn part.
+    """
+
+    kind: DecisionKind
+    class_id: int | None = None
+    touched_mask: NDArray[np.bool_] | None = None
+    label: LabelArray | None = None
+    clicks: int = 0
+    keys: int = 1
+    looks: int = 1
+
+
+def answer_for(
+    region_mask: NDArray[np.bool_],
+    allowed_mask: NDArray[np.bool_],
+    label: LabelArray,
+    truth: LabelArray,
+    person: SimulatedPerson,
+    rng: np.random.Generator,
+    likely: tuple[int, ...] = (),
+) -> Answer:
+    """The answer to a region, in a box around it; every array is (h, w).
+
+    One key where it leaves at most `person.tolerance` of the region wrong, drawing otherwise.
+
+    Args:
+        region_mask: the region.
+        allowed_mask: where drawing has an effect: not on locked pixels.
+        label: ids as they are now.
+        truth: true ids; IGNORE_INDEX where nobody knows.
+        person: who answers.
+        rng: chance behind errors and doubt.
+        likely: the region's likeliest classes, likeliest first; a person who errs takes the first other one.
+    """
+    if rng.random() < person.doubt_rate:
+        return Answer(DecisionKind.DONT_KNOW)
+    known = region_mask & (truth != IGNORE_INDEX)
+    num_known = int(np.count_nonzero(known))
+    if num_known == 0:
+        return Answer(DecisionKind.VOID)
+    right = int(np.count_nonzero(known & (label == truth)))
+    counts = np.bincount(truth[known])
+    best = int(counts.argmax())
+    is_wrong = rng.random() < person.error_rate
+    if right >= (1.0 - person.tolerance) * num_known:
+        other = next((class_id for class_id in likely if class_id != best), None)
+        return Answer(DecisionKind.RELABEL, other) if is_wrong and other is not None else Answer(DecisionKind.ACCEPT)
+    if is_wrong:
+        return Answer(DecisionKind.ACCEPT)
+    if counts[best] >= (1.0 - person.tolerance) * num_known:
+        return Answer(DecisionKind.RELABEL, best)
+    return _drawn(known & (label != truth), allowed_mask, truth, person)
+
+
+def seconds_of(answer: Answer, person: SimulatedPerson, rng: np.random.Generator) -> float:
+    """How long an answer takes: looks, keys and clicks at the published times, spread as the person's are."""
+    mean = DECIDE_S * answer.looks + KEY_S * answer.keys + CLICK_S * answer.clicks
+    spread = float(np.exp(rng.normal(0.0, person.time_spread) - person.time_spread**2 / 2)) if person.time_spread else 1
+    return mean * spread
+
+
+def _drawn(
+    wrong: NDArray[np.bool_], allowed_mask: NDArray[np.bool_], truth: LabelArray, person: SimulatedPerson
+) -> Answer:
+    """Every connected part of the wrong pixels, class by class, as a dab or a clicked outline."""
+    touched, painted = np.zeros_like(wrong), truth.copy()
+    clicks, parts = 0, 0
+    for class_id in np.unique(truth[wrong]):
+        part_mask = (wrong & (truth == class_id)).astype(np.uint8)
+        outlines, _ = cv2.findContours(part_mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        for outline in outlines:
+            clicked, num_clicks = _clicked(outline)
+            clicks, parts = clicks + num_clicks, parts + 1
+            if person.draws_outlines:
+                area = np.zeros_like(part_mask)
+                cv2.fillPoly(area, [clicked], 1)
+                touched |= area.astype(bool)
+                painted[area.astype(bool)] = class_id
+    if not person.draws_outlines:
+        touched = wrong
+    touched &= allowed_mask
+    if not touched.any():  # An outline of a thread can fall beside it.
+        return Answer(DecisionKind.ACCEPT, looks=2)
+    keys = _KEYS_PER_OUTLINE * parts + 1
+    return Answer(DecisionKind.DRAW, None, touched, painted, clicks, keys, 1 + parts)
+
+
+def _clicked(outline: NDArray[np.int32]) -> tuple[NDArray[np.int32], int]:
+    """The corners that a person clicks, and how many."""
+    if cv2.contourArea(outline) <= _DAB_PX:
+        return outline, 1
+    corners = cv2.approxPolyDP(outline, _OUTLINE_PX, closed=True)
+    return corners.astype(np.int32), len(corners)

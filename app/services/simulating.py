@@ -1,0 +1,369 @@
+"""Simulated annotators at work on a workspace: with the queue, decisions and rules of people, no way around them.
+
+What they do really happens to the workspace, so callers give a copy (see `copied_workspace`).
+"""
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from functools import lru_cache, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select
+
+from app.config import Workspace
+from app.domain.decisions import delta_from_mask
+from app.domain.simulated_people import Answer, SimulatedPerson, answer_for, seconds_of
+from app.domain.states import DecisionKind, ImageRole
+from app.services.backup_restoring import restore_backup
+from app.services.backups import write_backup
+from app.services.local_actor import local_actor
+from app.services.processes import Monitor
+from app.services.review_types import ActionStats, DecisionRequest, QueueFilter, RegionRow, ReviewError
+from app.services.reviewing import MAX_PAGE, ReviewService
+from app.services.simulation_score import LabelScore
+from app.storage.database import Store, open_store
+from app.storage.models import Image, Proposal
+from datasets.images import read_label
+from datasets.labels import IGNORE_INDEX, LabelArray
+from datasets.progress import Progress
+
+_CACHED_LABELS = 64
+_MARGIN_PX = 16
+"""How far around a region an outline may spill where nothing is locked; chosen by us."""
+_SESSION = "simulation"
+
+
+class Arm(StrEnum):
+    """In which order work comes, and what may be changed."""
+
+    QUEUE = "queue"
+    """Our regions in the order of the queue."""
+    RANDOM_REGIONS = "random_regions"
+    """Our regions in random order."""
+    ENTROPY_REGIONS = "entropy_regions"
+    """Our regions by falling entropy of their mean class probabilities."""
+    RANDOM_IMAGES = "random_images"
+    """Whole images in random order, every wrong pixel in each."""
+    UNSURE_IMAGES = "unsure_images"
+    """Whole images by falling mean unreliability."""
+    UNLOCKED = "unlocked"
+    """As `queue`, but nothing is locked: what is drawn over a region's edge counts."""
+
+
+_IMAGE_ARMS = frozenset({Arm.RANDOM_IMAGES, Arm.UNSURE_IMAGES})
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When to stop; None does not limit. Without a limit until nothing is left.
+
+    Attributes:
+        decisions: so many answers.
+        minutes: so much simulated time.
+    """
+
+    decisions: int | None = None
+    minutes: float | None = None
+
+    def is_spent(self, spent: "Effort") -> bool:
+        """Whether nothing more may be done."""
+        by_count = self.decisions is not None and spent.decisions >= self.decisions
+        return by_count or (self.minutes is not None and spent.seconds >= 60.0 * self.minutes)
+
+
+@dataclass
+class Effort:
+    """What was spent, and what it reached."""
+
+    decisions: int = 0
+    clicks: int = 0
+    keys: int = 0
+    seconds: float = 0.0
+    pixels_shown: int = 0
+    pixels_changed: int = 0
+
+    def add(self, answer: Answer, seconds: float) -> None:
+        """Count one answer."""
+        self.decisions += 1
+        self.clicks += answer.clicks
+        self.keys += answer.keys
+        self.seconds += seconds
+
+
+class Truth:
+    """True labels of pool images, from a folder of masks that are named like the images.
+
+    Attributes:
+        missing: ids of images with a proposal whose truth is not known; nothing is simulated on them.
+        num_classes: of the workspace.
+    """
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        """Find the mask of every image with a proposal.
+
+        Raises:
+            ValueError: no image has one.
+        """
+        self._folder = folder
+        self._classes = ReviewService(store).class_set()
+        with store.reader() as session:
+            has_proposal = select(Proposal.id).where(Proposal.image_id == Image.id, Proposal.active).exists()
+            is_pool = (Image.role == ImageRole.POOL) & Image.deleted_at.is_(None)
+            rows = session.execute(
+                select(Image.id, Image.sample_id, Image.height, Image.width).where(is_pool, has_proposal)
+            ).all()
+        self._names = {row.id: row.sample_id for row in rows if self._file(row.sample_id).is_file()}
+        self._sizes = {row.id: (row.height, row.width) for row in rows}
+        if not self._names:
+            example = f"; {self._file(rows[0].sample_id)} would be one" if rows else "; predict proposals first"
+            raise ValueError(f"{folder} has no mask of an image with a proposal{example}")
+        self.missing = frozenset(self._sizes) - frozenset(self._names)
+        self.num_classes = len(self._classes)
+        self.label = lru_cache(_CACHED_LABELS)(self._read)
+
+    @property
+    def image_ids(self) -> list[int]:
+        """Images whose truth is known, by id."""
+        return sorted(self._names)
+
+    def _read(self, image_id: int) -> LabelArray:
+        """(H, W) uint8 true ids; must not be written to.
+
+        Raises:
+            ValueError: damaged, an id that is no class, or another size than the image.
+        """
+        path = self._file(self._names[image_id])
+        label = read_label(path, self._classes)
+        if label.shape != self._sizes[image_id]:
+            (height, width), (wanted_height, wanted_width) = label.shape, self._sizes[image_id]
+            raise ValueError(f"{path} is {width} x {height}, but its image is {wanted_width} x {wanted_height}")
+        return label
+
+    def _file(self, sample_id: str) -> Path:
+        return self._folder / f"{sample_id}.png"
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What came out: a row before the first decision, one every so many decisions, and one at the end.
+
+    Attributes:
+        curve: effort so far, `label_miou`, `wrong_pixels` and `pixels` (those whose truth is known).
+        unseen: pixels that were never shown and are called reliable: how many, and how many of them are wrong.
+    """
+
+    curve: list[dict[str, Any]]
+    unseen: dict[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """For the file of results."""
+        return {"curve": self.curve, "unseen": self.unseen}
+
+
+def simulate(
+    store: Store, truth: Truth, arm: Arm, person: SimulatedPerson, seed: int, budget: Budget, every: int,
+    monitor: Monitor,
+) -> Simulation:  # fmt: skip
+    """Let a simulated person work until the budget is spent or nothing is left.
+
+    Raises:
+        ValueError: a mask is damaged or has another size than its image.
+        WorkCancelledError: stopped on request.
+    """
+    return _Run(store, truth, arm, person, np.random.default_rng(seed)).until(budget, every, monitor)
+
+
+@contextmanager
+def copied_workspace(store: Store, monitor: Monitor) -> Iterator[Callable[[], AbstractContextManager[Store]]]:
+    """Gives a function that opens a fresh copy of a workspace, which is gone when its own context ends."""
+    with TemporaryDirectory(prefix="pixelsieve-simulation-") as folder:
+        saved = Path(folder) / "workspace.zip"
+        write_backup(store, saved, local_actor(), monitor)
+
+        @contextmanager
+        def copy() -> Iterator[Store]:
+            with TemporaryDirectory(dir=folder) as place:
+                workspace = Workspace(Path(place) / "workspace")
+                restore_backup(saved, workspace, None, local_actor(), Monitor())
+                copied = open_store(workspace)
+                try:
+                    yield copied
+                finally:
+                    copied.close()
+
+        yield copy
+
+
+class _Run:
+    """One arm: order, answers and bookkeeping."""
+
+    def __init__(self, store: Store, truth: Truth, arm: Arm, person: SimulatedPerson, rng: np.random.Generator) -> None:
+        self._review = ReviewService(store)
+        self._truth, self._arm, self._person, self._rng = truth, arm, person, rng
+        self._score, self._effort = LabelScore(truth.num_classes), Effort()
+        self._shown: dict[int, NDArray[np.bool_]] = {}
+        for image_id in truth.image_ids:
+            planes = self._review.image_planes(image_id)
+            self._score.add(truth.label(image_id), planes.label)
+            self._shown[image_id] = np.zeros(planes.label.shape, np.bool_)
+
+    def until(self, budget: Budget, every: int, monitor: Monitor) -> Simulation:
+        curve = [self._row()]
+        for do in self._work():
+            if budget.is_spent(self._effort):
+                break
+            do()
+            if self._effort.decisions >= curve[-1]["decisions"] + every:
+                curve.append(self._row())
+            monitor.stoppable_progress(Progress(self._effort.decisions, budget.decisions or 0, self._arm.value))
+        if self._effort.decisions > curve[-1]["decisions"]:
+            curve.append(self._row())
+        return Simulation(curve, self._unseen())
+
+    def _row(self) -> dict[str, Any]:
+        return {
+            **asdict(self._effort), "label_miou": self._score.miou, "wrong_pixels": self._score.num_wrong,
+            "pixels": self._score.num_pixels,
+        }  # fmt: skip
+
+    def _work(self) -> Iterator[Callable[[], None]]:
+        """What is to be done, in the arm's order."""
+        if self._arm in _IMAGE_ARMS:
+            for image_id in self._images():
+                yield partial(self._correct_image, image_id)
+        elif self._arm in (Arm.QUEUE, Arm.UNLOCKED):
+            while (
+                region_id := self._review.next_region(filters=QueueFilter(not_images=self._truth.missing))
+            ) is not None:
+                yield partial(self._answer_region, region_id)
+        else:
+            for region_id in self._regions():
+                yield partial(self._answer_region, region_id)
+
+    def _regions(self) -> list[int]:
+        rows = self._all_rows()
+        if self._arm is Arm.RANDOM_REGIONS:
+            return [rows[index].region_id for index in self._rng.permutation(len(rows))]
+        entropies = {row.region_id: self._entropy(row.region_id) for row in rows}
+        return sorted(entropies, key=lambda region_id: -entropies[region_id])
+
+    def _all_rows(self) -> list[RegionRow]:
+        found: list[RegionRow] = []
+        filters = QueueFilter(include_enough=True, not_images=self._truth.missing)
+        while page := self._review.queue(filters, limit=MAX_PAGE, offset=len(found)):
+            found += page
+        return found
+
+    def _entropy(self, region_id: int) -> float:
+        """Of the mean probabilities of the likeliest classes; what the others have counts as one more class."""
+        likely = np.array([entry.probability for entry in self._review.region(region_id).top_classes])
+        every = np.append(likely, max(0.0, 1.0 - likely.sum()))
+        present = every[every > 0]
+        return float(-(present * np.log(present)).sum())
+
+    def _images(self) -> list[int]:
+        ids = self._truth.image_ids
+        if self._arm is Arm.RANDOM_IMAGES:
+            return [ids[index] for index in self._rng.permutation(len(ids))]
+        doubt = {image_id: float(self._review.image_planes(image_id).unreliability.mean()) for image_id in ids}
+        return sorted(doubt, key=lambda image_id: -doubt[image_id])
+
+    def _answer_region(self, region_id: int) -> None:
+        view = self._review.region(region_id)
+        image_id, (width, height) = view.row.image_id, view.size_wh
+        x0, y0, x1, y1 = view.row.bbox
+        bbox = (
+            max(0, x0 - _MARGIN_PX),
+            max(0, y0 - _MARGIN_PX),
+            min(width, x1 + _MARGIN_PX),
+            min(height, y1 + _MARGIN_PX),
+        )
+        before = self._review.image_patch(image_id, bbox)
+        region_mask = before.region_map == view.row.number
+        is_locked = self._arm is not Arm.UNLOCKED
+        allowed = ~before.reliable if is_locked else np.ones_like(region_mask)
+        likely = tuple(entry.class_id for entry in view.top_classes)
+        truth = self._truth.label(image_id)[_box(bbox)]
+        answer = answer_for(region_mask, allowed, before.label, truth, self._person, self._rng, likely)
+        self._send(answer, image_id, view.image_version, bbox, region_id, not is_locked)
+        self._see(image_id, bbox, region_mask)
+        self._measure(image_id, bbox, before.label)
+
+    def _correct_image(self, image_id: int) -> None:
+        """Every wrong pixel of an image, whatever the model thinks of it; what is right is accepted as a whole."""
+        planes = self._review.image_planes(image_id)
+        everywhere = np.ones(planes.label.shape, np.bool_)
+        truth = self._truth.label(image_id)
+        careful = SimulatedPerson(
+            self._person.name, tolerance=0.0, draws_outlines=self._person.draws_outlines,
+            time_spread=self._person.time_spread,
+        )  # fmt: skip
+        answer = answer_for(everywhere, everywhere, planes.label, truth, careful, self._rng)
+        bbox = (0, 0, *planes.size_wh)
+        version = planes.image_version
+        if answer.kind is DecisionKind.DRAW:
+            version = self._send(answer, image_id, version, bbox, None, True)
+        else:
+            self._effort.add(answer, seconds_of(answer, self._person, self._rng))
+        try:
+            self._review.accept_rest(image_id, version, self._person.name, _SESSION, _op_id())
+        except ReviewError:  # Nothing was open in it.
+            pass
+        self._see(image_id, bbox, everywhere)
+        self._measure(image_id, bbox, planes.label)
+
+    def _send(
+        self, answer: Answer, image_id: int, version: int, bbox: tuple[int, int, int, int], region_id: int | None,
+        unlocks: bool,
+    ) -> int:  # fmt: skip
+        """Decide as a person does; returns the image's new version."""
+        seconds = seconds_of(answer, self._person, self._rng)
+        delta = None
+        if answer.touched_mask is not None and answer.label is not None:
+            delta = delta_from_mask(answer.touched_mask, answer.label, bbox[0], bbox[1])
+        result = self._review.decide(
+            DecisionRequest(
+                op_id=_op_id(), kind=answer.kind, image_id=image_id, image_version=version,
+                user=self._person.name, session=_SESSION, region_id=region_id, class_id=answer.class_id, delta=delta,
+                lock_override=unlocks and delta is not None, closes_region=delta is not None and region_id is not None,
+                stats=ActionStats(clicks=answer.clicks, keys=answer.keys, active_ms=round(1000 * seconds)),
+            )
+        )  # fmt: skip
+        self._effort.add(answer, seconds)
+        return result.image_version
+
+    def _see(self, image_id: int, bbox: tuple[int, int, int, int], seen_mask: NDArray[np.bool_]) -> None:
+        shown = self._shown[image_id][_box(bbox)]
+        self._effort.pixels_shown += int(np.count_nonzero(seen_mask & ~shown))
+        shown |= seen_mask
+
+    def _measure(self, image_id: int, bbox: tuple[int, int, int, int], before: LabelArray) -> None:
+        after = self._review.image_patch(image_id, bbox).label
+        self._effort.pixels_changed += int(np.count_nonzero(after != before))
+        self._score.change(self._truth.label(image_id)[_box(bbox)], before, after)
+
+    def _unseen(self) -> dict[str, int]:
+        counted = {"reliable": 0, "reliable_wrong": 0, "other": 0, "other_wrong": 0}
+        for image_id, shown in self._shown.items():
+            planes, truth = self._review.image_planes(image_id), self._truth.label(image_id)
+            unseen = ~shown & (truth != IGNORE_INDEX)
+            for name, mask in (("reliable", unseen & planes.reliable), ("other", unseen & ~planes.reliable)):
+                counted[name] += int(np.count_nonzero(mask))
+                counted[f"{name}_wrong"] += int(np.count_nonzero(mask & (planes.label != truth)))
+        return counted
+
+
+def _op_id() -> str:
+    return f"{_SESSION}-{secrets.token_hex(12)}"
+
+
+def _box(bbox: tuple[int, int, int, int]) -> tuple[slice, slice]:
+    x0, y0, x1, y1 = bbox
+    return slice(y0, y1), slice(x0, x1)
