@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, Route
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import LiveApp, ProcessApp, ReviewerPage
 from tests.browser.stored import decisions, sha1, stored_state
@@ -115,6 +115,9 @@ def test_drawing_refused_because_of_another_tab_can_be_taken_up_again(
     alert = first.page.get_by_role("alert")
     assert "nothing was" in alert.inner_text() and "2 strokes wait here" in alert.inner_text()
     assert len(decisions(own_app.workspace)) == 1
+    first.page.get_by_role("button", name="See what changed").click()
+    expect(alert).to_contain_text("→ void")
+    assert first.get("app.conflict.path !== null")
     first.page.get_by_role("button", name="Open this region and draw again").click()
     first.wait("root.dataset.region === argument && root.dataset.strokes === '2'", str(region))
     first.all_saved()

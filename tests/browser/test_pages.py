@@ -158,7 +158,9 @@ def test_reviewer_tells_its_state_to_assistive_technology(
     expect(brush).to_have_attribute("aria-keyshortcuts", "B")
     reviewer.press("b")
     expect(brush).to_have_attribute("aria-pressed", "true")
-    expect(page.get_by_role("status").filter(has_text="Brush")).to_contain_text("Enter saves, Esc cancels")
+    expect(page.get_by_role("status").filter(has_text="Brush")).to_contain_text(
+        "Enter finishes the region, Esc takes its strokes back"
+    )
     reviewer.press("Escape")
     reviewer.press("?")
     expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
@@ -174,7 +176,7 @@ def test_reviewer_fits_small_screens(width: int, live_app: LiveApp, open_reviewe
     reviewer.page.set_viewport_size({"width": width, "height": 860})
     reviewer.wait("root.scrollWidth <= root.clientWidth && root.getBoundingClientRect().right <= window.innerWidth")
     reviewer.page.get_by_role("button", name="Brush", exact=True).click()
-    expect(reviewer.page.get_by_role("button", name="Save drawing")).to_be_visible()
+    expect(reviewer.page.get_by_role("button", name="Finish region")).to_be_visible()
     expect(reviewer.page.get_by_role("button", name="Skip")).to_be_hidden()
     reviewer.screenshot(f"reviewer-{width}")
     reviewer.page.get_by_role("button", name="Cancel").click()

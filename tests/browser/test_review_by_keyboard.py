@@ -13,23 +13,64 @@ from tests.browser.workspace import propose_again
 pytestmark = pytest.mark.browser
 
 OpenReviewer = Callable[..., ReviewerPage]
-KEYS = ["Space", "1", "Space", "x", "Space", "3", "a", "f", "Space", "c"] * 2
-KIND_OF_KEY = {"Space": DecisionKind.ACCEPT, "x": DecisionKind.VOID, "f": DecisionKind.DONT_KNOW}
+DRAWN = {"superpixels": "w3", "polygon": "p5", "fill": "k2", "eraser": "bx"}
+KEYS = ["Space", "1", "superpixels", "x", "Space", "3", "polygon", "f", "a", "fill"] * 2 + ["eraser"]
+KIND_OF_KEY = {"Space": DecisionKind.ACCEPT, "x": DecisionKind.VOID, "f": DecisionKind.DONT_KNOW} | dict.fromkeys(
+    DRAWN, DecisionKind.DRAW
+)
+CORNERS = (["Shift+ArrowRight"], ["Shift+ArrowDown"], ["Shift+ArrowLeft"] * 2)
 
 
 def test_twenty_regions_are_decided_with_the_keyboard_alone(
     own_app: LiveApp, open_reviewer: OpenReviewer, watched: Watched
 ) -> None:
     reviewer = open_reviewer(own_app)
-    shown = []
+    shown, images = [], set()
     for key in KEYS:
         shown.append(reviewer.region)
-        reviewer.decide(key)
+        images.add(reviewer.image)
+        if key in DRAWN:
+            draw_with_keys(reviewer, key)
+        reviewer.decide("Enter" if key in DRAWN else key)
     log = decisions(own_app.workspace)
-    assert [entry.region_id for entry in log] == shown
-    assert [entry.kind for entry in log] == [KIND_OF_KEY.get(key, DecisionKind.RELABEL) for key in KEYS]
-    assert [entry.class_id for entry in log if entry.kind is DecisionKind.RELABEL] == [0, 2, 9, 10] * 2
+    final = [entry for entry in log if entry.kind is not DecisionKind.DRAW or entry.closes_region]
+    assert [entry.region_id for entry in final] == shown
+    assert [entry.kind for entry in final] == [KIND_OF_KEY.get(key, DecisionKind.RELABEL) for key in KEYS]
+    assert [entry.class_id for entry in final if entry.kind is DecisionKind.RELABEL] == [0, 2, 9] * 2
+    strokes = [entry.region_id for entry in log if entry not in final]
+    assert strokes == [region for region, key in zip(shown, KEYS, strict=True) for _ in range(strokes_of(key))]
+    for image_id in images:
+        state = stored_state(own_app.workspace, image_id)
+        for plane, stored in (("label", state.label), ("provenance", state.provenance)):
+            assert reviewer.get(_HASH_OF_CACHED.format(image=image_id, plane=plane)) == sha1(stored)
     assert watched.errors == []
+
+
+def strokes_of(key: str) -> int:
+    return 2 if key == "eraser" else int(key in DRAWN)
+
+
+def draw_with_keys(reviewer: ReviewerPage, tool: str) -> None:
+    """A stroke of a tool at the cross, which is moved into the region first."""
+    for key in DRAWN[tool]:
+        reviewer.press(key)
+    status = reviewer.page.locator(".ps-status")
+    for arrow in ["ArrowLeft"] + ["ArrowRight"] * 8 + ["ArrowDown"] * 8:
+        reviewer.press(arrow)
+        if "in the region" in status.inner_text():
+            break
+    reviewer.wait("!app.drawing.superpixels.isLoading")
+    reviewer.press("Space")
+    if tool == "polygon":
+        for corner in CORNERS:
+            for arrow in corner:
+                reviewer.press(arrow)
+            reviewer.press("Space")
+        reviewer.press("Enter")
+    elif tool == "eraser":
+        for key in ("e", "[", "Space"):
+            reviewer.press(key)
+    reviewer.wait("Number(root.dataset.strokes) === argument", strokes_of(tool))
 
 
 def test_regions_come_in_the_order_of_their_scores(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:

@@ -4,6 +4,7 @@ import { getHistory, getPatch } from './server.js';
 import { decodeRuns, inflate } from './wire.js';
 
 const GONE_DRAWING = 'The region of this drawing is not there any more, so it cannot be drawn again. It stays in this browser until it is given up.';
+const GONE_REGION = 'The region is not there any more: a newer model proposed other ones.';
 const REVERSALS = ['/api/undo', '/api/redo'];
 
 export class Answers {
@@ -123,19 +124,20 @@ export class Answers {
       if (wasSentHere) this.showRefusal();
     } else if (REVERSALS.includes(path)) await this.refusedReversal(header, error);
     else if (path === '/api/flags') this.refusedFlag(header, error);
-    else this.refusedAction(header, error);
+    else await this.refusedAction(header, error);
     reviewer.root.dataset.refused = String(Number(reviewer.root.dataset.refused ?? 0) + 1);
   }
 
-  refusedAction(header, error) {
-    const { feed, view, editing } = this.reviewer;
+  async refusedAction(header, error) {
+    const { feed, view, editing, conflict } = this.reviewer;
+    if (error.status === 409) conflict.remember(header.region_id, await feed.ready(header.image_id), editing.unansweredEdits());
     editing.forget({ opId: header.op_id });
     feed.unmark(header.region_id);
     feed.forgetImage(header.image_id);
     for (const id of header.propagate_to ?? []) feed.unmark(id);
     const isDrawing = this.reviewer.outbox.refused.some((entry) => entry.header.region_id === header.region_id);
     if (isDrawing) this.showRefusal();
-    else view.warn(error.message, ['Open this region again', () => this.reopen(header)]);
+    else view.warn(error.message, ...this.seeChanges(header, (changes) => view.warn(changes)), ['Open this region again', () => this.reopen(header)]);
     if (error.status === 409) this.reviewer.lease.beat();
     this.lookAgain();
   }
@@ -172,7 +174,8 @@ export class Answers {
     if (!entry) return;
     const strokes = this.reviewer.outbox.refused.filter((each) => each.header.region_id === entry.header.region_id);
     const text = strokes.length === 1 ? entry.message : `${entry.message} ${strokes.length} strokes wait here.`;
-    this.offerToGiveUp(strokes, text, ['Open this region and draw again', () => this.drawAgain(strokes)]);
+    const again = ['Open this region and draw again', () => this.drawAgain(strokes)];
+    this.offerToGiveUp(strokes, text, ...this.seeChanges(entry.header, (changes) => this.offerToGiveUp(strokes, changes, again)), again);
   }
 
   offerToGiveUp(strokes, text, ...actions) {
@@ -184,6 +187,17 @@ export class Answers {
 
   async settle(strokes) {
     for (const entry of strokes) await this.reviewer.outbox.settle(entry);
+  }
+
+  /** For a notice: the region as it is now, with what is different outlined; `tell(sentence)` says what that is. */
+  seeChanges(header, tell) {
+    const { conflict } = this.reviewer;
+    if (!conflict.seen.has(header.region_id)) return [];
+    return [['See what changed', async () => {
+      await this.reopen(header);
+      const { current, image } = this.reviewer;
+      tell(current?.row.region_id === header.region_id ? conflict.show(header.region_id, image) : GONE_REGION);
+    }]];
   }
 
   /** Whoever goes on with a region here works on its image here. */

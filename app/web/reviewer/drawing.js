@@ -1,6 +1,6 @@
 // Drawing on the picture: which tool is on, where its cursor is, and one stroke after another by mouse, pen, finger or keys.
 import { PointerInput } from './input.js';
-import { VOID_ID } from './palette.js';
+import { VOID_COLOR, VOID_ID, cssColor } from './palette.js';
 import { Strokes } from './strokes.js';
 import { Superpixels } from './superpixels.js';
 import { Brush } from './tools/brush.js';
@@ -67,8 +67,20 @@ export class Drawing {
     return this.classId === VOID_ID ? 'void' : this.classes.get(this.classId).name;
   }
 
+  /** Null when the tool has none. */
   get sizeText() {
-    return this.active?.sizeText ?? `${this.diameter} px`;
+    return this.tool === null ? this.tools.brush.sizeText : this.active.sizeText ?? null;
+  }
+
+  /** Whether Enter closes a shape instead of finishing the region. */
+  get isClosing() {
+    return this.active?.isActive ?? false;
+  }
+
+  /** What tools show where they will draw; null for the model's label, which is known pixel by pixel. */
+  get color() {
+    if (this.active.isErasing || this.active.isEraser) return null;
+    return this.classId === VOID_ID ? VOID_COLOR : cssColor(this.classes.get(this.classId).color);
   }
 
   /** Start afresh on a region: no tool, locked, in the region's own class. */
@@ -103,7 +115,8 @@ export class Drawing {
   }
 
   resize(direction) {
-    (this.active?.resize ? this.active : this.tools.brush).resize(direction);
+    if (this.sizeText === null) return;
+    (this.active ?? this.tools.brush).resize(direction);
     this.changed();
   }
 
@@ -277,6 +290,7 @@ export class Drawing {
     const place = this.cursor?.isKeyboard ? this.describePlace() : '';
     const lock = this.unlocked ? 'Reliable pixels are UNLOCKED; this is logged. ' : '';
     const held = this.isLatched ? 'Held down: Space lets go. ' : '';
+    if (this.tool === 'flag') return `${place}${this.active.describe()}`;
     return `${place}${held}${lock}${this.active.describe()} ${strokes} ${strokes === 1 ? 'stroke' : 'strokes'}. Enter finishes the region, Esc takes its strokes back.`;
   }
 }

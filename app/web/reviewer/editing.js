@@ -7,6 +7,7 @@ import { VOID_ID } from './palette.js';
 const WAIT = 'Wait: the server is asked what that changes.';
 const NEEDS_SERVER = 'That needs the server, which does not answer now. What waits is sent when it does; try again then.';
 export const ANSWER_FIRST = 'Enter gives them the class, Esc leaves them as they are.';
+const NOTHING_DRAWN = 'Nothing is drawn. Esc leaves the tool; then Space accepts the region as it is.';
 const PATHS = { '-1': '/api/undo', 1: '/api/redo' };
 
 export class Editing {
@@ -76,7 +77,7 @@ export class Editing {
     const { reviewer } = this;
     const { image, current: { row } } = reviewer;
     if (this.history.strokesOn(row.region_id) === 0 && !reviewer.hasDrawn) {
-      reviewer.view.say('Nothing is drawn. Space accepts the region as it is.');
+      reviewer.view.say(reviewer.drawing.tool === null ? 'Nothing is drawn. Space accepts the region as it is.' : NOTHING_DRAWN);
       return;
     }
     reviewer.setBusy(true);
@@ -228,6 +229,11 @@ export class Editing {
     this.history.add(step);
     if (edit !== null) this.unanswered.add(step.opId);
     return step;
+  }
+
+  /** What is shown here and not answered yet, newest first. */
+  unansweredEdits() {
+    return this.history.done.filter(({ opId, edit }) => edit !== null && this.unanswered.has(opId)).map(({ edit }) => edit).reverse();
   }
 
   forget({ opId }) {

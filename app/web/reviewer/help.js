@@ -10,14 +10,13 @@ export function buildHelp(classes, onClose) {
   const groups = [...new Set(COMMANDS.map(({ group }) => group))];
   const list = (rows) => el('dl', {}, ...rows.flatMap(([chord, text]) => [el('dt', {}, el('kbd', {}, showChord(chord))), el('dd', {}, text)]));
   const dialog = el('dialog', { class: 'ps-help', 'aria-label': 'Keys' },
-    el('h2', {}, 'Keys'),
+    el('form', { method: 'dialog' }, el('h2', {}, 'Keys'), el('button', { class: 'ps-button' }, 'Close')),
     el('div', { class: 'ps-help-groups' },
       ...groups.map((group) => el('section', {}, el('h3', {}, group),
         list(COMMANDS.filter((command) => command.group === group).map(({ chord, title }) => [chord, title])))),
       el('section', {}, el('h3', {}, 'Relabel the region'), list(classes.filter(({ key }) => key).map(({ key, name }) => [key, name])))),
     el('p', {}, KEYBOARD_DRAWING), el('p', {}, LOOKALIKES),
-    el('p', {}, 'Wheel or two fingers zoom. Drag moves the view; while drawing use the middle or right button, or a finger beside a pen. Click another hatched region to open it.'),
-    el('form', { method: 'dialog' }, el('button', { class: 'ps-button' }, 'Close')));
+    el('p', {}, 'Wheel or two fingers zoom. Drag moves the view; while drawing use the middle or right button, or a finger beside a pen. Click another hatched region to open it.'));
   dialog.addEventListener('close', onClose);
   return dialog;
 }

@@ -1,6 +1,7 @@
 // Colours of the overlay as packed RGBA words, one table per visual channel (see docs: one channel, one meaning).
 
 export const VOID_ID = 255;
+export const VOID_COLOR = '#777'; // Where a pattern would be too fine.
 const RELIABILITY_HUE = [126, 34, 206]; // One purple hue: far from every default class colour.
 
 const pack = (r, g, b, a) => ((a << 24) | (b << 16) | (g << 8) | r) >>> 0;

@@ -1,13 +1,13 @@
 // After a relabel: regions of the same image that look like it may get its class, too. Offered without being in the way,
 // shown before anything happens, and one decision when it does.
 import { outlinePath, traceOutline } from './outline.js';
-import { cssColor } from './palette.js';
+import { VOID_COLOR, cssColor } from './palette.js';
 import { getLookalikes } from './server.js';
 import { onScreen, strokeBoth } from './tools/cursor.js';
 
-const LINE = 3; // CSS pixels.
-const FILL = 0.45;
-const VOID_COLOR = '#777';
+const LINE = 2; // CSS pixels.
+const FILL = 0.55;
+const ANSWERS = [['propagate_apply', 'Give them the class', 'Enter'], ['propagate_decline', 'Leave them', 'Escape']];
 
 export class Propagation {
   constructor(reviewer) {
@@ -82,17 +82,17 @@ export class Propagation {
     this.preview = preview;
     this.chosen = new Set(preview.rows);
     this.paths = new Map(preview.rows.map((row) => [row, outlinePath(traceOutline(image.regions, image.width, row.number, row.bbox))]));
-    screen.viewport.fit();
+    screen.viewport.showAll([preview.row, ...preview.rows].map((row) => row.bbox));
     screen.paint();
     root.dataset.preview = String(this.chosen.size);
-    view.showOffer(this.describePreview(), [['propagate_apply', 'Apply'], ['propagate_decline', 'Leave them']]);
+    view.showOffer(this.describePreview(), ANSWERS, true);
     view.say(this.describePreview());
   }
 
   describePreview() {
     const pixels = [...this.chosen].reduce((sum, row) => sum + row.area, 0);
     const count = this.chosen.size === 1 ? '1 region' : `${this.chosen.size} regions`;
-    return `${count}, ${pixels} pixels, would be ${this.nameOf(this.preview.classId)}. They count as propagated, not as looked at. A click leaves one out.`;
+    return `${count}, ${pixels} pixels, would become ${this.nameOf(this.preview.classId)}, counted as propagated, not as looked at. A click leaves one out.`;
   }
 
   /** A click on one of them leaves it out, or takes it in again. */
@@ -101,7 +101,7 @@ export class Propagation {
     if (!row) return;
     if (!this.chosen.delete(row)) this.chosen.add(row);
     this.reviewer.root.dataset.preview = String(this.chosen.size);
-    this.reviewer.view.showOffer(this.describePreview(), [['propagate_apply', 'Apply'], ['propagate_decline', 'Leave them']]);
+    this.reviewer.view.showOffer(this.describePreview(), ANSWERS, true);
     this.reviewer.screen.overlay.paint();
   }
 
@@ -127,11 +127,10 @@ export class Propagation {
 
   async decline() {
     if (!this.preview) return;
-    const { from, row } = this.preview;
+    const { from } = this.preview;
     this.end();
     this.offer = null;
-    if (from !== row.region_id) await this.reviewer.open(from);
-    else this.reviewer.refreshed();
+    await this.reviewer.open(from); // As it was left.
   }
 
   /** Another region is shown, or the person answered. */
@@ -143,7 +142,8 @@ export class Propagation {
 
   paint(painter) {
     if (!this.preview) return;
-    const { context } = painter;
+    const { context, viewport } = painter;
+    const isFar = viewport.scale < viewport.ratio; // A line of full width would hide ragged regions.
     const color = this.reviewer.view.classes.get(this.preview.classId)?.color;
     for (const [row, path] of this.paths) {
       const moved = onScreen(painter, path);
@@ -153,7 +153,7 @@ export class Propagation {
         context.fill(moved);
         context.globalAlpha = 1;
       }
-      strokeBoth(painter, moved, LINE, this.chosen.has(row) ? '#fff' : '#888');
+      strokeBoth(painter, moved, isFar ? 0 : LINE, this.chosen.has(row) ? '#fff' : '#888');
     }
   }
 }

@@ -4,6 +4,7 @@ import { filterFromAddress, withRegion } from './address.js';
 import { Answers } from './answers.js';
 import { handleKey, handleKeyUp, runCommand } from './commands.js';
 import { Comments } from './comments.js';
+import { Conflict } from './conflict.js';
 import { Drawing } from './drawing.js';
 import { Editing } from './editing.js';
 import { Feed } from './feed.js';
@@ -33,6 +34,7 @@ export class Reviewer {
     this.editing = new Editing(this);
     this.answers = new Answers(this);
     this.propagation = new Propagation(this);
+    this.conflict = new Conflict(this);
     this.comments = new Comments(session, { onClose: () => this.view.stage.focus(), say: (text) => this.view.say(text) });
     this.view.addToSide(this.comments.button, this.comments.dialog);
     this.lease = new Lease(session, this.tab, { onChange: () => this.leaseChanged() });
@@ -71,7 +73,7 @@ export class Reviewer {
   showState() {
     const { tool, unlocked, classId, sizeText } = this.drawing;
     const { mode, showBand, opacity } = this.screen;
-    this.view.showModes({ mode, tool, showBand, unlocked, brushClass: classId, sizeText, opacity });
+    this.view.showModes({ mode, tool, showBand, unlocked, brushClass: classId, sizeText, opacity, isClosing: this.drawing.isClosing });
     const strokes = this.current ? this.editing.history.strokesOn(this.current.row.region_id) : 0;
     this.root.dataset.strokes = String(strokes);
     this.view.say(tool === null ? this.describeRegion() : this.drawing.describe(strokes));
@@ -153,6 +155,7 @@ export class Reviewer {
 
   show(view, image) {
     const { row } = view;
+    if (this.current?.row.region_id !== row.region_id) this.conflict.end();
     this.current = view;
     this.image = image;
     if (this.propagation.preview) this.propagation.end();

@@ -84,6 +84,7 @@ export class View {
         this.button('smaller', '−'), this.size, this.button('larger', '+'), this.button('unlock', 'Locked', { 'aria-pressed': 'true' })),
       group('History', this.button('undo', 'Undo', {}, false), this.button('redo', 'Redo', {}, false)),
       group('Zoom and help', this.button('fit', 'Fit'), this.button('help', 'Keys')));
+    this.drawGroups = [...bar.querySelectorAll('[aria-label=Draw], [aria-label=History]')];
     return makeRoving(bar);
   }
 
@@ -92,9 +93,10 @@ export class View {
       type: 'button', class: 'ps-class', title: name, 'data-class': id, 'aria-keyshortcuts': key, onclick: () => this.clicked(() => this.choose(id)),
     }, swatch(color), el('span', { class: 'ps-name', dir: 'auto' }, name), kbd(key ? showChord(key) : `#${id}`)));
     this.classButtons = new Map(rows.map((row) => [Number(row.dataset.class), row]));
+    this.classList = el('div', { class: 'ps-classes' }, ...rows);
     this.legend = el('ul', { class: 'ps-legend' });
     return el('aside', { class: 'ps-side', 'aria-label': 'Region and classes' },
-      el('h2', {}, 'Region'), this.facts, el('div', { class: 'ps-heading' }, el('h2', {}, 'Classes'), this.button('find_class', 'Find')), el('div', { class: 'ps-classes' }, ...rows),
+      el('h2', {}, 'Region'), this.facts, el('div', { class: 'ps-heading' }, el('h2', {}, 'Classes'), this.button('find_class', 'Find')), this.classList,
       el('h2', {}, 'Legend'), this.legend,
       this.button('accept_rest', 'Accept the rest of this image', {}, false));
   }
@@ -118,7 +120,7 @@ export class View {
     ].flatMap(([term, text]) => [el('dt', {}, term), el('dd', {}, text)]));
     this.chip.textContent = { skipped: 'skipped before', second_review: 'second review', decided: 'decided: a new decision replaces it' }[row.state] ?? '';
     this.strip.replaceChildren(
-      this.decision('accept', `Accept ${name}`, 'ps-accept', 'ps-deciding'), this.decision('commit', 'Save drawing', 'ps-accept', 'ps-drawing'),
+      this.decision('accept', `Accept ${name}`, 'ps-accept', 'ps-deciding'), this.decision('commit', 'Finish region', 'ps-accept', 'ps-drawing'),
       el('div', { class: 'ps-top5', role: 'group', 'aria-label': 'Likeliest classes' }, ...topClasses.map((each) => this.likely(each))),
       this.decision('void', 'Void'), this.decision('cancel', 'Cancel', 'ps-drawing'),
       this.decision('dont_know', "Don't know", 'ps-deciding'), this.decision('skip', 'Skip', 'ps-deciding'));
@@ -143,7 +145,7 @@ export class View {
     }, kbd(key ? showChord(key) : `#${id}`), swatch(color), el('span', { class: 'ps-name', dir: 'auto' }, name), el('span', { class: 'ps-percent' }, percent(probability)), bar);
   }
 
-  showModes({ mode, tool, showBand, unlocked, brushClass, sizeText, opacity }) {
+  showModes({ mode, tool, showBand, unlocked, brushClass, sizeText, opacity, isClosing }) {
     const pressed = { show_class: mode === 'class', reliability: mode === 'reliability', difference: mode === 'difference',
       hide: mode === 'image', band: showBand, unlock: !unlocked };
     for (const id of Object.keys(TOOLS)) pressed[id] = tool === id;
@@ -151,7 +153,10 @@ export class View {
     this.buttons.get('unlock').firstChild.textContent = unlocked ? 'Unlocked' : 'Locked';
     this.buttons.get('unlock').classList.toggle('ps-warning', unlocked);
     this.legend.replaceChildren(...legendLines(mode, showBand));
-    this.size.textContent = sizeText;
+    this.size.textContent = sizeText ?? '–';
+    for (const id of ['smaller', 'larger']) this.buttons.get(id).disabled = sizeText === null;
+    const commit = this.strip.querySelector('[data-command=commit] span');
+    if (commit) commit.textContent = isClosing ? 'Close polygon' : 'Finish region';
     this.opacity.value = String(Math.round(opacity * 100));
     const hasClass = tool !== null && tool !== 'eraser' && tool !== 'flag';
     for (const [id, button] of this.classButtons) button.classList.toggle('ps-chosen', hasClass && id === brushClass);
@@ -186,14 +191,24 @@ export class View {
     this.notice.hidden = false;
   }
 
-  /** Something that may be done or left; `commands` are [id, text]. */
-  showOffer(text, commands) {
-    this.offer.replaceChildren(el('span', {}, text), ...commands.map(([id, label]) => this.button(id, label)));
+  /** Something that may be done or left; `commands` are [id, text, key]. With `isAsking` nothing else can be done first. */
+  showOffer(text, commands, isAsking = false) {
+    this.offer.replaceChildren(el('span', {}, text), ...commands.map(([id, label, key]) => {
+      const button = this.button(id, label, key && { 'aria-keyshortcuts': key });
+      if (key) button.append(kbd(showChord(key)));
+      return button;
+    }));
     this.offer.hidden = false;
+    this.setAsking(isAsking);
   }
 
   hideOffer() {
     this.offer.hidden = true;
+    this.setAsking(false);
+  }
+
+  setAsking(isAsking) {
+    for (const part of [this.strip, this.classList, ...this.drawGroups]) part.inert = isAsking;
   }
 
   showEmpty(title, text, ...links) {

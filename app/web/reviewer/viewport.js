@@ -2,6 +2,7 @@
 
 const LARGEST_SCALE = 48;
 const REGION_SHARE = 1 / 3; // A region opens at about a third of the view.
+const ALL_SHARE = 0.7; // Of the view for several of them together.
 const REGION_SCALE_LIMIT = 14; // Tiny regions need their surroundings more than their pixels.
 
 export class Viewport {
@@ -42,6 +43,14 @@ export class Viewport {
     this.centerOn((x0 + x1) / 2, (y0 + y1) / 2);
     this.x = within(this.x, this.width - this.imageWidth * this.scale);
     this.y = within(this.y, this.height - this.imageHeight * this.scale);
+  }
+
+  /** Boxes with something around them, never closer than a region that is opened alone. */
+  showAll(boxes) {
+    const [x0, y0] = [0, 1].map((side) => Math.min(...boxes.map((box) => box[side])));
+    const [x1, y1] = [2, 3].map((side) => Math.max(...boxes.map((box) => box[side])));
+    const wanted = ALL_SHARE * Math.min(this.width / (x1 - x0), this.height / (y1 - y0));
+    this.openOn([x0, y0, x1, y1], Math.max(this.fitScale * 0.96, Math.min(wanted, REGION_SCALE_LIMIT * this.ratio)) / this.ratio);
   }
 
   zoomAt(screenX, screenY, factor) {

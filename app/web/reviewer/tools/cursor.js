@@ -13,6 +13,14 @@ export function strokeBoth({ context, viewport }, path, width = 1.5, bright = '#
   context.stroke(path);
 }
 
+/** What a shape would draw: in the color of its class, or white for the model's label. */
+export function fillLightly({ context }, path, color) {
+  context.globalAlpha = 0.4;
+  context.fillStyle = color ?? '#fff';
+  context.fill(path, 'evenodd');
+  context.globalAlpha = 1;
+}
+
 /** A path in image coordinates, as one in screen coordinates. */
 export function onScreen({ viewport }, path) {
   const moved = new Path2D();

@@ -1,5 +1,5 @@
 // Polygon: corners one by one, filled when it is closed.
-import { paintCross, strokeBoth } from './cursor.js';
+import { fillLightly, paintCross, strokeBoth } from './cursor.js';
 import { paintPolygon } from '../shapes.js';
 
 const CORNER = 3; // CSS pixels.
@@ -72,15 +72,15 @@ export class Polygon {
   }
 
   paint(painter) {
-    const { drawing: { cursor }, corners } = this;
+    const { drawing, corners } = this;
+    const { cursor } = drawing;
     const { context, viewport } = painter;
     const points = [...corners, ...(cursor && !this.isPlacing && corners.length > 0 ? [cursor.at] : [])].map((point) => viewport.toScreen(...point));
     if (points.length > 0) {
       const path = new Path2D();
       points.forEach(([x, y]) => path.lineTo(x, y));
       path.closePath();
-      context.fillStyle = 'rgb(255 255 255 / .2)';
-      context.fill(path, 'evenodd');
+      fillLightly(painter, path, drawing.color);
       strokeBoth(painter, path);
       const dots = new Path2D();
       points.slice(0, corners.length).forEach(([x, y]) => {

@@ -1,5 +1,5 @@
 // Superpixels: whole small areas that follow the edges of the picture, one by a click, several by a drag.
-import { onScreen, paintCross, strokeBoth } from './cursor.js';
+import { fillLightly, onScreen, paintCross, strokeBoth } from './cursor.js';
 
 const SIZES = ['small', 'medium', 'large', 'very large'];
 const STEP_PX = 2; // Between the points of a drag that are looked at; smaller than the smallest superpixel.
@@ -91,7 +91,11 @@ export class SuperpixelBrush {
     const p = this.drawing.pixelAt(cursor.at);
     const { width } = this.drawing.image;
     const found = p === null ? null : this.superpixels.at(this.level, p % width, Math.floor(p / width));
-    if (found) strokeBoth(painter, onScreen(painter, found.tile.outline(found.number)));
+    if (found) {
+      const path = onScreen(painter, found.tile.outline(found.number));
+      fillLightly(painter, path, this.drawing.color);
+      strokeBoth(painter, path);
+    }
     if (!found || cursor.isKeyboard) paintCross(painter, cursor);
   }
 
