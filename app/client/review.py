@@ -70,6 +70,11 @@ class ReviewCalls:
         state = replay(proposal, decided)
         return header, {**planes, "label": state.label, "provenance": state.provenance}
 
+    def explorer(self, image_id: int) -> str | None:
+        """Where FiftyOne shows an image; None when it was not synced."""
+        url: str | None = self._connection.get("/api/images/{image_id}/explorer", image_id=image_id)["url"]
+        return url
+
     def unreliability(self, image_id: int) -> NDArray[np.uint8]:
         """(H, W), round(255 * (1 - confidence)) of the model that proposed."""
         content = self._connection.read("/api/images/{image_id}/unreliability", image_id=image_id)

@@ -15,6 +15,8 @@ from datasets.labels import LabelArray
 DIGITS = 6
 """Numbers are rounded to this many digits, so that a second look finds no difference that is none."""
 
+_LINKS_FILE = "links.json"
+
 REVIEWER_URL = "http://127.0.0.1:7860"
 EXPLORER_URL = "http://127.0.0.1:5151"
 
@@ -55,7 +57,6 @@ class ExplorerFolder:
         self.pictures = self._root / "pictures"
         self._masks = self._root / "masks"
         self._numbers_file = self._root / "numbers.json"
-        self._links_file = self._root / "links.json"
         self._numbers: dict[str, float] = self._read_numbers()
         self._used_numbers: set[str] = set()
         self._used_masks: set[Path] = set()
@@ -87,23 +88,25 @@ class ExplorerFolder:
             if path not in self._used_masks:
                 path.unlink(missing_ok=True)
 
-    def read_links(self) -> ExplorerLinks | None:
-        """What the last sync left; None before the first."""
-        try:
-            return ExplorerLinks.model_validate_json(self._links_file.read_bytes())
-        except (OSError, ValidationError):
-            return None
-
-    def write_links(self, links: ExplorerLinks) -> None:
-        """Keep them for the reviewer and the next sync."""
-        write_atomically(self._links_file, links.model_dump_json().encode())
-
     def _read_numbers(self) -> dict[str, float]:
         try:
             content: dict[str, float] = json.loads(self._numbers_file.read_text(encoding="utf-8"))
             return content
         except (OSError, ValueError):
             return {}
+
+
+def read_links(workspace: Workspace) -> ExplorerLinks | None:
+    """What the last sync left; None before the first."""
+    try:
+        return ExplorerLinks.model_validate_json((workspace.explorer / _LINKS_FILE).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def write_links(workspace: Workspace, links: ExplorerLinks) -> None:
+    """Keep them for the reviewer and the next sync."""
+    write_atomically(workspace.explorer / _LINKS_FILE, links.model_dump_json().encode())
 
 
 def remove_shown_files(workspace: Workspace, sha256: str) -> None:

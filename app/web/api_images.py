@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from app.domain.roles import Permission
 from app.domain.states import RegionState
+from app.services.explorer_folder import read_links
 from app.services.review_types import ImagePlanes, QueueFilter, RegionRow
 from app.web.context import Context, WebContext, requires
 from app.web.pictures import browser_picture, thumbnail
@@ -46,6 +47,13 @@ def unreliability(context: Context, image_id: int, request: Request) -> Response
         return Response(status_code=304, headers=cache_headers(found.maps_etag))
     body = pack_planes(_size(found), [pack_raw("unreliability", found.unreliability)])
     return Response(body, media_type="application/octet-stream", headers=cache_headers(found.maps_etag))
+
+
+@router.get("/images/{image_id}/explorer", dependencies=[requires(Permission.RUN_JOBS)])
+def explorer(context: Context, image_id: int) -> dict[str, str | None]:
+    """Where FiftyOne shows the image; null when it was not synced."""
+    found, links = context.review.image(image_id), read_links(context.workspace)
+    return {"url": None if links is None else links.address(found.sha256)}
 
 
 @router.get("/regions/{region_id}/thumbnail")

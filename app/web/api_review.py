@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from app.domain.roles import Actor, Permission, permits
 from app.domain.states import RegionState
 from app.domain.superpixels import SIDES_PX, TILE_PX
+from app.services.explorer_folder import read_links
 from app.services.review_types import NotAllowedError, QueueFilter
 from app.web.bodies import DECISION_SCHEMA, OperationBody, RawBody, read_decision
 from app.web.context import Context, CurrentActor, WebContext, requires
@@ -34,6 +35,7 @@ def session(context: Context, actor: CurrentActor) -> dict[str, Any]:
             {"id": i, "name": name, "color": color, "key": key} for i, (name, color, key) in enumerate(described)
         ],
         "superpixels": {"tile_px": TILE_PX, "levels": len(SIDES_PX)},
+        "has_explorer": permits(actor.role, Permission.RUN_JOBS) and read_links(context.workspace) is not None,
         "settings": context.review.settings().model_dump(mode="json"),
         "counts": asdict(context.review.counts(actor.name)),
     }

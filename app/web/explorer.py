@@ -8,7 +8,7 @@ from typing import Any
 
 from app.domain.explorer import Values, find_changes, merge_tags
 from app.domain.roles import Actor
-from app.services.explorer_folder import ExplorerFolder, ExplorerLinks
+from app.services.explorer_folder import ExplorerFolder, ExplorerLinks, read_links, write_links
 from app.services.explorer_tags import TagReport, apply_tags, pending_tags, tags_in_force
 from app.services.exploring import ExplorerSample, ExplorerSource, collect_samples
 from app.services.processes import Monitor
@@ -72,7 +72,7 @@ def choose_links(
     Raises:
         ValueError: a name or an address that cannot be used.
     """
-    known = ExplorerFolder(store.workspace).read_links()
+    known = read_links(store.workspace)
     if known is None:
         folder = re.sub(r"[^A-Za-z0-9_-]+", "-", store.workspace.root.resolve().name).strip("-")[:80]
         known = ExplorerLinks(dataset=f"pixelsieve-{folder}".rstrip("-"))
@@ -106,14 +106,14 @@ def sync(store: Store, links: ExplorerLinks, actor: Actor, monitor: Monitor) -> 
     dataset = ExplorerDataset(links.dataset, store.workspace_id)
     present = dataset.present()
     folder = ExplorerFolder(store.workspace)
-    tags = apply_tags(store, {key: values["tags"] for key, values in present.items()}, actor)
+    tags = apply_tags(store, dataset.tags(), actor)
     samples = _with_tags(collect_samples(_source(store, folder, links), monitor.part(0.05, 0.8)), store, present)
     changes = find_changes({key: each.fields for key, each in samples.items()}, present)
     if not changes.is_empty or dataset.missing_views():
         with store.reader() as session:
             class_set = require_class_set(session)
         dataset.apply(changes, samples, class_set, monitor.part(0.8, 1.0))
-    folder.write_links(links.model_copy(update={"samples": dataset.sample_ids()}))
+    write_links(store.workspace, links.model_copy(update={"samples": dataset.sample_ids()}))
     folder.forget_others()
     return SyncReport(
         links.dataset, len(samples), len(changes.added), len(changes.changed_keys), len(changes.removed), tags
@@ -126,7 +126,7 @@ def explorer_status(store: Store, links: ExplorerLinks, monitor: Monitor) -> Exp
     present = dataset.present()
     samples = collect_samples(_source(store, ExplorerFolder(store.workspace), links), monitor)
     changes = find_changes({key: each.fields for key, each in samples.items()}, present)
-    new_tags, gone_tags = pending_tags(store, {key: values["tags"] for key, values in present.items()})
+    new_tags, gone_tags = pending_tags(store, dataset.tags())
     return ExplorerStatus(
         links, len(present) if dataset.exists else None, len(changes.added), len(changes.changed_keys),
         len(changes.removed), new_tags, gone_tags,
@@ -148,7 +148,7 @@ def open_explorer(store: Store, links: ExplorerLinks, host: str, port: int) -> N
         raise ValueError(
             f"there is no FiftyOne data set {links.dataset!r} yet; make it with: pixelsieve explore sync -w {root}"
         )
-    ExplorerFolder(store.workspace).write_links(links.model_copy(update={"samples": dataset.sample_ids()}))
+    write_links(store.workspace, links.model_copy(update={"samples": dataset.sample_ids()}))
     said = f"FiftyOne shows {root} at {links.page} (Ctrl+C stops it)"
     serve_explorer(application, root, reach_of(links.explorer_url), host, port, said)
 

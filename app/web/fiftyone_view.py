@@ -125,6 +125,16 @@ class ExplorerDataset:
             found.setdefault(key, dict(zip(names, values, strict=True)))
         return found
 
+    def tags(self) -> dict[str, list[str]]:
+        """All tags of every sample of ours, by key: its own, and those of its masks, which the page offers first."""
+        if self._dataset is None:
+            return {}
+        keys, *columns = self._dataset.exists(KEY).values([KEY, "tags", *(f"{field}.tags" for field in MASKS)])
+        found: dict[str, list[str]] = {}
+        for key, *each in zip(keys, *columns, strict=True):
+            found.setdefault(key, [tag for tags in each for tag in tags or ()])
+        return found
+
     def sample_ids(self) -> dict[str, str]:
         """FiftyOne's id of every sample of ours, by key."""
         if self._dataset is None:
@@ -207,7 +217,7 @@ class ExplorerDataset:
         dataset.create_index(KEY)
         dataset.mask_targets = dict.fromkeys(("proposal", "reviewed"), _targets(class_set))
         config = dataset.app_config
-        config.active_fields = fo.core.odm.dataset.ActiveFields(paths=["tags", "proposal"])
+        config.active_fields = fo.core.odm.dataset.ActiveFields(paths=["proposal", "mean_unreliability"])
         config.color_scheme = fo.ColorScheme(color_by="value", opacity=0.5, fields=_colors(class_set))
         config.sidebar_groups = _sidebar(fo, dataset)
         dataset.save()

@@ -52,6 +52,10 @@ def test_regions_are_decided_and_the_queue_shrinks(client: Client, view: dict[st
     assert header["image_version"] == answer["image_version"]
 
 
+def test_an_image_that_was_not_synced_is_nowhere_in_fiftyone(client: Client, view: dict[str, Any]) -> None:
+    assert client.review.explorer(view["row"]["image_id"]) is None
+
+
 def test_planes_arrive_as_the_service_has_them(client: Client, view: dict[str, Any]) -> None:
     image_id = view["row"]["image_id"]
     _, planes = client.review.planes(image_id)

@@ -11,7 +11,7 @@ from app.domain.roles import Actor, Role
 from app.domain.states import DecisionKind
 from app.services.comments import open_questions
 from app.services.deleting import delete_images
-from app.services.explorer_folder import ExplorerFolder
+from app.services.explorer_folder import read_links
 from app.services.processes import Monitor, WorkCancelledError
 from app.storage.models import Image
 from app.web import fiftyone_view
@@ -123,6 +123,16 @@ def test_tags_set_in_fiftyone_take_effect_once_and_end_when_they_are_taken_off(s
     assert sample(links, "pool_1").assignee is None
 
 
+def test_a_tag_on_a_mask_counts_as_one_on_its_image(store, links):
+    synced(store, links)
+    tagged = sample(links, "pool_1")
+    tagged.proposal.tags.append("assign:ann")
+    tagged.save()
+    assert synced(store, links).tags.applied == (("pool_1", "assign:ann"),)
+    assert synced(store, links).tags.withdrawn == ()
+    assert sample(links, "pool_1").proposal.tags == ["assign:ann"]
+
+
 def test_what_people_made_in_fiftyone_stays(store, links):
     synced(store, links)
     found = dataset(links)
@@ -177,9 +187,9 @@ def test_a_data_set_of_somebody_else_is_left_alone(store, links):
 
 
 def test_the_reviewer_learns_where_fiftyone_shows_an_image(store, links):
-    assert ExplorerFolder(store.workspace).read_links() is None
+    assert read_links(store.workspace) is None
     synced(store, links.model_copy(update={"explorer_url": "https://explore.example.org"}))
-    kept = ExplorerFolder(store.workspace).read_links()
+    kept = read_links(store.workspace)
     pool = sample(links, "pool_0")
     assert kept.address(pool.pixelsieve_key) == f"https://explore.example.org/datasets/{links.dataset}?id={pool.id}"
     assert kept.address("0" * 64) is None

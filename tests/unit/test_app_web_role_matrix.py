@@ -27,6 +27,7 @@ WHO_MAY = {
     ("GET", "/api/queue"): EVERYBODY,
     ("GET", "/api/images/{image_id}/planes"): EVERYBODY,
     ("GET", "/api/images/{image_id}/picture"): EVERYBODY,
+    ("GET", "/api/images/{image_id}/explorer"): TECHNICAL,
     ("POST", "/api/decisions"): EVERYBODY,
     ("POST", "/api/undo"): EVERYBODY,
     ("GET", "/api/me"): EVERYBODY,

@@ -8,6 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.domain.roles import Actor, Role
+from app.services.explorer_folder import ExplorerLinks, write_links
 from app.web.api import create_api
 from app.web.context import get_actor
 from tests.browser.workspace import build_workspace
@@ -85,3 +86,18 @@ def test_an_annotator_cannot_decide_what_somebody_did_not_know(signed_in: Signed
     refused = ann.post("/api/decisions", json=accept)
     assert (refused.status_code, "a reviewer decides it" in refused.json()["error"]) == (403, True)
     assert signed_in("rea", Role.REVIEWER).post("/api/decisions", json=accept).status_code == 200
+
+
+def test_the_way_to_fiftyone_is_told_to_those_who_explore_and_only_after_a_sync(signed_in: SignedIn) -> None:
+    lead = signed_in("lee", Role.LEAD)
+    image_id = queue(lead)[0]["image_id"]
+    path = f"/api/images/{image_id}/explorer"
+    assert (lead.get("/api/session").json()["has_explorer"], lead.get(path).json()) == (False, {"url": None})
+    app: Any = lead.app
+    context = app.state.context
+    key = context.review.image(image_id).sha256
+    write_links(context.workspace, ExplorerLinks(dataset="ws", samples={key: "6b08"}))
+    assert lead.get(path).json() == {"url": "http://127.0.0.1:5151/datasets/ws?id=6b08"}
+    assert lead.get("/api/session").json()["has_explorer"] is True
+    ann = signed_in("ann", Role.ANNOTATOR)
+    assert (ann.get("/api/session").json()["has_explorer"], ann.get(path).status_code) == (False, 403)

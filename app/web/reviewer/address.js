@@ -1,7 +1,7 @@
 // What the page's address says: which region, and to what the queue is narrowed.
 
 /** What the address may narrow the queue to; see GET /api/queue. */
-const FILTERS = ['state', 'class_id', 'image_id', 'assignee', 'text', 'asked', 'everybody'];
+const FILTERS = ['state', 'class_id', 'image_id', 'assignee', 'text', 'asked', 'everybody', 'include_enough'];
 
 export function filterFromAddress() {
   const search = new URLSearchParams(location.search);

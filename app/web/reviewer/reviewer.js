@@ -7,6 +7,7 @@ import { Comments } from './comments.js';
 import { Conflict } from './conflict.js';
 import { Drawing } from './drawing.js';
 import { Editing } from './editing.js';
+import { ExplorerLink } from './explorer_link.js';
 import { Feed } from './feed.js';
 import { LEFTOVER } from './image_state.js';
 import { Lease } from './lease.js';
@@ -36,6 +37,8 @@ export class Reviewer {
     this.propagation = new Propagation(this);
     this.conflict = new Conflict(this);
     this.comments = new Comments(session, { onClose: () => this.view.stage.focus(), say: (text) => this.view.say(text) });
+    this.explorerLink = new ExplorerLink(session);
+    this.view.addToSide(this.explorerLink.element);
     this.view.addToSide(this.comments.button, this.comments.dialog);
     this.lease = new Lease(session, this.tab, { onChange: () => this.leaseChanged() });
     this.view.showOver(this.lease.banner);
@@ -168,6 +171,7 @@ export class Reviewer {
     this.activity.restart();
     this.screen.paint();
     this.comments.show(row);
+    this.explorerLink.show(row);
     this.lease.hold(row.image_id);
     this.feed.visit(row.region_id);
     clearTimeout(this.ahead);

@@ -53,6 +53,8 @@ export async function post(path, content, owner = null) {
 export const getComments = async (imageId) => (await getJson(`/api/images/${imageId}/comments`)).comments;
 export const postComment = (imageId, content, owner) => post(`/api/images/${imageId}/comments`, content, owner);
 
+export const getExplorer = async (imageId) => (await getJson(`/api/images/${imageId}/explorer`)).url;
+
 /** Picture and planes of one image as they travel: small, and fetched well before they are needed. */
 export async function fetchImage(id) {
   const [picture, planes] = await Promise.all([

@@ -101,10 +101,10 @@ export class View {
       this.button('accept_rest', 'Accept the rest of this image', {}, false));
   }
 
-  /** Another button of the side panel, with the dialog that it opens. */
-  addToSide(button, dialog) {
+  /** Another button or link of the side panel, with the dialog that it opens. */
+  addToSide(button, dialog = null) {
     this.facts.after(button);
-    this.root.append(dialog);
+    if (dialog) this.root.append(dialog);
   }
 
   /** Something that lies over the upper edge of the picture. */
