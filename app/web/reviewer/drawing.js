@@ -90,7 +90,7 @@ export class Drawing {
     Object.assign(this, { image, region, classId: region.class_id });
     this.strokes.unlocked = false;
     this.superpixels.setImage(image);
-    this.at = [(region.bbox[0] + region.bbox[2]) / 2, (region.bbox[1] + region.bbox[3]) / 2];
+    this.at = image.anchors.get(region.number).at; // Inside, unlike the middle of its box.
     this.setTool(null);
   }
 
