@@ -14,7 +14,7 @@ from app.domain.decisions import (
     encode_delta,
     replay,
 )
-from app.domain.states import DecisionKind, ImageState, RegionKind, RegionState
+from app.domain.states import DecisionKind, ImageState, RegionState
 from app.services.labels import active_proposal
 from app.services.lookalikes import propagated_delta
 from app.services.probe_outcomes import probe_facts, probe_outcome
@@ -27,7 +27,7 @@ from app.services.review_types import (
     NotFoundError,
     ReviewError,
 )
-from app.services.showing import ShownImage, shown_image, shown_state
+from app.services.showing import ShownImage, is_from_scratch, shown_image, shown_state
 from app.storage.database import Store
 from app.storage.history import (
     PROPAGATED_REGIONS,
@@ -42,8 +42,8 @@ MAX_OP_ID = 64
 MAX_NAME = 255
 
 _WHOLE_REGION = (DecisionKind.ACCEPT, DecisionKind.RELABEL, DecisionKind.VOID)
-_FROM_PROPOSAL = (DecisionKind.ACCEPT, DecisionKind.PROPAGATE)
-"""What makes no sense where people see no proposal."""
+_NOT_FROM_SCRATCH = (*_WHOLE_REGION, DecisionKind.PROPAGATE, DecisionKind.ACCEPT_REST)
+"""What would finish an image that people label from scratch without labeling it."""
 
 _NEEDS_REGION = (*_WHOLE_REGION, DecisionKind.DONT_KNOW, DecisionKind.SKIP, DecisionKind.PROPAGATE)
 
@@ -151,7 +151,7 @@ def prepare(store: Store, session: Session, request: DecisionRequest) -> Prepare
     if proposal is None:
         raise NotFoundError(f"{image.sample_id} has no proposal to review; make one with: pixelsieve predict")
     region = None if request.region_id is None else _active_region(session, request, image, proposal)
-    if region is not None and region.kind is RegionKind.CONTROL and request.kind in _FROM_PROPOSAL:
+    if request.kind in _NOT_FROM_SCRATCH and is_from_scratch(session, proposal):
         raise ReviewError("this image is labeled from scratch: draw it, then finish it with Enter. Nothing was saved.")
     if request.kind is DecisionKind.ACCEPT_REST and told_state(session, image) is ImageState.DONE:
         raise ReviewError(f"nothing is left open in {image.sample_id}")

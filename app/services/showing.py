@@ -51,7 +51,7 @@ def shown_image(store: Store, session: Session, image: Image, proposal: Proposal
     statement = (
         select(Region, Probe)
         .join(Probe, Probe.region_id == Region.id)
-        .where(Region.proposal_id == proposal.id, Region.state.not_in(_UNSEEN))
+        .where(Region.proposal_id == proposal.id, Region.state.not_in(_UNSEEN) | (Region.kind == RegionKind.CONTROL))
         .order_by(Region.number)
     )
     probes = [(region, probe) for region, probe in session.execute(statement)]
@@ -63,6 +63,12 @@ def shown_image(store: Store, session: Session, image: Image, proposal: Proposal
     if image.role is not ImageRole.LABELED:
         return ShownImage(planes, (), version)
     return ShownImage(planes, _as_if_decided(store, image, planes, [region for region, _ in probes]), version)
+
+
+def is_from_scratch(session: Session, proposal: Proposal) -> bool:
+    """Whether people label the image from nothing. Nobody is shown its proposal, given or not."""
+    control = select(Region.id).where(Region.proposal_id == proposal.id, Region.kind == RegionKind.CONTROL)
+    return session.scalar(control.limit(1)) is not None
 
 
 def shown_state(

@@ -27,8 +27,8 @@ class TrustSettings(BaseModel):
     Attributes:
         audit_share: of the regions that people are given, from the reliable area.
         planted_share: of them, with a wrong label on purpose; 3-5 % is enough to see who notices.
-        control_share: of the images of the pool, labeled from scratch; 5-10 % when the saving is to be measured. None
-            unless a lead asks for it, because each costs a whole image of work.
+        control_share: of the images of the pool, labeled from scratch; 5-10 % measure what proposals save. The least of
+            it, because each costs a whole image of work.
         seed: of every draw; None before the first. Whoever knows it can tell probes from other regions.
         intensity: drawn pixels per reliable pixel, the same for all images; None before the first draw.
     """
@@ -37,7 +37,7 @@ class TrustSettings(BaseModel):
 
     audit_share: float = Field(default=0.05, ge=0, le=LARGEST_SHARE)
     planted_share: float = Field(default=0.04, ge=0, le=LARGEST_SHARE)
-    control_share: float = Field(default=0.0, ge=0, le=LARGEST_SHARE)
+    control_share: float = Field(default=0.05, ge=0, le=LARGEST_SHARE)
     seed: int | None = Field(default=None, ge=0, lt=2**_SEED_BITS)
     intensity: float | None = Field(default=None, gt=0, le=1)
 

@@ -474,10 +474,28 @@ def test_a_control_image_is_drawn_and_finished_and_is_then_human_everywhere(stor
     assert (action.audited_pixels, action.wrong_pixels) == (checked.sum(), (said.label[checked] != 3).sum())
 
 
-def test_nothing_of_a_control_image_can_be_accepted(store: Store, ann: Annotator) -> None:
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        (DecisionKind.ACCEPT, {}),
+        (DecisionKind.RELABEL, {"class_id": 3}),
+        (DecisionKind.VOID, {}),
+        (DecisionKind.ACCEPT_REST, {"region_id": None}),
+    ],
+)
+def test_no_key_finishes_a_control_image_without_drawing_it(store: Store, ann: Annotator, kind, fields) -> None:
     view = control_view(store, ann)
     with pytest.raises(ReviewError, match="labeled from scratch"):
-        ann.decide(DecisionKind.ACCEPT, view)
+        ann.decide(kind, view, **fields)
+    assert list(read_actions(store)) == []
+
+
+def test_a_control_image_is_blank_before_anybody_was_given_it(store: Store, ann: Annotator, control: int) -> None:
+    """Whoever asks for it by its id must not see the proposal and then label it from scratch."""
+    ((region, _),) = probes(store, RegionKind.CONTROL)
+    assert region.state is RegionState.HELD
+    planes = ann.service.image_planes(control)
+    assert (planes.label == IGNORE_INDEX).all() and (planes.unreliability == 255).all()
 
 
 def test_a_finished_control_image_is_not_asked_for_again(store, ann, control, scene) -> None:

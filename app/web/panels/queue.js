@@ -31,8 +31,9 @@ function drawRow(row, filter) {
   return el('tr', { 'data-region': row.region_id, ...canOpen },
     el('td', {}, row.is_current ? el('a', { href, 'aria-label': `Review region ${row.region_id}` }, picture) : picture),
     el('td', { class: 'pp-text' }, row.sample_id, row.assignee ? el('small', { class: 'pp-below' }, `of ${row.assignee}`) : null),
-    el('td', { class: 'pp-text' }, swatch(row.color), row.class_name),
-    el('td', {}, percent(row.mean_confidence)), el('td', {}, `${row.area} px`), el('td', {}, row.score.toFixed(1)),
+    ...(row.kind === 'control' ? [el('td', { class: 'pp-text' }, 'label from scratch'), el('td', {}, '–')]
+      : [el('td', { class: 'pp-text' }, swatch(row.color), row.class_name), el('td', {}, percent(row.mean_confidence))]),
+    el('td', {}, `${row.area} px`), el('td', {}, row.score.toFixed(1)),
     el('td', { class: 'pp-text' }, el('span', { class: 'pp-state' }, STATE_TEXT[row.state]),
       row.is_current ? null : el('small', { class: 'pp-below' }, 'earlier proposal')),
     el('td', { class: 'pp-text' }, ...(row.verdict ? drawVerdict(row.verdict) : [])));

@@ -52,12 +52,15 @@ const COMMANDS = {
   retry: ({ outbox }) => outbox.retry(),
 };
 
+const OF_PROPOSAL = new Set(['accept', 'accept_rest', 'propagate', 'flag', 'unlock', 'reliability', 'difference', 'band']);
+const NO_PROPOSAL = 'This image is labeled from scratch: there is no proposal. Class keys choose what you draw, Enter finishes the image.';
 const ALWAYS = new Set(['help', 'retry', 'propagate_apply', 'propagate_decline', 'show_class', 'opacity_input']);
 
 /** While look-alikes are shown, they want an answer: only the view can be changed. */
 export function runCommand(reviewer, command) {
   const { propagation, view } = reviewer;
   if (propagation.preview && !ALWAYS.has(command) && groupOf(command) !== 'View') view.say(ANSWER_FIRST);
+  else if (reviewer.isFromScratch && OF_PROPOSAL.has(command)) view.say(NO_PROPOSAL);
   else COMMANDS[command](reviewer);
 }
 

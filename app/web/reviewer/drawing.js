@@ -87,7 +87,7 @@ export class Drawing {
   reset(image, region) {
     this.stop();
     if (this.image !== image) this.strokes = new Strokes(image);
-    Object.assign(this, { image, region, classId: region.class_id });
+    Object.assign(this, { image, region, classId: region.class_id, isFromScratch: region.kind === 'control' });
     this.strokes.unlocked = false;
     this.superpixels.setImage(image);
     this.at = image.anchors.get(region.number).at; // Inside, unlike the middle of its box.
@@ -122,7 +122,7 @@ export class Drawing {
 
   choose(classId) {
     this.classId = classId;
-    this.setTool(WITHOUT_CLASS.includes(this.tool) ? 'brush' : this.tool);
+    this.setTool(this.tool === null || WITHOUT_CLASS.includes(this.tool) ? 'brush' : this.tool);
   }
 
   changed() {
@@ -156,6 +156,7 @@ export class Drawing {
     if (p === null) return '';
     const id = this.image.label[p];
     const name = id === VOID_ID ? 'void' : this.classes.get(id).name;
+    if (this.isFromScratch) return `${Math.floor(this.at[0])}, ${Math.floor(this.at[1])}: ${this.image.isBare(p) ? 'not drawn yet' : name}. `;
     const where = this.image.regions[p] === this.region.number ? 'in the region' : this.strokes.isFree(p) ? 'outside the region' : 'locked';
     return `${Math.floor(this.at[0])}, ${Math.floor(this.at[1])}: ${name}, ${where}. `;
   }
@@ -291,6 +292,7 @@ export class Drawing {
     const lock = this.unlocked ? 'Reliable pixels are UNLOCKED; this is logged. ' : '';
     const held = this.isLatched ? 'Held down: Space lets go. ' : '';
     if (this.tool === 'flag') return `${place}${this.active.describe()}`;
-    return `${place}${held}${lock}${this.active.describe()} ${strokes} ${strokes === 1 ? 'stroke' : 'strokes'}. Enter finishes the region, Esc takes its strokes back.`;
+    const ends = this.isFromScratch ? 'Labeled from scratch: Enter finishes the image.' : 'Enter finishes the region, Esc takes its strokes back.';
+    return `${place}${held}${lock}${this.active.describe()} ${strokes} ${strokes === 1 ? 'stroke' : 'strokes'}. ${ends}`;
   }
 }

@@ -1,4 +1,5 @@
 // What this person does: decisions, strokes, flags, and taking them back. Shown at once, kept by the outbox, then answered.
+import { percent } from './dom.js';
 import { editRegions } from './edits.js';
 import { History } from './history.js';
 import { newId } from './outbox.js';
@@ -8,6 +9,7 @@ const WAIT = 'Wait: the server is asked what that changes.';
 const NEEDS_SERVER = 'That needs the server, which does not answer now. What waits is sent when it does; try again then.';
 export const ANSWER_FIRST = 'Enter gives them the class, Esc leaves them as they are.';
 const NOTHING_DRAWN = 'Nothing is drawn. Esc leaves the tool; then Space accepts the region as it is.';
+const BARE_SHARE = 0.01; // So little that nobody drew of an image becomes void without a question.
 const PATHS = { '-1': '/api/undo', 1: '/api/redo' };
 
 export class Editing {
@@ -65,19 +67,25 @@ export class Editing {
   }
 
   chooseClass(classId) {
-    const { drawing } = this.reviewer;
-    if (drawing.tool !== null) drawing.choose(classId);
+    const { drawing, isFromScratch } = this.reviewer;
+    if (drawing.tool !== null || isFromScratch) drawing.choose(classId);
     else if (classId === VOID_ID) this.decide('void', 'decided', VOID_ID);
     else this.decide('relabel', 'decided', classId);
   }
 
   /** The drawing is finished: the rest of the region is right as it is shown. */
-  async commit() {
+  async commit(isSure = false) {
     if (!this.isReady()) return;
     const { reviewer } = this;
     const { image, current: { row } } = reviewer;
     if (this.history.strokesOn(row.region_id) === 0 && !reviewer.hasDrawn) {
-      reviewer.view.say(reviewer.drawing.tool === null ? 'Nothing is drawn. Space accepts the region as it is.' : NOTHING_DRAWN);
+      const without = reviewer.drawing.tool === null ? 'Nothing is drawn. Space accepts the region as it is.' : NOTHING_DRAWN;
+      reviewer.view.say(reviewer.isFromScratch ? 'Nothing is drawn yet.' : without);
+      return;
+    }
+    const bare = reviewer.isFromScratch && !isSure ? image.bareShare(row) : 0;
+    if (bare > BARE_SHARE) {
+      reviewer.view.warn(`${percent(bare)} of ${row.sample_id} is not drawn and would become void.`, ['Finish the image', () => this.commit(true)]);
       return;
     }
     reviewer.setBusy(true);

@@ -1,5 +1,6 @@
 // One image as the reviewer holds it: class ids in a Uint8Array that belongs to the browser, and what surrounds them.
 import { findAnchors } from './anchors.js';
+import { VOID_ID } from './palette.js';
 
 export const HUMAN = 1; // Provenance, as in datasets/labels.py; so is the next. Everything else is unreviewed, 0.
 export const PSEUDO = 2;
@@ -66,6 +67,18 @@ export class ImageState {
       if (this.touched[p] === 1) hasDrawn = true;
     });
     return hasDrawn;
+  }
+
+  /** Whether a pixel has no class, and nobody drew it as void. */
+  isBare(p) {
+    return this.label[p] === VOID_ID && this.touched[p] === 0;
+  }
+
+  /** Share of a region that is bare. */
+  bareShare(region) {
+    let bare = 0;
+    this.forEachPixel(region, (p) => { if (this.isBare(p)) bare += 1; });
+    return bare / region.area;
   }
 
   /** Take over what the server says about a box now. */

@@ -86,6 +86,7 @@ export class Reviewer {
     if (!this.current) return '';
     const { row } = this.current;
     const name = this.view.classes.get(row.class_id)?.name ?? 'void';
+    if (this.isFromScratch) return `${row.sample_id}: label it from scratch. B is the brush, class keys choose what it draws, Enter finishes the image.`;
     return `${row.sample_id}, region ${row.number}: the model says ${name}, ${row.area} pixels.${this.drawing.unlocked ? ' Reliable pixels are UNLOCKED.' : ''}`;
   }
 
@@ -168,6 +169,7 @@ export class Reviewer {
     this.view.showRegion(view);
     if (hadFocus && !this.root.contains(document.activeElement)) this.view.stage.focus({ preventScroll: true });
     this.drawing.reset(image, row);
+    if (this.isFromScratch) this.startFromScratch();
     this.activity.restart();
     this.screen.paint();
     this.comments.show(row);
@@ -179,6 +181,17 @@ export class Reviewer {
     history.replaceState(null, '', withRegion(row.region_id));
     delete this.root.dataset.error;
     Object.assign(this.root.dataset, { region: row.region_id, image: row.image_id });
+  }
+
+  /** A control image: whole, and without anything that a model said about it. */
+  get isFromScratch() {
+    return this.current?.row.kind === 'control';
+  }
+
+  /** Nothing can be accepted, so the brush is on at once. */
+  startFromScratch() {
+    if (['reliability', 'difference'].includes(this.screen.mode)) this.screen.setMode('class');
+    if (this.readOnly === null) this.drawing.setTool('brush');
   }
 
   showEmpty() {
@@ -277,6 +290,8 @@ export class Reviewer {
     if (drawing.isActive) {
       drawing.stop();
       drawing.changed();
+    } else if (this.isFromScratch) {
+      this.view.say('Ctrl+Z takes strokes back one by one: all of the image is too much for one key.');
     } else {
       drawing.setTool(null);
       await this.editing.cancelStrokes();

@@ -9,6 +9,8 @@ import { cssColor } from './palette.js';
 const TITLES = new Map(COMMANDS.map(({ id, title }) => [id, title]));
 const ARIA_KEYS = { Space: 'Space', 'Ctrl+Z': 'Control+Z', 'Ctrl+Shift+Z': 'Control+Shift+Z' };
 const TOOLS = { brush: 'Brush', eraser: 'Eraser', superpixels: 'Superpixels', polygon: 'Polygon', fill: 'Fill', flag: 'Flag' };
+const STATE_TEXTS = { skipped: 'skipped before', second_review: 'second review', decided: 'decided: a new decision replaces it' };
+const FROM_SCRATCH = 'Label from scratch: draw all of it, Enter finishes the image';
 const SAVING_TEXTS = {
   saved: () => 'Saved',
   saving: (pending) => (pending > 1 ? `Saving ${pending}…` : 'Saving…'),
@@ -113,18 +115,29 @@ export class View {
   }
 
   showRegion({ row, top_classes: topClasses }) {
+    const isFromScratch = row.kind === 'control';
     const name = this.classes.get(row.class_id)?.name ?? 'void';
-    this.facts.replaceChildren(...[
-      ['Image', row.sample_id], ['Model says', name], ['Confidence', percent(row.mean_confidence)],
-      ['Area', `${row.area} px`], ['Score', row.score.toFixed(1)],
-    ].flatMap(([term, text]) => [el('dt', {}, term), el('dd', {}, text)]));
-    this.chip.textContent = { skipped: 'skipped before', second_review: 'second review', decided: 'decided: a new decision replaces it' }[row.state] ?? '';
-    this.strip.replaceChildren(
+    const said = isFromScratch ? [['Label', 'from scratch']] : [['Model says', name], ['Confidence', percent(row.mean_confidence)]];
+    const score = isFromScratch ? [] : [['Score', row.score.toFixed(1)]];
+    this.facts.replaceChildren(...[['Image', row.sample_id], ...said, ['Area', `${row.area} px`], ...score]
+      .flatMap(([term, text]) => [el('dt', {}, term), el('dd', {}, text)]));
+    this.chip.textContent = isFromScratch ? FROM_SCRATCH : STATE_TEXTS[row.state] ?? '';
+    this.strip.replaceChildren(...(isFromScratch ? this.scratchDecisions() : this.decisions(name, topClasses)));
+    this.root.dataset.scratch = String(isFromScratch);
+    this.empty.hidden = true;
+  }
+
+  decisions(name, topClasses) {
+    return [
       this.decision('accept', `Accept ${name}`, 'ps-accept', 'ps-deciding'), this.decision('commit', 'Finish region', 'ps-accept', 'ps-drawing'),
       el('div', { class: 'ps-top5', role: 'group', 'aria-label': 'Likeliest classes' }, ...topClasses.map((each) => this.likely(each))),
       this.decision('void', 'Void'), this.decision('cancel', 'Cancel', 'ps-drawing'),
-      this.decision('dont_know', "Don't know", 'ps-deciding'), this.decision('skip', 'Skip', 'ps-deciding'));
-    this.empty.hidden = true;
+      this.decision('dont_know', "Don't know", 'ps-deciding'), this.decision('skip', 'Skip', 'ps-deciding')];
+  }
+
+  /** Nothing to accept, and no class is likelier than another. */
+  scratchDecisions() {
+    return [this.decision('commit', 'Finish image', 'ps-accept'), el('div', { class: 'ps-top5' }), this.decision('void', 'Void'), this.decision('skip', 'Skip')];
   }
 
   /** A button of the strip; `ps-deciding` and `ps-drawing` ones show without and with a tool. */
@@ -235,7 +248,7 @@ function makeRoving(bar) {
     if (!step || event.target.type === 'range') return;
     event.preventDefault();
     event.stopPropagation();
-    const enabled = buttons.filter((button) => !button.disabled);
+    const enabled = buttons.filter((button) => !button.disabled && button.offsetParent !== null);
     const next = enabled[(enabled.indexOf(event.target) + step + enabled.length) % enabled.length];
     buttons.forEach((button) => { button.tabIndex = button === next ? 0 : -1; });
     next.focus();

@@ -46,6 +46,7 @@ export class Brush {
   }
 
   describe() {
-    return `${this.isEraser ? "Eraser, back to the model's label" : `Brush, ${this.drawing.className}`}, ${this.sizeText}.`;
+    const eraser = this.drawing.isFromScratch ? 'Eraser, back to nothing' : "Eraser, back to the model's label";
+    return `${this.isEraser ? eraser : `Brush, ${this.drawing.className}`}, ${this.sizeText}.`;
   }
 }
