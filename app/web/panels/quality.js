@@ -18,7 +18,7 @@ export function mount(element) {
 async function start(root) {
   const session = await getSession();
   if (!session.permissions.includes('see_quality')) root.append(...ownNumbers(await getJson('/api/quality/mine')));
-  else await new QualityPage(root, session.classes).refresh();
+  else await new QualityPage(root, session.classes).tryRefresh();
 }
 
 class QualityPage {
@@ -44,8 +44,10 @@ class QualityPage {
     const search = new URLSearchParams(query);
     for (const [format, link] of this.files) link.href = `/api/actions?${new URLSearchParams({ format, ...query })}`;
     const asking = this.asking = search.toString();
+    this.say('Counting…'); // A hundred thousand actions take some seconds.
     const report = await getJson(`/api/quality?${search}`);
     if (asking !== this.asking) return; // Somebody has changed the filter since.
+    this.say('');
     this.offer(report.names);
     const isFiltered = Object.keys(query).length > 0;
     this.report.replaceChildren(...(report.num_actions === 0 ? [nothing(report, isFiltered)] : this.drawn(report)));
@@ -65,12 +67,12 @@ class QualityPage {
   }
 
   tryRefresh() {
-    this.message.textContent = '';
-    this.message.classList.remove('pp-error');
-    return this.refresh().catch((error) => {
-      this.message.textContent = error.message;
-      this.message.classList.add('pp-error');
-    });
+    return this.refresh().catch((error) => this.say(error.message, true));
+  }
+
+  say(text, isError = false) {
+    this.message.textContent = text;
+    this.message.classList.toggle('pp-error', isError);
   }
 }
 

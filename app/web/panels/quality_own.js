@@ -1,7 +1,7 @@
 // One's own numbers, up to the last midnight: a count that grew after a decision would tell what the region was.
 import { el, moment } from './dom.js';
 import { counted, section, table } from './quality_sections.js';
-import { between, effortChart, seconds, slowest } from './share_chart.js';
+import { between, effortChart, medianOf, slowest } from './share_chart.js';
 
 export function ownNumbers(own) {
   const { effort, hours, changed, caught, skipped, not_known: unknown, shown, until } = own;
@@ -11,7 +11,7 @@ export function ownNumbers(own) {
   return [section('Your own numbers', 'own', `Up to ${moment(until)}: today's work is in them from tomorrow on. Only you and leads see them.`,
     table('What you did', ['What', 'How much', 'How it is known'], [
       row('Regions finished', effort.num_regions, `${hours.toFixed(2)} hours of work; a pause counts with at most 15 s`),
-      row('Seconds per region, median', seconds(effort.median_s), effortChart(effort, slowest([effort]))),
+      row('Seconds per region, median', medianOf(effort), effortChart(effort, slowest([effort]))),
       row('Regions of the queue that you changed', counted(changed), interval(changed)),
       row('Errors that were planted on purpose and that you caught', counted(caught), interval(caught)),
       row('Skipped, and not known', `${skipped} and ${unknown}`, 'last answer to each region'),

@@ -1,7 +1,7 @@
 // The parts of the quality page below its main numbers: each a sentence on how to read it, and a table with a chart per row.
 import { lowBadge, measuredBadge } from './quality_cards.js';
 import { el, percent, points, swatch } from './dom.js';
-import { between, effortChart, reachOf, seconds, shareChart, slowest } from './share_chart.js';
+import { between, effortChart, medianOf, reachOf, seconds, shareChart, slowest } from './share_chart.js';
 import { timePlot } from './time_plot.js';
 
 const CATCH_LIMIT = 0.9;
@@ -27,10 +27,10 @@ export function unseen({ audits, audits_waiting: waiting, classes }, classList) 
 
 export function people({ people: list }) {
   const widest = slowest(list.map(({ effort }) => effort)), most = reachOf(list.map(({ changed }) => changed));
-  return section('People', 'people', `Seconds are work: a pause counts with at most 15 s. The dot is the median, the bar the middle half of the regions, the line reaches to nine of ten. The dotted line marks ${percent(CATCH_LIMIT)} caught; under it, look at how the person decides.`,
+  return section('People', 'people', `Seconds are work: a pause counts with at most 15 s. Below each median stands its 95 % interval. The dot is the median, the bar the middle half of the regions, the line reaches to nine of ten. The dotted line marks ${percent(CATCH_LIMIT)} caught; under it, look at how the person decides.`,
     table('One line a person', ['Person', 'Hours', 'Regions', 'Median', `Seconds, 0 to ${seconds(widest)}`, 'Queued regions changed', `95 % interval, 0 to ${percent(most)}`, 'Planted errors caught', '95 % interval, 0 to 100 %', 'Skipped', 'Not known'],
       list.map(({ user, hours, effort, changed, caught, is_low: isLow, skipped, not_known: unknown }) => [
-        user, hours.toFixed(2), effort.num_regions, seconds(effort.median_s), effortChart(effort, widest), counted(changed), shareChart(changed, most),
+        user, hours.toFixed(2), effort.num_regions, medianOf(effort), effortChart(effort, widest), counted(changed), shareChart(changed, most),
         el('span', {}, counted(caught), isLow ? ' ' : null, isLow ? lowBadge() : null), shareChart(caught, 1, CATCH_LIMIT), skipped, unknown])));
 }
 
@@ -39,7 +39,7 @@ export function classes({ by_class: list, classes: names }, classList) {
   const widest = slowest(list.map(({ effort }) => effort)), most = reachOf(list.map(({ changed }) => changed));
   return section('Classes', 'classes', 'Regions of the queue by the class that the model gave them: where it is unsure, how often is it wrong, and how long does a decision take?',
     table('One line a class', ['Proposed class', 'Regions', 'Changed', `95 % interval, 0 to ${percent(most)}`, 'Median', `Seconds, 0 to ${seconds(widest)}`],
-      list.map(({ class_id: id, changed, effort }) => [className(id, names, classList), effort.num_regions, counted(changed), shareChart(changed, most), seconds(effort.median_s), effortChart(effort, widest)])));
+      list.map(({ class_id: id, changed, effort }) => [className(id, names, classList), effort.num_regions, counted(changed), shareChart(changed, most), medianOf(effort), effortChart(effort, widest)])));
 }
 
 export function overTime({ by_period: periods }) {

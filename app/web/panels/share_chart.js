@@ -40,3 +40,7 @@ export function effortChart({ median_s: median, p90_s: p90, quartiles_s: quartil
 const number = (value) => (value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString('en'));
 
 export const seconds = (value) => (value === null ? '–' : `${number(value)} s`);
+
+/** The median with its 95 % interval below it. */
+export const medianOf = ({ median_s: median, interval }) => el('span', {}, seconds(median),
+  interval === null ? null : el('small', { class: 'pp-below', title: '95 % interval of the median' }, `${number(interval.low)} to ${seconds(interval.high)}`));
