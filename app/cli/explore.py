@@ -31,7 +31,7 @@ DatasetOption = Annotated[
 
 @explore.command()
 def status(workspace: WorkspaceOption, dataset: DatasetOption = None) -> None:
-    """Say what a sync would do. Changes nothing."""
+    """Say what a sync would do; changes neither side."""
     with _available():
         from app.web.explorer import choose_links, explorer_status  # noqa: PLC0415 - loads the web application's parts
 

@@ -11,9 +11,9 @@ from rich.table import Table
 
 from app.cli.console import WorkspaceOption, console, open_workspace
 from app.config import Workspace
-from app.domain.states import JobState
+from app.domain.states import JobKind, JobState
 from app.services.job_kinds import work_of
-from app.services.job_process import run_job
+from app.services.job_process import Work, run_job
 from app.services.jobs import JobQueue, JobView
 from app.services.local_actor import command_line_actor
 from app.services.worker import run_worker
@@ -82,7 +82,16 @@ def run_job_command(
     worker_pid: Annotated[int, typer.Option()],
 ) -> None:
     """Do one job. For the worker only."""
-    raise SystemExit(run_job(Workspace(Path(workspace)), job_id, worker_pid, work_of))
+    raise SystemExit(run_job(Workspace(Path(workspace)), job_id, worker_pid, work_of_kind))
+
+
+def work_of_kind(kind: JobKind) -> Work:
+    """Services know nothing of FiftyOne, and no other job should wait for it."""
+    if kind is not JobKind.EXPLORE:
+        return work_of(kind)
+    from app.web.explorer import do_job  # noqa: PLC0415
+
+    return do_job
 
 
 def _print_jobs(views: list[JobView], has_worker: bool) -> None:

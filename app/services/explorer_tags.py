@@ -8,13 +8,13 @@ from sqlalchemy.orm import Session
 
 from app.domain.audit import AuditAction
 from app.domain.explorer import TagCommand, TagOrder, read_orders
-from app.domain.roles import Actor
+from app.domain.roles import Actor, Permission, permits
 from app.domain.states import PROBE_KINDS, ImageRole, ImageState
 from app.services.assigning import assign_images
 from app.services.audit import record
 from app.services.comments import add_comment, image_comments
 from app.services.review_states import refresh_states
-from app.services.review_types import ReviewError
+from app.services.review_types import NotAllowedError, ReviewError
 from app.storage.database import Store
 from app.storage.explorer import AppliedTag
 from app.storage.models import Image, Region
@@ -110,6 +110,8 @@ def _apply(store: Store, waiting: _Waiting, actor: Actor) -> None:
     if order.command is not TagCommand.FLAG and image.role is not ImageRole.POOL:
         raise ReviewError(f"{image.sample_id} is a {image.role} image; only images of the pool are reviewed")
     if order.command is TagCommand.ASSIGN:
+        if not permits(actor.role, Permission.ASSIGN):
+            raise NotAllowedError(f"{actor.name} is {actor.role} here; reviewers and leads say whose images are whose")
         _require_person(store, order.name)
         assign_images(store, actor, [image.id], order.name)
     elif order.command is TagCommand.FLAG or image.state is ImageState.DONE:

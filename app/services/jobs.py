@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.config import Workspace
 from app.domain.audit import AuditAction
-from app.domain.roles import Actor
+from app.domain.roles import Actor, Role
 from app.domain.states import JobKind, JobState
 from app.services.audit import record
 from app.services.local_actor import local_actor
@@ -92,6 +92,22 @@ class BackupArguments(JobArguments):
     name: _Name
 
 
+class ExploreArguments(JobArguments):
+    """`explore`: in whose name tags take effect; whoever submits the job, whatever is sent."""
+
+    person: str | None = None
+    role: Role | None = None
+
+    def submitted_by(self, actor: Actor) -> "ExploreArguments":
+        """The same job, in a person's name."""
+        return ExploreArguments(person=actor.name, role=actor.role)
+
+    @property
+    def actor(self) -> Actor:
+        """The person."""
+        return local_actor() if self.person is None else Actor(self.person, self.role)
+
+
 ARGUMENTS: dict[JobKind, type[JobArguments]] = {
     JobKind.TRAIN: RoundArguments,
     JobKind.EXPORT: ExportArguments,
@@ -100,6 +116,7 @@ ARGUMENTS: dict[JobKind, type[JobArguments]] = {
     JobKind.ROUND: RoundArguments,
     JobKind.MEASURE: MeasureArguments,
     JobKind.BACKUP: BackupArguments,
+    JobKind.EXPLORE: ExploreArguments,
 }
 
 
@@ -167,6 +184,8 @@ class JobQueue:
         job_kind, checked = check_arguments(kind, arguments or {})
         if job_kind in (JobKind.ROUND, JobKind.TRAIN):
             require_decided(self._store)
+        if isinstance(checked, ExploreArguments):
+            checked = checked.submitted_by(actor or local_actor())
         with self._store.session() as session:
             job = Job(kind=job_kind, state=JobState.QUEUED, arguments=checked.model_dump())
             session.add(job)

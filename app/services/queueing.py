@@ -32,7 +32,7 @@ class Lane(StrEnum):
     """What people wait for in front of the page."""
 
 
-_SHORT_KINDS = frozenset({JobKind.COCO, JobKind.BACKUP})
+_SHORT_KINDS = frozenset({JobKind.COCO, JobKind.BACKUP, JobKind.EXPLORE})
 
 
 def lane_of(kind: JobKind) -> Lane:

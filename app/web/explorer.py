@@ -1,16 +1,20 @@
 """Bringing a workspace and its data set in FiftyOne up to date with each other, and showing it."""
 
+import fcntl
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from app.config import Workspace
 from app.domain.explorer import Values, find_changes, merge_tags
 from app.domain.roles import Actor
 from app.services.explorer_folder import ExplorerFolder, ExplorerLinks, read_links, write_links
 from app.services.explorer_tags import TagReport, apply_tags, pending_tags, tags_in_force
 from app.services.exploring import ExplorerSample, ExplorerSource, collect_samples
+from app.services.jobs import ExploreArguments
 from app.services.processes import Monitor
 from app.storage.database import Store
 from app.storage.settings import require_class_set
@@ -100,8 +104,14 @@ def sync(store: Store, links: ExplorerLinks, actor: Actor, monitor: Monitor) -> 
     Raises:
         ExplorerUnavailableError: no FiftyOne, or no database.
         ValueError: the data set is not this workspace's.
+        RuntimeError: another sync of this workspace runs.
         WorkCancelledError: stopped on request; the next sync goes on.
     """
+    with _only_sync(store.workspace):
+        return _sync(store, links, actor, monitor)
+
+
+def _sync(store: Store, links: ExplorerLinks, actor: Actor, monitor: Monitor) -> SyncReport:
     monitor.progress(Progress(0, 100, "opening FiftyOne"))
     dataset = ExplorerDataset(links.dataset, store.workspace_id)
     present = dataset.present()
@@ -118,6 +128,14 @@ def sync(store: Store, links: ExplorerLinks, actor: Actor, monitor: Monitor) -> 
     return SyncReport(
         links.dataset, len(samples), len(changes.added), len(changes.changed_keys), len(changes.removed), tags
     )
+
+
+def do_job(store: Store, workspace: Workspace, arguments: ExploreArguments, monitor: Monitor) -> dict[str, Any]:
+    """The job `explore`: a sync with what the last one was told, in the name of whoever asked for it."""
+    report = sync(store, choose_links(store), arguments.actor, monitor)
+    for sample_id, tag, reason in report.tags.refused:
+        print(f"{sample_id}: tag {tag} has no effect: {reason}")
+    return {**report.__dict__, "tags": report.tags.__dict__}
 
 
 def explorer_status(store: Store, links: ExplorerLinks, monitor: Monitor) -> ExplorerStatus:
@@ -163,6 +181,20 @@ def _with_tags(
         fields = {**sample.fields, "tags": merge_tags(in_force.get(key, ()), sample.fields["tags"])}
         samples[key] = replace(sample, fields=fields)
     return samples
+
+
+@contextmanager
+def _only_sync(workspace: Workspace) -> Iterator[None]:
+    """Two syncs at once would add every new sample twice."""
+    workspace.explorer.mkdir(exist_ok=True)
+    with (workspace.explorer / "sync.lock").open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RuntimeError(
+                f"another sync of {workspace.root} runs; nothing was changed. Wait for it, or see: pixelsieve jobs"
+            ) from None
+        yield
 
 
 def _source(store: Store, folder: ExplorerFolder, links: ExplorerLinks) -> ExplorerSource:

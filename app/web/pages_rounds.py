@@ -5,6 +5,7 @@ from typing import Any
 import gradio as gr
 
 from app.domain.roles import Permission
+from app.services.explorer_folder import read_links
 from app.web.context import WebContext
 from app.web.overview import PRESET_CHOICES, summary
 from app.web.pages_listeners import allowed, may
@@ -50,6 +51,7 @@ def _lay_out_training(context: WebContext, overview: gr.HTML) -> None:
     scratch = gr.Checkbox(False, label="Start from scratch instead of the current model", elem_id="from-scratch")
     train = gr.Button("Train the next round", variant="primary", elem_id="train")
     predict = gr.Button("Predict proposals again", elem_id="predict")
+    explore = gr.Button("Bring FiftyOne up to date", elem_id="explore", visible=False)
 
     @allowed(Permission.RUN_JOBS)
     def start_training(chosen: str, from_scratch: bool) -> None:
@@ -61,6 +63,10 @@ def _lay_out_training(context: WebContext, overview: gr.HTML) -> None:
         submit_job(context, "predict", {})
 
     @allowed(Permission.RUN_JOBS)
+    def start_sync() -> None:
+        submit_job(context, "explore", {})
+
+    @allowed(Permission.RUN_JOBS)
     def start_next(chosen: str, from_scratch: bool, event: gr.EventData) -> None:
         if event.action == "predict":
             start_prediction()
@@ -69,6 +75,8 @@ def _lay_out_training(context: WebContext, overview: gr.HTML) -> None:
 
     train.click(start_training, [preset, scratch], None, **ACTION)
     predict.click(start_prediction, None, None, **ACTION)
+    explore.click(start_sync, None, None, **ACTION)
+    gr.on(None, lambda: gr.update(visible=read_links(context.workspace) is not None), None, explore, **REFRESH)
     overview.pick(start_next, [preset, scratch], None, **ACTION)
 
 

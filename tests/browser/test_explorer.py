@@ -58,6 +58,9 @@ def test_from_a_region_to_fiftyone_and_back_with_a_tag_that_takes_effect(
     expect(grid.locator('[data-cy="looker"]')).to_have_count(6, timeout=LOAD_MS)
     grid.screenshot(path=SCREENSHOTS / "explorer-grid.png")
     page = context.new_page()
+    page.goto(own_app.url)
+    expect(page.get_by_role("button", name="Bring FiftyOne up to date")).to_be_visible()
+    page.screenshot(path=SCREENSHOTS / "explorer-button.png")
     page.goto(f"{own_app.url}/review")
     reviewer = ReviewerPage(page).ready()
     region, image = reviewer.region, reviewer.image

@@ -7,6 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from app.__main__ import application
+from app.cli import jobs
+from app.domain.states import JobKind
+from app.services.jobs import ARGUMENTS, JobArguments
 from app.web import explorer_ready
 from tests.unit.made_workspace import make_reviewable
 
@@ -79,3 +82,9 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(root, command, said):
     result = run(*command, "-w", root)
     assert (result.exit_code, said in result.stderr) == (2, True), result.stderr
     assert not (root / "explore").exists()
+
+
+@pytest.mark.parametrize("kind", JobKind)
+def test_every_kind_of_job_has_arguments_and_somebody_who_does_it(kind):
+    assert issubclass(ARGUMENTS[kind], JobArguments)
+    assert callable(jobs.work_of_kind(kind))

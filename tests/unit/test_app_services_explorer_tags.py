@@ -129,6 +129,14 @@ def test_with_accounts_images_are_given_to_nobody_who_has_none(store):
     assert tag(store, "pool_0", "assign:ann").applied == (("pool_0", "assign:ann"),)
 
 
+def test_who_may_not_assign_does_not_by_a_tag_either(store):
+    tags = {image_named(store, "pool_0").sha256: ["assign:ann", "review"]}
+    report = apply_tags(store, tags, Actor("eve", Role.ENGINEER))
+    assert report.applied == (("pool_0", "review"),)
+    assert "eve is engineer here" in report.refused[0][2]
+    assert image_named(store, "pool_0").assignee is None
+
+
 def test_images_that_nobody_reviews_refuse_a_tag_for_review_and_say_why(store):
     report = tag(store, "gold_0", "review", "flag")
     assert report.applied == (("gold_0", "flag"),)

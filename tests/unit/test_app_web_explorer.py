@@ -12,10 +12,11 @@ from app.domain.states import DecisionKind
 from app.services.comments import open_questions
 from app.services.deleting import delete_images
 from app.services.explorer_folder import read_links
+from app.services.jobs import JobQueue, check_arguments
 from app.services.processes import Monitor, WorkCancelledError
 from app.storage.models import Image
 from app.web import fiftyone_view
-from app.web.explorer import choose_links, explorer_status, sync
+from app.web.explorer import choose_links, do_job, explorer_status, sync
 from app.web.fiftyone_view import VIEWS
 from tests.unit.made_workspace import Reviewer, copy_store, everything_stored, make_template
 
@@ -131,6 +132,36 @@ def test_a_tag_on_a_mask_counts_as_one_on_its_image(store, links):
     assert synced(store, links).tags.applied == (("pool_1", "assign:ann"),)
     assert synced(store, links).tags.withdrawn == ()
     assert sample(links, "pool_1").proposal.tags == ["assign:ann"]
+
+
+def test_the_job_takes_tags_in_the_name_of_whoever_asked_for_it(store, links):
+    synced(store, links)
+    tagged = sample(links, "pool_1")
+    tagged.tags += ["flag", "assign:ann"]
+    tagged.save()
+    queue = JobQueue(store.workspace, store=store)
+    sent = {"person": "lee", "role": "lead"}  # As if somebody wanted to pass for a lead.
+    job = queue.get(queue.submit("explore", sent, Actor("eve", Role.ENGINEER)))
+    result = do_job(store, store.workspace, check_arguments(job.kind, job.arguments)[1], Monitor())
+    assert result["tags"]["applied"] == (("pool_1", "flag"),)
+    assert "eve is engineer here" in result["tags"]["refused"][0][2]
+    assert [question.author for question in open_questions(store)] == ["eve"]
+
+
+def test_two_syncs_at_once_do_not_add_samples_twice(store, links):
+    refusals = []
+
+    def try_another(progress):
+        try:
+            synced(store, links)
+        except RuntimeError as refusal:
+            refusals.append(str(refusal))
+
+    assert moved(synced(store, links, Monitor(try_another))) == (5, 0, 0)
+    assert set(refusals) == {
+        f"another sync of {store.workspace.root} runs; nothing was changed. Wait for it, or see: pixelsieve jobs"
+    }
+    assert len(dataset(links)) == 5
 
 
 def test_what_people_made_in_fiftyone_stays(store, links):

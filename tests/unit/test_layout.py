@@ -47,6 +47,15 @@ def test_gradio_is_imported_by_the_pages_only():
     assert all(name.startswith("app/web/") for name in importers), importers
 
 
+def test_fiftyone_is_imported_in_one_place():
+    importers = {
+        path.relative_to(ROOT).as_posix()
+        for path in SOURCES
+        if path.suffix == ".py" and re.search(r"^\s*(import|from) fiftyone\b", path.read_text(), re.MULTILINE)
+    }
+    assert importers == {"app/web/fiftyone_view.py"}
+
+
 def test_no_installed_distribution_is_called_datasets():
     with pytest.raises(metadata.PackageNotFoundError):
         metadata.distribution("datasets")
