@@ -47,7 +47,9 @@ _WATCH = """() => {
   requestAnimationFrame(step);
 }"""
 _PRESS_UNDO = f"""async (shiftKey) => {{
-  const {{ history }} = {_ROOT}.pixelsieve.editing;
+  const app = {_ROOT}.pixelsieve;
+  const {{ history }} = app.editing;
+  while (app.isBusy) await new Promise((resolve) => setTimeout(resolve, 0));
   const before = history.done.length;
   const start = performance.now();
   const keys = {{ key: 'z', ctrlKey: true, shiftKey, bubbles: true, cancelable: true }};
@@ -77,27 +79,27 @@ class Drawer:
         self._page.bring_to_front()
         found: Found = {}
         self._page.keyboard.press("l")  # Locked pixels would make the work smaller.
+        self._tool("b")
         for name, larger in (("brush 9 px", 0), ("brush 200 px", 40)):
-            self._tool("b")
             for _ in range(larger):
                 self._page.keyboard.press("]")
             found |= self._stroke(name)
             for _ in range(larger):
                 self._page.keyboard.press("[")
-            self._tool("b")
         self._tool("w")
         self._page.wait_for_function(f"!{_ROOT}.pixelsieve.drawing.superpixels.isLoading", timeout=1000 * START_S)
         found |= self._stroke("superpixels")
-        self._tool("w")
         self._tool("k")
+        self._take("down")
         self._page.mouse.click(*self._middle)
         found["fill: click"] = self._take("down")
-        self._tool("k")
         found |= self._undo()
+        self._page.keyboard.press("k")  # Puts the tool away.
         self._page.keyboard.press("l")
         return found
 
     def _tool(self, key: str) -> None:
+        """Choose a tool that is not on, and what it draws."""
         self._page.keyboard.press(key)
         self._page.keyboard.press("2")
 
