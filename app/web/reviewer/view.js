@@ -169,7 +169,7 @@ export class View {
     this.size.textContent = sizeText ?? '–';
     for (const id of ['smaller', 'larger']) this.buttons.get(id).disabled = sizeText === null;
     const commit = this.strip.querySelector('[data-command=commit] span');
-    if (commit) commit.textContent = isClosing ? 'Close polygon' : 'Finish region';
+    if (commit) commit.textContent = isClosing ? 'Close polygon' : this.root.dataset.scratch === 'true' ? 'Finish image' : 'Finish region';
     this.opacity.value = String(Math.round(opacity * 100));
     const hasClass = tool !== null && tool !== 'eraser' && tool !== 'flag';
     for (const [id, button] of this.classButtons) button.classList.toggle('ps-chosen', hasClass && id === brushClass);
