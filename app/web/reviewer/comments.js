@@ -24,11 +24,16 @@ export class Comments {
     this.text.addEventListener('keydown', (event) => { if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) this.send(); });
   }
 
-  /** Another region is shown: say what was said about its image, when that is known. */
-  async show(row) {
+  /** Another region is shown. */
+  show(row) {
     const isOther = this.row?.image_id !== row.image_id;
     this.row = row;
     if (isOther) this.fill([]);
+  }
+
+  /** Learn what was said about the image. */
+  async load() {
+    const { row } = this;
     try {
       const found = await getComments(row.image_id);
       if (this.row.image_id === row.image_id) this.fill(found);
@@ -75,7 +80,7 @@ export class Comments {
     this.asks.checked = false;
     this.dialog.close();
     this.say('Comment saved.');
-    return this.show(this.row);
+    return this.load();
   }
 
   complain(sentence) {

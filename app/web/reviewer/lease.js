@@ -20,18 +20,25 @@ export class Lease {
     return this.held !== null && !this.held.is_mine;
   }
 
-  /** This image is shown now. */
-  async hold(imageId) {
+  /** This image is shown now; the server is told after a moment that leaves it to something more urgent. */
+  hold(imageId, delayMs = 0) {
     if (imageId === this.imageId) return;
-    this.release();
-    await this.open(imageId);
+    const left = this.held?.is_mine ? this.imageId : null;
+    this.enter(imageId);
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.beat(false, true), delayMs);
+    if (left !== null) setTimeout(() => left !== this.imageId && this.giveBack(left), delayMs);
   }
 
   /** Of a person's own tabs the one works that opened the image last. */
   async open(imageId) {
+    this.enter(imageId);
+    await this.beat(false, true);
+  }
+
+  enter(imageId) {
     Object.assign(this, { imageId, held: null });
     this.show();
-    await this.beat(false, true);
   }
 
   async beat(takeOver = false, opens = false) {
@@ -69,6 +76,10 @@ export class Lease {
     const { imageId, held } = this;
     if (imageId === null || !held?.is_mine) return;
     this.held = null;
+    this.giveBack(imageId);
+  }
+
+  giveBack(imageId) {
     fetch(`/api/leases/${imageId}/release`, {
       method: 'POST', keepalive: true, headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ session: this.tab }),
     }).catch(() => {}); // The lease ends by itself.

@@ -7,6 +7,7 @@ import { packFrame } from './wire.js';
 
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15000;
+const LONGEST_START_MS = 50; // Another tab may be sending.
 
 export const newId = () => {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
@@ -39,7 +40,8 @@ export class Outbox {
   }
 
   /**
-   * Keep one POST and send it. `delta` (deflated bytes) makes it a binary frame. Returns when it is kept.
+   * Keep one POST and send it. `delta` (deflated bytes) makes it a binary frame. Returns when it is kept and, if nothing is
+   * before it, on its way: what the page does next must not hold it up.
    * Throws NotKeptError when the browser cannot keep it: then it does not exist, and nothing may be shown as decided.
    */
   async add(path, header, delta = null) {
@@ -50,7 +52,13 @@ export class Outbox {
       this.keeping -= 1;
     }
     this.pending += 1;
-    this.send();
+    if (this.isSending || this.failures > 0) {
+      this.send();
+      return;
+    }
+    const left = new Promise((resolve) => { this.onLeft = resolve; });
+    this.send().finally(this.onLeft).catch(() => {}); // What cannot be sent is shown, and waits.
+    await Promise.race([left, pause(LONGEST_START_MS)]);
   }
 
   get isEmpty() {
@@ -110,7 +118,9 @@ export class Outbox {
   async sendOne(entry) {
     let answer;
     try {
-      answer = await post(entry.path, entry.delta ? packFrame(entry.header, [entry.delta]) : entry.header, this);
+      const asked = post(entry.path, entry.delta ? packFrame(entry.header, [entry.delta]) : entry.header, this);
+      this.onLeft?.();
+      answer = await asked;
     } catch (error) {
       if (error.isTemporary ?? true) return this.wait({ status: error.status ?? 0, message: error.message });
       await this.kept.refuse(entry, error.message);
@@ -179,3 +189,5 @@ export class Outbox {
     if (!this.isEmpty) this.send();
   }
 }
+
+const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });

@@ -17,7 +17,7 @@ import { Screen } from './screen.js';
 import { getHistory } from './server.js';
 import { View } from './view.js';
 
-const SAVE_FIRST_MS = 200; // What is fetched ahead leaves the server to a decision for so long.
+const SAVE_FIRST_MS = 200; // So long everything else leaves the server to a decision.
 
 export class Reviewer {
   constructor(root, session) {
@@ -174,13 +174,17 @@ export class Reviewer {
     this.screen.paint();
     this.comments.show(row);
     this.explorerLink.show(row);
-    this.lease.hold(row.image_id);
+    const delay = this.outbox.isEmpty ? 0 : SAVE_FIRST_MS;
+    this.lease.hold(row.image_id, delay);
     this.feed.visit(row.region_id);
     clearTimeout(this.ahead);
-    this.ahead = setTimeout(() => this.feed.prefetch(row.region_id), this.outbox.isEmpty ? 0 : SAVE_FIRST_MS);
+    this.ahead = setTimeout(() => {
+      this.comments.load();
+      this.feed.prefetch(row.region_id);
+    }, delay);
     history.replaceState(null, '', withRegion(row.region_id));
     delete this.root.dataset.error;
-    Object.assign(this.root.dataset, { region: row.region_id, image: row.image_id });
+    Object.assign(this.root.dataset, { region: row.region_id, image: row.image_id, readonly: String(this.readOnly !== null) });
   }
 
   /** A control image: whole, and without anything that a model said about it. */
