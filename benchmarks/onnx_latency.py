@@ -24,10 +24,10 @@ from export.model_file import (
     PROBABILITIES_NAME,
     SCORE_DEFINITIONS,
     CheckedModel,
-    ModelMetadata,
     check_model,
     read_model,
 )
+from export.model_metadata import ModelMetadata
 from export.onnx_graph import build_export_module, build_onnx
 from export.providers import Runtime
 from reliability.lookup import build_method

@@ -16,7 +16,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -72,14 +72,24 @@ def run_onnx(options: argparse.Namespace) -> None:
         progress.write(Progress(done, len(STEPS), message))
         print(f"[{done}/{len(STEPS)}] {message}", file=sys.stderr)
 
-    choice = ExportChoice(options.method, parse_options(options.set), options.check, options.flip_average)
+    choice = ExportChoice(
+        options.method, parse_options(options.set), options.check, options.flip_average, options.calibration
+    )
     exported = export_run(options.run_dir, options.out, choice, report_step)
     if exported.report is None:
         print("not compared with PyTorch (--no-check)", file=sys.stderr)
     else:
         show_report(exported.report)
+    print(describe_calibration(exported.calibration))
     size = f"{exported.size_bytes / 1e6:.1f} MB"
     print(f"{exported.path}: {size}, reliability by {options.method}, sha256 {exported.sha256}")
+
+
+def describe_calibration(note: Mapping[str, Any] | None) -> str:
+    """What the file says about its reliable pixels, in a sentence for a lead."""
+    if note is None:
+        return "Not calibrated: reliable is the method's own verdict, and nothing is promised about it."
+    return f"Calibrated. {note['sentence']}"
 
 
 def run_check(options: argparse.Namespace) -> None:
@@ -161,8 +171,9 @@ def show_report(report: CheckReport) -> None:
     table.add_column("limit", justify="right")
     for name, share in MIN_EQUAL.items():
         table.add_row(f"{name} equal", *(f"{entry.equal[name]:.3%}" for entry in report.pictures), f"{share:.1%}")
-    close = (f"{entry.close_weights:.3%}" for entry in report.pictures)
-    table.add_row("weight equal", *close, f"{MIN_CLOSE_WEIGHTS:.1%}")
+    for name in report.pictures[0].close:
+        close = (f"{entry.close[name]:.3%}" for entry in report.pictures)
+        table.add_row(f"{name} equal", *close, f"{MIN_CLOSE_WEIGHTS:.1%}")
     for name, limit in MAX_DIFFERENCE.items():
         table.add_row(name, *(f"{entry.difference[name]:.1e}" for entry in report.pictures), f"{limit:g}")
     Console(stderr=True).print(table)
@@ -191,6 +202,11 @@ def _add_onnx(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--flip-average", action="store_true",
         help="predict each picture and its mirror image and average: twice the time, a better score (default: no)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--calibration", action=argparse.BooleanOptionalAction, default=True,
+        help="put the run's calibration.json, if it has one, into the file: its threshold then decides what is "
+        "reliable (default: yes)",
     )  # fmt: skip
     parser.add_argument(
         "--method", choices=method_names(), default=DEFAULT_METHOD,

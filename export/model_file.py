@@ -4,23 +4,17 @@ A model file may come from anywhere, so nothing in it is believed before it is c
 standard operators only, the inputs and outputs below, and metadata that says which classes it predicts.
 """
 
-import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto
 from onnx.utils import Extractor
 
-from datasets.labels import ClassSet
-
-FORMAT_VERSION = "1"
-"""Value of the metadata key `pixelsieve_format`; raised when a reader of an older version would misread the file."""
+from export.model_metadata import ModelMetadata, first_line, parse_metadata
 
 MAX_MODEL_BYTES = 2_000_000_000
 """A protobuf message, and so an ONNX file without external data, ends at 2 GiB; some room is left for the reader."""
@@ -42,6 +36,10 @@ OUTPUT_TYPES: dict[str, tuple[int, int]] = {  # name -> (element type, rank), in
 }
 HEAD_OUTPUTS = tuple(name for name in OUTPUT_TYPES if name != PROBABILITIES_NAME)
 
+CALIBRATED_NAME = "probability_wrong"
+CALIBRATED_OUTPUTS = {CALIBRATED_NAME: (int(TensorProto.FLOAT), 3)}
+"""What a file has besides, if it was exported with a calibration: files from before there was any are as good."""
+
 SCORE_DEFINITIONS = {
     "confidence": "largest class probability, (N, H, W), 1/C to 1",
     "margin": "largest minus second largest class probability, (N, H, W), 0 to 1",
@@ -57,53 +55,15 @@ FLIP_AVERAGED_DEFINITIONS = {
 }
 """What is different in a file that was exported with `flip_average`."""
 
+CALIBRATED_DEFINITIONS = {
+    CALIBRATED_NAME: "calibrated probability that the predicted class is wrong, (N, H, W), 0 to 1"
+}
+"""What is different in a file that was exported with a calibration."""
 
-@dataclass(frozen=True)
-class ModelMetadata:
-    """What an exported student says about itself; `to_properties` and `parse_metadata` are inverse to each other.
-
-    Attributes:
-        class_set: names and colours, in the order of the channels of `probabilities`.
-        mean: per RGB channel, as a fraction of 255.
-        std: per RGB channel, as a fraction of 255, above 0.
-        stride: the student sees multiples of it; padding happens inside the file.
-        method: name of the selection method, see `reliability.lookup`.
-        method_options: its options.
-        recipe: the training configuration.
-        data_sha256: digest of the training data, 64 hex digits.
-        scores: name of an output -> its definition.
-        created: ISO 8601 time in UTC.
-        flip_average: whether probabilities are averaged over the picture and its mirror image.
-    """
-
-    class_set: ClassSet
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    stride: int
-    method: str
-    method_options: dict[str, Any]
-    recipe: dict[str, Any]
-    data_sha256: str
-    scores: dict[str, str]
-    created: str
-    flip_average: bool = False
-
-    def to_properties(self) -> dict[str, str]:
-        """The file's metadata: strings, JSON where structured."""
-        return {
-            "pixelsieve_format": FORMAT_VERSION,
-            "classes": _to_json(self.class_set.to_json()),
-            "mean": _to_json(self.mean),
-            "std": _to_json(self.std),
-            "stride": str(self.stride),
-            "method": self.method,
-            "method_options": _to_json(self.method_options),
-            "recipe": _to_json(self.recipe),
-            "data_sha256": self.data_sha256,
-            "scores": _to_json(self.scores),
-            "created": self.created,
-            "flip_average": _to_json(self.flip_average),
-        }
+DECIDED_DEFINITIONS = {
+    "reliable": "whether probability_wrong is at most the threshold in the metadata's calibration, (N, H, W)",
+}
+"""And in one whose calibration decides what is reliable."""
 
 
 @dataclass(frozen=True)
@@ -122,13 +82,28 @@ class CheckedModel:
     sha256: str
     source: str
 
+    @property
+    def head_outputs(self) -> tuple[str, ...]:
+        """The maps of the head: HEAD_OUTPUTS, and those of a calibration if the file has one."""
+        return head_outputs(self.metadata.calibration is not None)
+
     def trunk(self) -> onnx.ModelProto:
         """The student: the part from `image` to `probabilities`, as a model of its own."""
         return Extractor(self.proto).extract_model([INPUT_NAME], [PROBABILITIES_NAME])
 
     def head(self) -> onnx.ModelProto:
         """The reliability head: the part from `probabilities` to the maps, as a model of its own."""
-        return Extractor(self.proto).extract_model([PROBABILITIES_NAME], list(HEAD_OUTPUTS))
+        return Extractor(self.proto).extract_model([PROBABILITIES_NAME], list(self.head_outputs))
+
+
+def head_outputs(is_calibrated: bool) -> tuple[str, ...]:
+    """Names of the head's maps in the order of the file."""
+    return (*HEAD_OUTPUTS, *CALIBRATED_OUTPUTS) if is_calibrated else HEAD_OUTPUTS
+
+
+def output_types(is_calibrated: bool) -> dict[str, tuple[int, int]]:
+    """Name -> (element type, rank) of every output, in the order of the file."""
+    return {**OUTPUT_TYPES, **CALIBRATED_OUTPUTS} if is_calibrated else OUTPUT_TYPES
 
 
 def read_model(path: Path) -> CheckedModel:
@@ -160,7 +135,7 @@ def check_model(content: bytes, source: str) -> CheckedModel:
     except onnx.checker.ValidationError as error:
         raise ValueError(f"{source} is not a valid ONNX model: {first_line(error)}") from error
     metadata = parse_metadata({entry.key: entry.value for entry in proto.metadata_props}, source)
-    _check_interface(proto, len(metadata.class_set), source)
+    _check_interface(proto, len(metadata.class_set), output_types(metadata.calibration is not None), source)
     model = CheckedModel(proto, metadata, sha256(content).hexdigest(), source)
     _check_head(model.head(), source)
     return model
@@ -214,16 +189,18 @@ def _is_external(tensor: onnx.TensorProto) -> bool:
     return bool(tensor.external_data) or tensor.data_location == TensorProto.EXTERNAL
 
 
-def _check_interface(proto: onnx.ModelProto, num_classes: int, source: str) -> None:
+def _check_interface(
+    proto: onnx.ModelProto, num_classes: int, types: Mapping[str, tuple[int, int]], source: str
+) -> None:
     inputs = {entry.name: entry.type.tensor_type for entry in proto.graph.input}
     if set(inputs) != {INPUT_NAME}:
         raise ValueError(f"{source} must have exactly one input '{INPUT_NAME}', found {sorted(inputs)}")
     outputs = {entry.name: entry.type.tensor_type for entry in proto.graph.output}
-    missing = [name for name in OUTPUT_TYPES if name not in outputs]
+    missing = [name for name in types if name not in outputs]
     if missing:
         raise ValueError(f"{source} lacks the outputs {', '.join(missing)}; found {', '.join(sorted(outputs))}")
-    found = {INPUT_NAME: inputs[INPUT_NAME], **{name: outputs[name] for name in OUTPUT_TYPES}}
-    for name, (element_type, rank) in {INPUT_NAME: (int(TensorProto.UINT8), 4), **OUTPUT_TYPES}.items():
+    found = {INPUT_NAME: inputs[INPUT_NAME], **{name: outputs[name] for name in types}}
+    for name, (element_type, rank) in {INPUT_NAME: (int(TensorProto.UINT8), 4), **types}.items():
         is_type, is_rank = found[name].elem_type, len(found[name].shape.dim)
         if (is_type, is_rank) != (element_type, rank):
             raise ValueError(
@@ -254,110 +231,3 @@ def _type_name(element_type: int) -> str:
         return str(np.dtype(onnx.helper.tensor_dtype_to_np_dtype(element_type)))
     except KeyError:
         return f"unknown type {element_type}"
-
-
-def parse_metadata(properties: Mapping[str, str], source: str) -> ModelMetadata:
-    """Read the metadata of a model file.
-
-    Raises:
-        ValueError: a key is missing or has a wrong value; the message names `source` and the key.
-    """
-    version = properties.get("pixelsieve_format")
-    if version is None:
-        raise ValueError(
-            f"{source} has no key 'pixelsieve_format' in its metadata, so it is not a student exported by Pixelsieve. "
-            "Export one with: python -m export onnx"
-        )
-    if version != FORMAT_VERSION:
-        raise ValueError(f"{source} has format {version!r}, this release reads {FORMAT_VERSION!r}; export it again")
-    reader = _Properties(properties, source)
-    return ModelMetadata(
-        class_set=reader.class_set(),
-        mean=reader.channels("mean", above=-math.inf),
-        std=reader.channels("std", above=0.0),
-        stride=reader.stride(),
-        method=reader.text("method"),
-        method_options=reader.mapping("method_options"),
-        recipe=reader.mapping("recipe"),
-        data_sha256=reader.digest("data_sha256"),
-        scores={str(name): str(text) for name, text in reader.mapping("scores").items()},
-        created=reader.text("created"),
-        flip_average=reader.flag("flip_average"),
-    )
-
-
-@dataclass(frozen=True)
-class _Properties:
-    """Typed access to metadata strings, with errors that name the file and the key."""
-
-    properties: Mapping[str, str]
-    source: str
-
-    def text(self, key: str) -> str:
-        if not self.properties.get(key):
-            raise ValueError(f"{self.source}: the metadata lacks '{key}'")
-        return self.properties[key]
-
-    def json(self, key: str) -> Any:  # noqa: ANN401  (any JSON value; the callers check it)
-        try:
-            return json.loads(self.text(key), parse_constant=_refuse_constant)
-        except (ValueError, RecursionError) as error:
-            raise self.wrong(key, f"not JSON ({first_line(error)})") from error
-
-    def wrong(self, key: str, reason: str) -> ValueError:
-        return ValueError(f"{self.source}: the metadata key '{key}' is wrong: {reason}")
-
-    def mapping(self, key: str) -> dict[str, Any]:
-        value = self.json(key)
-        if not isinstance(value, dict):
-            raise self.wrong(key, "expected a JSON object")
-        return value
-
-    def class_set(self) -> ClassSet:
-        try:
-            return ClassSet.from_json(self.mapping("classes"), self.source)
-        except TypeError as error:
-            raise self.wrong("classes", str(error)) from error
-
-    def channels(self, key: str, above: float) -> tuple[float, float, float]:
-        value = self.json(key)
-        if (
-            not isinstance(value, list)
-            or len(value) != 3
-            or not all(type(entry) in (int, float) and math.isfinite(entry) and entry > above for entry in value)
-        ):
-            raise self.wrong(key, f"expected three numbers{' above 0' if above == 0 else ''}, got {str(value)[:80]}")
-        return float(value[0]), float(value[1]), float(value[2])
-
-    def flag(self, key: str) -> bool:
-        """False where the key is absent: files from before it existed had no such thing."""
-        value = self.json(key) if key in self.properties else False
-        if not isinstance(value, bool):
-            raise self.wrong(key, f"expected true or false, got {str(value)[:40]}")
-        return value
-
-    def stride(self) -> int:
-        text = self.text("stride")
-        if not (text.isascii() and text.isdigit() and len(text) <= 4 and int(text) >= 1):
-            raise self.wrong("stride", f"expected a whole number from 1 to 9999, got {text[:40]!r}")
-        return int(text)
-
-    def digest(self, key: str) -> str:
-        text = self.text(key)
-        if len(text) != 64 or not set(text) <= set("0123456789abcdef"):
-            raise self.wrong(key, f"expected 64 hex digits, got {text[:80]!r}")
-        return text
-
-
-def _to_json(value: object) -> str:
-    return json.dumps(value, sort_keys=True, allow_nan=False)
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a number in JSON")
-
-
-def first_line(error: BaseException) -> str:
-    """The start of a message that may have many lines, for errors of one line."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from export.model_file import HEAD_OUTPUTS, INPUT_NAME, MIN_OPSET, OUTPUT_TYPES, PROBABILITIES_NAME, ModelMetadata
+from export.model_file import INPUT_NAME, MIN_OPSET, PROBABILITIES_NAME, head_outputs, output_types
+from export.model_metadata import ModelMetadata
+from reliability.calibrated import CalibratedReliability
 from reliability.scores import confidence, flip_averaged, margin, residual_variance
 from reliability.selection import SelectionInputs, SelectionMethod
 
@@ -62,24 +64,32 @@ class Trunk(nn.Module):
 
 
 class Head(nn.Module):
-    """Probabilities to label, scores and selection; every pixel of the picture is valid."""
+    """Probabilities to label, scores and selection; every pixel of the picture is valid.
 
-    def __init__(self, method: SelectionMethod) -> None:
+    Where a calibration has a threshold, `reliable` is its verdict instead of the method's, whose weight stays.
+    """
+
+    def __init__(self, method: SelectionMethod, calibrated: CalibratedReliability | None = None) -> None:
         super().__init__()
         self.method = method
+        self.calibrated = calibrated
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Of what `forward` returns."""
+        return head_outputs(self.calibrated is not None)
 
     def forward(self, probabilities: Tensor) -> tuple[Tensor, ...]:
-        """(N, C, H, W) -> maps (N, H, W) in the order of HEAD_OUTPUTS."""
+        """(N, C, H, W) -> maps (N, H, W) in the order of `output_names`."""
         valid = torch.ones_like(probabilities[:, 0], dtype=torch.bool)
         selection = self.method(SelectionInputs(probabilities=probabilities, valid=valid))
-        return (
-            selection.pseudo_label.to(torch.uint8),
-            confidence(probabilities),
-            margin(probabilities),
-            residual_variance(probabilities),
-            selection.weight,
-            selection.reliable,
-        )
+        scores = (confidence(probabilities), margin(probabilities), residual_variance(probabilities))
+        label = selection.pseudo_label.to(torch.uint8)
+        if self.calibrated is None:
+            return label, *scores, selection.weight, selection.reliable
+        probability_wrong, verdict = self.calibrated(probabilities, selection.pseudo_label)
+        reliable = selection.reliable if verdict is None else verdict
+        return label, *scores, selection.weight, reliable, probability_wrong
 
 
 class ExportModule(nn.Module):
@@ -94,7 +104,7 @@ class ExportModule(nn.Module):
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """(N, H, W, 3) uint8 -> the outputs of the file by name."""
         probabilities = self.trunk(image)
-        maps = dict(zip(HEAD_OUTPUTS, self.head(probabilities), strict=True))
+        maps = dict(zip(self.head.output_names, self.head(probabilities), strict=True))
         return {**maps, PROBABILITIES_NAME: probabilities}
 
 
@@ -105,6 +115,7 @@ def build_export_module(
     std: tuple[float, float, float],
     stride: int,
     flip_average: bool = False,
+    calibrated: CalibratedReliability | None = None,
 ) -> ExportModule:
     """Student and selection method as one module, on the CPU in float32 and evaluation mode.
 
@@ -116,6 +127,8 @@ def build_export_module(
         std: per RGB channel, as a fraction of 255.
         stride: pixels.
         flip_average: average over the picture and its mirror image, for twice the time.
+        calibrated: says how likely each pixel is wrong and, with a threshold, what is reliable in the method's place.
+            It is copied.
 
     Raises:
         ValueError: the method needs something that a picture alone does not give.
@@ -127,7 +140,7 @@ def build_export_module(
             "not have; choose a method that works on probabilities, for example csl"
         )
     trunk = Trunk(copy.deepcopy(student), torch.tensor(mean), torch.tensor(std), stride, flip_average)
-    return ExportModule(trunk, Head(copy.deepcopy(method))).cpu().float().eval()
+    return ExportModule(trunk, Head(copy.deepcopy(method), copy.deepcopy(calibrated))).cpu().float().eval()
 
 
 def build_onnx(module: ExportModule, metadata: ModelMetadata) -> onnx.ModelProto:
@@ -140,12 +153,13 @@ def build_onnx(module: ExportModule, metadata: ModelMetadata) -> onnx.ModelProto
     # Two images of unlike sides: a size of 1 or two equal sizes would be taken for constants.
     image = torch.zeros(2, 3 * metadata.stride + 1, 4 * metadata.stride + 1, 3, dtype=torch.uint8)
     probabilities = torch.softmax(torch.linspace(0, 3, 2 * num_classes * 35 * 52).view(2, num_classes, 35, 52), dim=1)
-    head = _export(module.head, probabilities, [_HEAD_INPUT], list(HEAD_OUTPUTS), dynamic_axes=(0, 2, 3))
+    maps = list(module.head.output_names)
+    head = _export(module.head, probabilities, [_HEAD_INPUT], maps, dynamic_axes=(0, 2, 3))
     trunk = _export(module.trunk, image, [INPUT_NAME], [PROBABILITIES_NAME], dynamic_axes=(0, 1, 2))
     renamed = onnx.compose.add_prefix(head, "head/", rename_inputs=False, rename_outputs=False)
-    joint, outputs = [(PROBABILITIES_NAME, _HEAD_INPUT)], [PROBABILITIES_NAME, *HEAD_OUTPUTS]
+    joint, outputs = [(PROBABILITIES_NAME, _HEAD_INPUT)], [PROBABILITIES_NAME, *maps]
     joined = onnx.compose.merge_models(trunk, renamed, joint, outputs=outputs, name="pixelsieve")
-    _tidy(joined)
+    _tidy(joined, list(output_types(module.head.calibrated is not None)))
     onnx.helper.set_model_props(joined, metadata.to_properties())
     return joined
 
@@ -183,7 +197,7 @@ def _root_cause(error: BaseException) -> BaseException:
     return error
 
 
-def _tidy(model: onnx.ModelProto) -> None:
+def _tidy(model: onnx.ModelProto, output_names: list[str]) -> None:
     """Contract order and plain axis names for the outputs; the exporter's notes and source paths are dropped."""
     graph = model.graph
     del graph.value_info[:]
@@ -200,7 +214,7 @@ def _tidy(model: onnx.ModelProto) -> None:
     axes = {4: ("N", None, "H", "W"), 3: ("N", "H", "W")}
     _name_axes(graph.input[0], ("N", "H", "W", None))
     outputs = {output.name: output for output in graph.output}
-    ordered = [copy.deepcopy(outputs[name]) for name in OUTPUT_TYPES]
+    ordered = [copy.deepcopy(outputs[name]) for name in output_names]
     for output in ordered:
         _name_axes(output, axes[len(output.type.tensor_type.shape.dim)])
     del graph.output[:]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import onnxruntime
 
-from export.model_file import first_line
+from export.model_metadata import first_line
 
 Device = Literal["auto", "cpu", "cuda"]
 

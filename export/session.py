@@ -14,15 +14,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from datasets.labels import ClassSet
-from export.model_file import (
-    HEAD_OUTPUTS,
-    INPUT_NAME,
-    PROBABILITIES_NAME,
-    CheckedModel,
-    ModelMetadata,
-    first_line,
-    read_model,
-)
+from export.model_file import INPUT_NAME, PROBABILITIES_NAME, CheckedModel, read_model
+from export.model_metadata import ModelMetadata, first_line
 from export.providers import Device, Runtime, choose_runtime
 from export.tiles import OVERLAP_SHARE, TilePlan, predict_in_tiles
 
@@ -44,6 +37,7 @@ class Prediction:
         weight: (H, W) float32 in [0, 1].
         reliable: (H, W) bool.
         probabilities: (C, H, W) float32, sums to 1 over C.
+        probability_wrong: (H, W) float32, calibrated; None: the file has no calibration.
     """
 
     label: NDArray[np.uint8]
@@ -53,6 +47,12 @@ class Prediction:
     weight: NDArray[np.float32]
     reliable: NDArray[np.bool_]
     probabilities: NDArray[np.float32]
+    probability_wrong: NDArray[np.float32] | None = None
+
+    @property
+    def probability_right(self) -> NDArray[np.float32]:
+        """(H, W), calibrated, or the confidence from a file without a calibration."""
+        return self.confidence if self.probability_wrong is None else np.float32(1) - self.probability_wrong
 
 
 class Predictor:
@@ -73,6 +73,7 @@ class Predictor:
         self.device_reason = runtime.reason
         self.tile = tile
         self._source = model.source
+        self._head_outputs = model.head_outputs
         # Two halves of one file instead of the whole: whatever the size of a picture, it takes the same way, and the
         # statistics of a selection method are always those of the whole picture.
         self._trunk = _start(runtime, model.trunk().SerializeToString(), model.source)
@@ -120,8 +121,8 @@ class Predictor:
         return probabilities
 
     def _maps(self, probabilities: NDArray[np.float32]) -> list[Prediction]:
-        maps = self._run(self._head, list(HEAD_OUTPUTS), PROBABILITIES_NAME, probabilities)
-        named = dict(zip(HEAD_OUTPUTS, maps, strict=True))
+        maps = self._run(self._head, list(self._head_outputs), PROBABILITIES_NAME, probabilities)
+        named = dict(zip(self._head_outputs, maps, strict=True))
         return [
             Prediction(**{name: values[index] for name, values in named.items()}, probabilities=probabilities[index])
             for index in range(len(probabilities))

@@ -11,19 +11,22 @@ from typing import Any
 
 from datasets.files import publish
 from export.model_file import (
+    CALIBRATED_DEFINITIONS,
+    DECIDED_DEFINITIONS,
     FLIP_AVERAGED_DEFINITIONS,
     MAX_MODEL_BYTES,
     SCORE_DEFINITIONS,
-    ModelMetadata,
     check_model,
     read_model,
 )
+from export.model_metadata import ModelMetadata
 from export.onnx_check import CheckReport, check_against_torch
 from export.onnx_graph import ExportModule, build_export_module, build_onnx
 from reliability.lookup import method_options
+from training.calibration_file import CALIBRATION_NAME, StoredCalibration, read_calibration
 from training.checkpoint import load_checkpoint, load_student, load_trained_method
 from training.config_json import config_to_json
-from training.models import student_stride
+from training.models import Student, student_stride
 
 DEFAULT_METHOD = "csl"
 
@@ -50,12 +53,14 @@ class ExportedStudent:
         size_bytes: its size.
         sha256: digest of its bytes.
         report: agreement with torch, or None if that was switched off.
+        calibration: what the file promises about its reliable pixels, or None.
     """
 
     path: Path
     size_bytes: int
     sha256: str
     report: CheckReport | None
+    calibration: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -68,12 +73,14 @@ class ExportChoice:
             from EXPORT_OPTIONS, then from the method's own defaults.
         check: compare with torch before writing.
         flip_average: average probabilities over the picture and its mirror image, for twice the time.
+        use_calibration: put the run's calibration into the file, if it has one.
     """
 
     method: str = DEFAULT_METHOD
     options: dict[str, Any] | None = None
     check: bool = True
     flip_average: bool = False
+    use_calibration: bool = True
 
 
 def export_run(
@@ -92,7 +99,7 @@ def export_run(
 
     Raises:
         FileNotFoundError: the run folder lacks a file; names it.
-        ValueError: unknown method or option, or the student cannot be exported.
+        ValueError: unknown method or option, the student cannot be exported, or calibration.json belongs to another.
         OutputsDifferError: ONNX and torch differ; `out` is untouched.
     """
     report_step = progress or _ignore
@@ -109,7 +116,16 @@ def export_run(
             "for example --set threshold=0.5, in the unit of its score, or export csl"
         )
     stride = student_stride(student)
-    module = build_export_module(student, method, config.mean, config.std, stride, choice.flip_average)
+    stored = _calibration_of(run_dir, student, choice)
+    module = build_export_module(
+        student,
+        method,
+        config.mean,
+        config.std,
+        stride,
+        choice.flip_average,
+        None if stored is None else stored.reliability,
+    )
     metadata = ModelMetadata(
         class_set=config.class_set,
         mean=config.mean,
@@ -119,11 +135,27 @@ def export_run(
         method_options=options,
         recipe=config_to_json(config),
         data_sha256=str(load_checkpoint(run_dir, groups=()).values["data_sha256"]),
-        scores={**SCORE_DEFINITIONS, **(FLIP_AVERAGED_DEFINITIONS if choice.flip_average else {})},
+        scores=_definitions(choice.flip_average, stored),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         flip_average=choice.flip_average,
+        calibration=None if stored is None else stored.note,
     )
     return export_student(module, metadata, out, choice.check, report_step)
+
+
+def _calibration_of(run_dir: Path, student: Student, choice: ExportChoice) -> StoredCalibration | None:
+    path = run_dir / CALIBRATION_NAME
+    if not choice.use_calibration or not path.is_file():
+        return None
+    return read_calibration(path, student, choice.flip_average)
+
+
+def _definitions(flip_average: bool, stored: StoredCalibration | None) -> dict[str, str]:
+    """What the file says about each of its outputs."""
+    definitions = {**SCORE_DEFINITIONS, **(FLIP_AVERAGED_DEFINITIONS if flip_average else {})}
+    if stored is None:
+        return definitions
+    return {**definitions, **CALIBRATED_DEFINITIONS, **(DECIDED_DEFINITIONS if stored.note["decides"] else {})}
 
 
 def check_run(path: Path, run_dir: Path) -> CheckReport:
@@ -141,7 +173,10 @@ def check_run(path: Path, run_dir: Path) -> CheckReport:
     metadata = model.metadata
     method = load_trained_method(run_dir, student, config, metadata.method, metadata.method_options)
     stride = student_stride(student)
-    module = build_export_module(student, method, config.mean, config.std, stride, metadata.flip_average)
+    calibrated = None
+    if metadata.calibration is not None:
+        calibrated = read_calibration(run_dir / CALIBRATION_NAME, student, metadata.flip_average).reliability
+    module = build_export_module(student, method, config.mean, config.std, stride, metadata.flip_average, calibrated)
     report = check_against_torch(module, path.read_bytes(), student_stride(student))
     problem = report.problem()
     if problem:
@@ -198,7 +233,7 @@ def export_student(
     finally:
         temporary.unlink(missing_ok=True)
     report_step(len(STEPS), f"wrote {out}")
-    return ExportedStudent(out, len(content), sha256(content).hexdigest(), report)
+    return ExportedStudent(out, len(content), sha256(content).hexdigest(), report, metadata.calibration)
 
 
 def _checked(

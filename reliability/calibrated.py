@@ -21,16 +21,16 @@ class CalibratedReliability(nn.Module):
     Args:
         score: a name in SCORES.
         table: (C, NUM_BINS), probability of being wrong.
-        threshold: on that probability; NOTHING_RELIABLE for none.
+        threshold: on that probability, NOTHING_RELIABLE to call nothing reliable; None leaves that to others.
 
     Raises:
         ValueError: unknown score, or a table of another shape or with values outside [0, 1].
     """
 
     table: Tensor
-    threshold: Tensor
+    threshold: Tensor | None
 
-    def __init__(self, score: str, table: Tensor, threshold: float) -> None:
+    def __init__(self, score: str, table: Tensor, threshold: float | None) -> None:
         super().__init__()
         if score not in SCORES:
             raise ValueError(f"unknown score {score!r}; choose one of {', '.join(SCORES)}")
@@ -39,10 +39,11 @@ class CalibratedReliability(nn.Module):
         self.score = score
         self.num_classes = len(table)
         self.register_buffer("table", table.float().flatten())
-        self.register_buffer("threshold", torch.tensor(threshold, dtype=torch.float32))
+        limit = None if threshold is None else torch.tensor(threshold, dtype=torch.float32)
+        self.register_buffer("threshold", limit)
 
     @torch.no_grad()
-    def forward(self, probabilities: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, probabilities: Tensor, label: Tensor) -> tuple[Tensor, Tensor | None]:
         """Judge every pixel; one whose score is NaN is as unsure as its class gets, and never reliable.
 
         Args:
@@ -50,8 +51,10 @@ class CalibratedReliability(nn.Module):
             label: (N, H, W) int64, predicted class ids.
 
         Returns:
-            probability of being wrong (N, H, W) float32; reliable (N, H, W) bool.
+            probability of being wrong (N, H, W) float32; reliable (N, H, W) bool, None without a threshold.
         """
         score = SCORES[self.score](probabilities)
         probability_wrong = self.table[label * NUM_BINS + score_bin(score)]
+        if self.threshold is None:
+            return probability_wrong, None
         return probability_wrong, (probability_wrong <= self.threshold) & (score >= 0)

@@ -71,7 +71,7 @@ def fit_table(counts: Tensor, kind: str, per_class: bool) -> tuple[Tensor, tuple
     table = CURVES[kind](total.sum(dim=0)).repeat(len(total), 1)
     for class_id in own_classes:
         table[class_id] = CURVES[kind](total[class_id])
-    return table.float(), own_classes
+    return table.float().cummin(dim=1).values, own_classes
 
 
 def classes_with_enough(counts: Tensor) -> tuple[int, ...]:

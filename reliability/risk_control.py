@@ -19,6 +19,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from reliability.score_bins import NUM_BINS
+
 THRESHOLDS = torch.logspace(-6, 0, 241, dtype=torch.float64).float()
 """(L,) thresholds on the probability of being wrong, ascending, 40 for each power of ten: fixed before any data is
 seen, as the theorem wants it. Below the first one lies the threshold that calls nothing reliable, whose loss is 0."""
@@ -54,12 +56,13 @@ class ReliablePixels:
         return self.wrong.sum(dim=0).double() / self.reliable.sum(dim=0)
 
 
-def reliable_pixels(counts: Tensor, table: Tensor) -> ReliablePixels:
+def reliable_pixels(counts: Tensor, table: Tensor, thresholds: Tensor = THRESHOLDS) -> ReliablePixels:
     """Count what every threshold would call reliable, exactly as the exported graph compares.
 
     Args:
         counts: (n, C, NUM_BINS, 2) right and wrong pixels per image, at least one each.
         table: (C, NUM_BINS) float32, probability of being wrong.
+        thresholds: (L,) float32, ascending.
 
     Raises:
         ValueError: an image without a valid pixel, or a probability that is not a number.
@@ -69,8 +72,8 @@ def reliable_pixels(counts: Tensor, table: Tensor) -> ReliablePixels:
     valid = counts.sum(dim=(1, 2, 3))
     if bool((valid == 0).any()):
         raise ValueError("an image has no valid pixel and so no error rate; leave it out")
-    first = torch.searchsorted(THRESHOLDS, table.float().flatten())  # first threshold that is not below the probability
-    right_and_wrong = torch.zeros(2, len(counts), len(THRESHOLDS) + 1, dtype=torch.int64)
+    first = torch.searchsorted(thresholds, table.float().flatten())  # first threshold that is not below the probability
+    right_and_wrong = torch.zeros(2, len(counts), len(thresholds) + 1, dtype=torch.int64)
     right_and_wrong.index_add_(2, first, counts.long().flatten(1, 2).permute(2, 0, 1).contiguous())
     right, wrong = right_and_wrong[:, :, :-1].cumsum(dim=2)
     return ReliablePixels(right + wrong, wrong, valid)
@@ -99,6 +102,27 @@ def wrong_share_loss(pixels: ReliablePixels) -> Tensor:
 
 LOSSES = {"reliable": reliable_error_loss, "image": wrong_share_loss}
 """What may be promised: the error rate among an image's reliable pixels, or their wrong ones among all its pixels."""
+
+
+def losses_in_score_order(counts: Tensor, curve: Tensor, risk: str) -> Tensor:
+    """Losses of thresholds on a curve that was fitted on these very images.
+
+    One curve for all classes calls the surest pixels by score reliable, whatever it was fitted on. So the loss is made
+    monotone over every threshold on the score, which are there without any curve, and read off at those that the
+    curve's thresholds come to: a choice within the bound is then one that the score alone would allow.
+
+    Args:
+        counts: (n, C, NUM_BINS, 2).
+        curve: (NUM_BINS,) float32, falling.
+        risk: a name in LOSSES.
+
+    Returns:
+        (n, L) at THRESHOLDS.
+    """
+    order = torch.arange(NUM_BINS, dtype=torch.float32)
+    by_score = LOSSES[risk](reliable_pixels(counts, order.flip(0).expand(counts.shape[1], -1), order))
+    surest = (curve <= THRESHOLDS.unsqueeze(1)).sum(dim=1)  # (L,) how many bins pass
+    return torch.cat((torch.zeros_like(by_score[:, :1]), by_score), dim=1)[:, surest]
 
 
 def unit_means(losses: Tensor, unit: Tensor) -> Tensor:

@@ -7,11 +7,14 @@
     python -m training fit --run-dir runs/first --resume
     accelerate launch -m training fit --preset camvid_gpu --data-root path/to/camvid --run-dir runs/two_gpus
     python -m training evaluate --run-dir runs/first --data-format camvid --data-root path/to/camvid --split test
+    python -m training calibrate --run-dir runs/first --data-format camvid --data-root path/to/camvid --split train \
+        --labeled-split 1_8_held_out
     python -m training profile --preset camvid_gpu --data-root path/to/camvid --steps 50 --trace trace.json
     python -m training split --data-format folder --data-root path/to/pictures --fraction 1/8 --name 1_8
 
 Exit codes: 0 done, 2 something to correct in the command or the files, 3 the loss stopped being a number,
-4 another process of the run is gone, 130 stopped by Ctrl+C or SIGTERM after writing a checkpoint.
+4 another process of the run is gone, 5 the images do not serve for a calibration, 130 stopped by Ctrl+C or SIGTERM
+after writing a checkpoint.
 """
 
 import argparse
@@ -20,7 +23,7 @@ import json
 import logging
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -29,7 +32,9 @@ from rich.console import Console
 
 from datasets.lookup import build_dataset, dataset_names
 from datasets.progress import Progress, ProgressFile
-from datasets.splits import make_split, sequence_of, write_split
+from datasets.splits import LabeledSplit, beside, hold_out_blocks, make_split, sequence_of, write_split
+from training.calibrate_command import add_calibrate
+from training.calibration import CannotCalibrateError
 from training.checkpoint import CONFIG_NAME, load_student, load_trained_method
 from training.config import TrainConfig
 from training.config_json import apply_changes, read_config
@@ -48,7 +53,7 @@ from training.session import check_before_data, inference_for
 from training.signals import StopFlag, StopRequestedError
 from training.step_profile import operators_table, parts_table, profile_steps, summary_line
 
-EXIT_USER_ERROR, EXIT_DIVERGED, EXIT_LOST, EXIT_STOPPED = 2, 3, 4, 130
+EXIT_USER_ERROR, EXIT_DIVERGED, EXIT_LOST, EXIT_CANNOT_CALIBRATE, EXIT_STOPPED = 2, 3, 4, 5, 130
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -70,6 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
     except torch.OutOfMemoryError as error:
         hint = "use a smaller run.labeled_batch, run.unlabeled_batch or views.crop_hw"
         return _failed(MemoryError(f"the device's memory is full: {hint} ({error})"), EXIT_USER_ERROR)
+    except CannotCalibrateError as error:
+        return _failed(error, EXIT_CANNOT_CALIBRATE)
     except (ValueError, OSError) as error:
         return _failed(error, EXIT_USER_ERROR)
     return 0
@@ -186,32 +193,50 @@ def run_split(options: argparse.Namespace) -> None:
         raise ValueError(
             f"{options.data_root}: no image of split {options.split!r} has a label: nothing to choose from"
         )
-    fraction = _fraction(options.fraction)
+    out = options.out or options.data_root / "splits" / (options.name or options.fraction.replace("/", "_"))
+    held_out_folder = out.with_name(f"{out.name}_held_out")
+    for folder in (out, *((held_out_folder,) if options.hold_out else ())):
+        if folder.exists() and any(folder.iterdir()):
+            raise ValueError(f"{folder} already holds a split; remove it or choose another --name")
+    held_out, near = _held_out_blocks(labeled, dataset.sample_ids, options)
+    labeled = [sample_id for sample_id in labeled if sample_id not in held_out and sample_id not in near]
+    fraction = _fraction(options.fraction, "--fraction")
     groups = [sequence_of(sample_id) for sample_id in labeled] if options.by_sequence else None
     chosen = make_split(labeled, fraction, options.seed, groups)
-    without = tuple(sorted(set(dataset.sample_ids) - set(labeled)))
+    without = set(dataset.sample_ids) - set(labeled) - held_out - near
     split = dataclasses.replace(chosen, unlabeled=tuple(sorted((*chosen.unlabeled, *without))))
-    out = options.out or options.data_root / "splits" / (options.name or options.fraction.replace("/", "_"))
-    if out.exists() and any(out.iterdir()):
-        raise ValueError(f"{out} already holds a split; remove it or choose another --name")
     write_split(out, split)
     print(f"{out}: {len(split.labeled)} labeled, {len(split.unlabeled)} unlabeled")
+    if held_out:
+        write_split(held_out_folder, LabeledSplit(tuple(sorted(held_out)), ()))
+        print(f"{held_out_folder}: {len(held_out)} held out; {len(near)} frames beside them are in neither list")
 
 
-def _fraction(text: str) -> float:
+def _held_out_blocks(
+    labeled: list[str], sample_ids: Sequence[str], options: argparse.Namespace
+) -> tuple[set[str], set[str]]:
+    """Labeled frames that are held out in blocks, and the frames right beside them, labeled or not."""
+    if not options.hold_out:
+        return set(), set()
+    _, held_out = hold_out_blocks(labeled, _fraction(options.hold_out, "--hold-out"), options.seed)
+    return set(held_out), set(beside(sample_ids, held_out))
+
+
+def _fraction(text: str, flag: str) -> float:
     try:
         return float(Fraction(text))
     except (ValueError, ZeroDivisionError) as error:
-        raise ValueError(f"--fraction {text}: expected a share such as 1/8 or 0.125") from error
+        raise ValueError(f"{flag} {text}: expected a share such as 1/8 or 0.125") from error
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    commands = parser.add_subparsers(required=True, metavar="{fit,evaluate,split,profile}")
+    commands = parser.add_subparsers(required=True, metavar="{fit,evaluate,calibrate,split,profile}")
     _add_fit(commands.add_parser("fit", help="train a student into a run folder"))
     _add_evaluate(commands.add_parser("evaluate", help="measure the student of a run folder"))
+    add_calibrate(commands.add_parser("calibrate", help="say how wrong reliable pixels are, and choose the threshold"))
     _add_split(commands.add_parser("split", help="choose at random which images count as labeled"))
     _add_profile(commands.add_parser("profile", help="say where the time of a configuration's steps goes"))
     return parser
@@ -270,6 +295,11 @@ def _add_split(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the random choice; default 0")
     parser.add_argument("--name", metavar="NAME", help="folder under DATA_ROOT/splits; default: the share, as 1_8")
     parser.add_argument("--out", type=Path, metavar="DIR", help="another folder instead")
+    parser.add_argument(
+        "--hold-out", metavar="SHARE",
+        help="first set this share of the labels aside, for calibrating: a block of frames at one end of every "
+        "recording, listed in NAME_held_out; default: none",
+    )  # fmt: skip
     parser.add_argument(
         "--by-sequence", action="store_true", help="take the share from every video sequence (ids without frame number)"
     )

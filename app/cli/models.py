@@ -137,6 +137,19 @@ def print_gold(model: Model) -> None:
         f"Called reliable: {percent(gold['reliable_coverage'])} of the pixels, "
         f"{percent(gold['reliable_precision'])} of those right."
     )
+    print_calibration(gold)
+
+
+def print_calibration(gold: dict[str, Any]) -> None:
+    """What is promised about reliable pixels, and that gold says less about it than audits do."""
+    note = gold.get("calibration")
+    if note is None:
+        reason = gold.get("not_calibrated") or "the model file has no calibration"
+        console.print(f"Not calibrated, nothing is promised about reliable pixels: {escape(reason)}.")
+        return
+    console.print(escape(str(note.get("sentence", ""))))
+    if note.get("decides"):
+        console.print("The threshold was chosen on these gold images: audits measure it on others.")
 
 
 def print_prediction(report: PredictReport) -> None:

@@ -26,8 +26,9 @@ class Look:
 
     Attributes:
         area: its pixels.
-        mean_confidence: mean largest probability, 0-1.
-        probabilities: of its likeliest classes, falling; the first is `mean_confidence` but for rounding.
+        mean_confidence: mean probability of being right, 0-1.
+        probabilities: of its likeliest classes, falling; without a calibration the first is `mean_confidence` but for
+            rounding.
     """
 
     area: int
@@ -35,13 +36,22 @@ class Look:
     probabilities: tuple[float, ...]
 
 
-def invented_look(num_classes: int, min_area: int, max_area: int, rng: np.random.Generator) -> Look:
-    """For an image without any region of doubt: a plausible one, between even odds and a clear favorite."""
+def invented_look(
+    num_classes: int, min_area: int, max_area: int, rng: np.random.Generator, right_share: float = 1.0
+) -> Look:
+    """For an image without any region of doubt: a plausible one, between even odds and a clear favorite.
+
+    Args:
+        num_classes: C.
+        min_area, max_area: of regions, in pixels.
+        rng: the source of chance.
+        right_share: probability of being right by the largest probability: 1 without a calibration.
+    """
     confidence = float(rng.uniform(0.45, 0.75))
     rest = np.sort(rng.dirichlet(np.ones(max(1, num_classes - 1))))[::-1] * (1 - confidence)
     area = round(float(np.exp(rng.uniform(np.log(min_area), np.log(max(min_area, max_area // 2))))))
     probabilities = (confidence, *(min(float(share), confidence) for share in rest))
-    return Look(area, confidence, probabilities[: min(num_classes, TOP_CLASSES)])
+    return Look(area, min(1.0, confidence * right_share), probabilities[: min(num_classes, TOP_CLASSES)])
 
 
 def mixed_look(looks: Sequence[Look], rng: np.random.Generator) -> Look:

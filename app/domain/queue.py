@@ -14,9 +14,12 @@ RARITY_RANGE = (0.5, 4.0)
 
 
 def expected_errors(area: int, mean_confidence: float) -> float:
-    """Wrong pixels to be expected in a region: area x (1 - mean confidence).
+    """Wrong pixels to be expected in a region: area x mean probability of being wrong.
 
-    The mean largest probability stands in for the probability of being right; it is not calibrated yet.
+    Args:
+        area: pixels.
+        mean_confidence: mean probability of being right. It is calibrated in regions of a calibrated model file; in
+            those of another one the largest probability stands in for it.
     """
     return area * (1.0 - min(max(mean_confidence, 0.0), 1.0))
 

@@ -82,7 +82,7 @@ class Region:
         class_id: the predicted class; in a kept region the most frequent one.
         area: number of pixels.
         bbox: x0, y0, x1, y1 in pixels; x1 and y1 are exclusive.
-        mean_confidence: mean over its pixels of the largest probability, 0-1.
+        mean_confidence: mean over its pixels of the probability of being right, 0-1, as in `RegionInput`.
         top_classes: (class id, mean probability) of the likeliest classes, likeliest first.
     """
 
@@ -115,7 +115,8 @@ class RegionInput:
         image: (H, W, 3) uint8 RGB; superpixels follow its edges.
         label: (H, W) uint8 predicted class ids.
         reliable: (H, W) bool; everything else is put into a region, the band or the leftovers.
-        confidence: (H, W) float, 0-1, the largest probability.
+        confidence: (H, W) float, 0-1, the probability of being right: calibrated if the model file is, else the largest
+            probability.
         probabilities: (C, H, W) float.
     """
 

@@ -109,10 +109,17 @@ def _looks(
     ]
     num_pixels = said.label.size
     while len(looks) < 2:
-        looks.append(
-            invented_look(len(said.probabilities), rules.min_area(num_pixels), rules.max_area(num_pixels), rng)
-        )
+        areas = rules.min_area(num_pixels), rules.max_area(num_pixels)
+        looks.append(invented_look(len(said.probabilities), *areas, rng, _right_share(said)))
     return [mixed_look(looks, rng) for _ in range(number)]
+
+
+def _right_share(said: RegionInput) -> float:
+    """Probability of being right by the largest probability, where the model doubts: 1 without a calibration."""
+    doubted = ~said.reliable if not said.reliable.all() else np.ones_like(said.reliable)
+    return float(said.confidence[doubted].mean(dtype=np.float64)) / float(
+        said.probabilities.max(axis=0)[doubted].mean(dtype=np.float64)
+    )
 
 
 def _region(audit: DrawnAudit, proposal: Proposal, gains: Sequence[float], rarity: NDArray[np.float64]) -> Region:

@@ -77,7 +77,7 @@ def store_decoy(store: Store, image_id: int, model_id: int, prediction: "Predict
         image=read_image(store.workspace.absolute(decoy.image.path)),
         label=prediction.label,
         reliable=prediction.reliable,
-        confidence=prediction.confidence,
+        confidence=prediction.probability_right,
         probabilities=prediction.probabilities,
     )
     partition = build_regions(said, decoy.rules)

@@ -65,6 +65,7 @@ def evaluate_gold(store: Store, onnx: Path, monitor: Monitor) -> Measurement:
             folder.add(_identity(image), prediction.label, tally.add(image.sample_id, prediction, label))
         kept = store.workspace.relative(folder.publish())
     gold = {**tally.summary(), "gold_sha256": gold_fingerprint(images), "folder": kept}
+    gold["calibration"] = predictor.metadata.calibration
     return Measurement(gold, predictor.metadata.method)
 
 

@@ -25,6 +25,9 @@ DIVERGED_EXIT_CODE = 3
 USER_ERROR_EXIT_CODE = 2
 """Every command line of this project: the input is wrong, and the last line of the output says how."""
 
+CANNOT_CALIBRATE_EXIT_CODE = 5
+"""What `python -m training calibrate` exits with when the images do not serve; the last line says why."""
+
 _POLL_S = 0.2
 _TAIL_BYTES = 64_000
 _ERROR_PREFIX = re.compile(r"^\s*([\w.-]+( [\w.-]+)*: )?error:\s*", re.IGNORECASE)
@@ -213,7 +216,7 @@ def _raise_for_exit(arguments: Sequence[str], code: int, was_cancelled: bool, lo
     name = " ".join(arguments[2:4]) if list(arguments[1:2]) == ["-m"] else Path(arguments[0]).name
     last_line = next((line for line in reversed(read_tail(log, 40, offset).splitlines()) if line.strip()), "")
     said = f": {last_line.strip()[:600]}" if last_line else ""
-    if code == USER_ERROR_EXIT_CODE and last_line:
+    if code in (USER_ERROR_EXIT_CODE, CANNOT_CALIBRATE_EXIT_CODE) and last_line:
         raise ChildFailedError(_ERROR_PREFIX.sub("", last_line), code)
     if code == DIVERGED_EXIT_CODE:
         raise ChildFailedError(f"the loss became NaN or infinite and {name} stopped{said} (log: {log})", code)

@@ -148,7 +148,13 @@ def _doubts(store: Store, session: Session, image: Image) -> tuple[_Doubt, ...]:
 
 def check_prediction(prediction: "Prediction", image: Image, num_classes: int) -> None:
     """Refuse a prediction that cannot be this image's; it comes from a file that users choose."""
-    planes = (prediction.label, prediction.confidence, prediction.weight, prediction.reliable)
+    planes = (
+        prediction.label,
+        prediction.confidence,
+        prediction.weight,
+        prediction.reliable,
+        prediction.probability_right,
+    )
     if any(plane.shape != image.size_hw for plane in planes):
         sizes = sorted({plane.shape for plane in planes})
         raise ValueError(f"{image.sample_id} is {image.size_hw} (height, width), but the prediction is {sizes}")
@@ -162,7 +168,7 @@ def check_prediction(prediction: "Prediction", image: Image, num_classes: int) -
             f"{image.sample_id}: the model predicts class {int(prediction.label.max())}, but this workspace has "
             f"classes 0-{num_classes - 1}; use a model that was trained in it"
         )
-    for name in ("confidence", "weight"):
+    for name in ("confidence", "weight", "probability_right"):
         plane = getattr(prediction, name)
         if not (np.all(plane >= 0) and np.all(plane <= 1)):  # Also refuses NaN.
             raise ValueError(f"{image.sample_id}: the model's {name} has values outside 0-1 or NaN; export it again")
@@ -185,7 +191,7 @@ def _divide(
         image=read_image(store.workspace.absolute(known.image.path)),
         label=prediction.label,
         reliable=prediction.reliable | known.human_mask | known.doubted_mask,
-        confidence=prediction.confidence,
+        confidence=prediction.probability_right,
         probabilities=prediction.probabilities,
     )
     partition = with_kept(build_regions(said, known.rules), [doubt.mask for doubt in known.doubts], said)
@@ -198,7 +204,7 @@ def planes_of(prediction: "Prediction", partition: RegionPartition) -> ProposalP
     return MadePlanes(
         label=prediction.label,
         reliable=prediction.reliable,
-        unreliability=np.rint(255 * (1 - prediction.confidence)).astype(np.uint8),
+        unreliability=np.rint(255 * (1 - prediction.probability_right)).astype(np.uint8),
         weight=np.rint(255 * prediction.weight).astype(np.uint8),
         region_map=partition.region_map.astype(np.uint16),
     )

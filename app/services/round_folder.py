@@ -71,6 +71,25 @@ class RoundFolder:
         return self.path / "student.onnx"
 
     @property
+    def calibration(self) -> Path:
+        """What calibrating the run found, if it could be calibrated."""
+        return self.run_dir / "calibration.json"
+
+    @property
+    def not_calibrated(self) -> str | None:
+        """Why it could not."""
+        path = self.path / "not_calibrated.txt"
+        return path.read_text(encoding="utf-8") if path.is_file() else None
+
+    @not_calibrated.setter
+    def not_calibrated(self, reason: str | None) -> None:
+        path = self.path / "not_calibrated.txt"
+        if reason is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_atomically(path, reason.encode())
+
+    @property
     def progress_file(self) -> Path:
         """Where the child at work says how far it is."""
         return self.path / "progress.json"

@@ -18,6 +18,7 @@ from app.services.gold import evaluate_gold, gold_images, measure_again, require
 from app.services.gold_files import remove_other_measurements
 from app.services.labels import training_entries
 from app.services.processes import (
+    CANNOT_CALIBRATE_EXIT_CODE,
     USER_ERROR_EXIT_CODE,
     ChildFailedError,
     Monitor,
@@ -50,6 +51,8 @@ class RoundCommands(Protocol):
 
     def fit(self, folder: RoundFolder, plan: RoundPlan, init_from: str | None, resume: bool) -> list[str]: ...
 
+    def calibrate(self, folder: RoundFolder) -> list[str]: ...
+
     def export(self, folder: RoundFolder, check: bool) -> list[str]: ...
 
     def check(self, folder: RoundFolder) -> list[str]: ...
@@ -73,6 +76,17 @@ class TrainingCommands:
         if init_from is not None:
             arguments += ["--init-from", init_from]
         return python_module("training", *arguments, *(["--resume"] if resume else []))
+
+    def calibrate(self, folder: RoundFolder) -> list[str]:
+        """Calibrate `folder.run_dir` on the gold images.
+
+        Raises:
+            ValueError: the training packages are not installed.
+        """
+        require_training()
+        data = ["--data-format", "manifest", "--data-root", str(folder.manifest), "--split", "gold"]
+        run = ["--run-dir", str(folder.run_dir), "--progress-file", str(folder.progress_file)]
+        return python_module("training", "calibrate", *run, *data)
 
     def export(self, folder: RoundFolder, check: bool) -> list[str]:
         """Write `folder.onnx` from `folder.run_dir`; with `check`, only if it agrees with torch.
@@ -165,8 +179,9 @@ def export_round(
         if folder.state is RoundState.REGISTERED and check:
             run_child(commands.check(folder), monitor, folder.log)
         if folder.state is RoundState.TRAINED:
+            _calibrate(store, folder, monitor.part(0.0, 0.2, "calibrating"), commands)
             run_child(
-                commands.export(folder, check), monitor.part(0.0, 0.5, "ONNX file"), folder.log, folder.progress_file
+                commands.export(folder, check), monitor.part(0.2, 0.5, "ONNX file"), folder.log, folder.progress_file
             )
             folder.set_state(RoundState.EXPORTED)
         if folder.state is RoundState.EXPORTED:
@@ -253,9 +268,26 @@ def _fit(workspace: Workspace, folder: RoundFolder, monitor: Monitor, commands: 
     folder.set_state(RoundState.TRAINED)
 
 
+def _calibrate(store: Store, folder: RoundFolder, monitor: Monitor, commands: RoundCommands) -> None:
+    """Calibrate on the gold images, or write down why they do not serve: the round goes on without a promise then."""
+    folder.calibration.unlink(missing_ok=True)
+    folder.not_calibrated = None
+    if not gold_images(store):
+        folder.not_calibrated = "there are no gold images to calibrate on"
+        return
+    try:
+        run_child(commands.calibrate(folder), monitor, folder.log, folder.progress_file)
+    except ChildFailedError as error:
+        if error.exit_code != CANNOT_CALIBRATE_EXIT_CODE:
+            raise
+        folder.not_calibrated = str(error)
+
+
 def _register(store: Store, workspace: Workspace, folder: RoundFolder, monitor: Monitor) -> None:
     """Measure the model on the gold images and write its row: the one moment in which a round becomes visible."""
     measured = evaluate_gold(store, folder.onnx, monitor.part(0.0, 0.6))
+    if measured.gold is not None and folder.not_calibrated is not None:
+        measured.gold["not_calibrated"] = folder.not_calibrated
     _measure_current_again(store, measured.gold, monitor.part(0.6, 1.0, "current model"))
     monitor.raise_if_cancelled()
     onnx_sha256 = sha256_of(folder.onnx)

@@ -42,7 +42,7 @@ class ScenePredictor:
     """Knows every scene's label and spoils it; the model file is its quality, in words."""
 
     device = "cpu"
-    metadata = SimpleNamespace(method="csl")
+    metadata = SimpleNamespace(method="csl", calibration=None)
     labels: dict[str, NDArray[np.uint8]] = {}
     class_set = ClassSet.from_names(NAMES)
 

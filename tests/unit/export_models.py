@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from datasets.labels import ClassSet
-from export.model_file import SCORE_DEFINITIONS, ModelMetadata
+from export.model_file import SCORE_DEFINITIONS
+from export.model_metadata import ModelMetadata
 from export.onnx_graph import ExportModule, build_export_module, build_onnx
 from reliability.lookup import build_method
 from training.models import StudentOutput

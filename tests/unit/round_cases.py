@@ -44,6 +44,15 @@ if what.isdigit():
 """
 
 
+CALIBRATE = """
+import pathlib, sys
+if sys.argv[2] == "0":
+    pathlib.Path(sys.argv[1]).touch()
+print("error: the reason")
+sys.exit(int(sys.argv[2]))
+"""
+
+
 def script(code: str, *arguments: object) -> list[str]:
     return [sys.executable, "-c", code, *map(str, arguments)]
 
@@ -56,11 +65,17 @@ class FakeCommands:
     what: str = "succeed"
     quality: str = "perfect"
     export_code: int = 0
+    calibrate_code: int = 0
+    calibrated: list[int] = field(default_factory=list)
     calls: list[dict[str, object]] = field(default_factory=list)
 
     def fit(self, folder: RoundFolder, plan: RoundPlan, init_from: str | None, resume: bool) -> list[str]:
         self.calls.append({"folder": folder.number, "init_from": init_from, "resume": resume, "preset": plan.preset})
         return script(FIT, folder.run_dir, self.what, self.started)
+
+    def calibrate(self, folder: RoundFolder) -> list[str]:
+        self.calibrated.append(folder.number)
+        return script(CALIBRATE, folder.calibration, self.calibrate_code)
 
     def export(self, folder: RoundFolder, check: bool) -> list[str]:
         code = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.argv[2]); sys.exit(int(sys.argv[3]))"
@@ -75,7 +90,7 @@ class FakePredictor:
     """Tells bright from dark pixels: "perfect", or "dark" and "bright" everywhere."""
 
     device = "cpu"
-    metadata = SimpleNamespace(method="csl")
+    metadata = SimpleNamespace(method="csl", calibration=None)
     class_set = CLASSES
 
     def __init__(self, path: Path) -> None:

@@ -27,6 +27,13 @@ def test_an_invented_look_is_a_distribution_between_even_odds_and_a_favorite(see
     assert sum(look.probabilities) <= 1.0001 and len(look.probabilities) == min(5, num_classes)
 
 
+def test_an_invented_look_is_as_calibrated_as_the_regions_beside_it():
+    plain, calibrated = (invented_look(4, 24, 800, np.random.default_rng(1), share) for share in (1.0, 0.8))
+    assert plain.mean_confidence == plain.probabilities[0]
+    assert calibrated.mean_confidence == 0.8 * plain.mean_confidence
+    assert (calibrated.area, calibrated.probabilities) == (plain.area, plain.probabilities)
+
+
 def test_an_invented_look_fits_where_regions_may_not_vary_in_size():
     assert invented_look(2, 50, 60, np.random.default_rng(0)).area == 50
 

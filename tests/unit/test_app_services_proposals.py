@@ -88,6 +88,22 @@ def test_a_score_is_expected_errors_times_rarity_discounted_by_rank(ann):
         assert row.score == pytest.approx(gain * DIVERSITY_DISCOUNT**rank)
 
 
+def test_a_calibrated_file_scores_regions_and_colors_maps_by_its_probability_of_being_wrong(ann):
+    (image_id, *_) = pool_ids(ann.store)
+    plain = make_prediction(9)
+    twice = np.clip(2 * (1 - plain.confidence), 0, 1).astype(np.float32)  # the model is half as right as it is sure
+    store_proposal(ann.store, image_id, 1, plain)
+    before = {row.number: row for row in ann.service.queue(QueueFilter(image_id=image_id), limit=500)}
+    store_proposal(ann.store, image_id, 1, replace(plain, probability_wrong=twice))
+    after = {row.number: row for row in ann.service.queue(QueueFilter(image_id=image_id), limit=500)}
+    assert before.keys() == after.keys() and before
+    for number, row in after.items():
+        wrong = float(twice[ann.service.image_planes(image_id).region_map == number].mean())
+        assert row.mean_confidence == pytest.approx(1 - wrong, abs=1e-5)
+        assert row.mean_confidence < before[number].mean_confidence
+    assert np.array_equal(ann.service.image_planes(image_id).unreliability, np.rint(255 * (1 - (1 - twice))))
+
+
 def test_a_new_proposal_takes_the_waiting_regions_of_the_old_one_out_of_the_queue(ann):
     (image_id, *_) = pool_ids(ann.store)
     waiting = {row.region_id for row in ann.service.queue(QueueFilter(image_id=image_id), limit=500)}
@@ -110,8 +126,9 @@ def with_values(**planes):
         (with_values(label=np.full(SIZE_HW, 255, np.uint8)), "predicts class 255"),
         (with_values(confidence=np.full(SIZE_HW, np.nan, np.float32)), "confidence has values outside 0-1 or NaN"),
         (with_values(weight=np.full(SIZE_HW, 1.5, np.float32)), "weight has values outside 0-1"),
+        (with_values(probability_wrong=np.full(SIZE_HW, np.nan, np.float32)), "probability_right has values outside"),
     ],
-    ids=["size", "classes", "unknown-class", "void", "nan", "weight"],
+    ids=["size", "classes", "unknown-class", "void", "nan", "weight", "calibrated"],
 )
 def test_a_prediction_that_cannot_be_right_is_refused_and_the_old_proposal_stays(ann, prediction, message):
     (image_id, *_) = pool_ids(ann.store)

@@ -169,7 +169,7 @@ def test_a_full_store_replaces_nothing(store: Store, commands: FakeCommands, mon
     with store.reader() as session:
         pages = session.connection().exec_driver_sql("PRAGMA page_count").scalar_one()
         engine = session.get_bind()
-    long_name = SimpleNamespace(method="csl" * 5000)  # More than fits into the pages that there are.
+    long_name = SimpleNamespace(method="csl" * 5000, calibration=None)  # More than fits into the pages that there are.
     monkeypatch.setattr(FakePredictor, "metadata", long_name)
 
     def stop_growing(connection: sqlite3.Connection, _: object) -> None:

@@ -133,6 +133,38 @@ def test_exporting_a_registered_round_again_compares_it_and_registers_nothing(
     assert len(list_models(store)) == 1
 
 
+def test_a_round_is_calibrated_on_gold_before_it_is_exported(store: Store, commands: FakeCommands) -> None:
+    run(store, commands)
+    assert commands.calibrated == [1] and find_round(store.workspace, 1).calibration.exists()
+    assert "not_calibrated" not in (models_by_round(store)[1].gold or {})
+
+
+def test_gold_images_that_do_not_serve_are_said_and_the_round_goes_on(store: Store, commands: FakeCommands) -> None:
+    commands.calibrate_code = 5
+    run(store, commands)
+    assert (models_by_round(store)[1].gold or {})["not_calibrated"] == "the reason"
+    assert not find_round(store.workspace, 1).calibration.exists()
+
+
+def test_a_calibration_that_breaks_stops_the_round(store: Store, commands: FakeCommands) -> None:
+    before = everything(store)
+    commands.calibrate_code = 1
+    with pytest.raises(ChildFailedError, match="exit code 1: error: the reason"):
+        run(store, commands)
+    assert everything(store) == before
+
+
+def test_the_command_calibrates_on_the_gold_split_of_the_rounds_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.services.round_steps.require_training", lambda: None)
+    folder = RoundFolder(tmp_path / "007")
+    command = TrainingCommands().calibrate(folder)
+    assert command[1:4] == ["-m", "training", "calibrate"]
+    assert command[command.index("--data-root") + 1] == str(folder.manifest)
+    assert command[command.index("--split") + 1] == "gold"
+
+
 # What a round that goes wrong leaves behind: nothing
 
 

@@ -11,7 +11,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from export import providers, session
-from export.model_file import MAX_MODEL_BYTES, OUTPUT_TYPES, parse_metadata, read_model
+from export.model_file import MAX_MODEL_BYTES, OUTPUT_TYPES, read_model
+from export.model_metadata import parse_metadata
 from export.session import Predictor, load_predictor
 from tests.unit.export_models import CLASSES, STRIDE, tiny_metadata, tiny_onnx
 
