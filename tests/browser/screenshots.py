@@ -45,7 +45,7 @@ WINDOWS = (
 )
 REVIEWER_STATES = {
     "whole-image": "0", "reliability": "0r", "difference": "0d", "band": "0t", "dimmed": "Shift+H", "drawing": "b",
-    "keys": "?",
+    "superpixels": "w3", "flag": "g", "keys": "?",
 }  # fmt: skip
 
 
@@ -91,7 +91,7 @@ def picture_reviewer(browser: Browser, url: str, folder: Path) -> None:
             for key in [keys] if "+" in keys else list(keys):
                 reviewer.press(key)
             reviewer.wait("root.dataset.mode !== 'reliability' || app.image.unreliability !== null")
-            reviewer.wait("!app.screen.frame")
+            reviewer.wait("!app.screen.frame && !app.drawing.superpixels.isLoading")
             page.screenshot(path=folder / f"reviewer-{name}.png")
 
 
