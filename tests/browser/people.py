@@ -2,7 +2,7 @@
 
 from contextlib import closing
 
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from app.config import Workspace
 from app.domain.roles import Role
@@ -10,6 +10,7 @@ from app.services.local_actor import command_line_actor
 from app.services.people import open_people
 from app.services.people_types import Origin
 from app.storage.database import open_store
+from tests.browser.conftest import WAIT_MS, LiveApp, Watched
 
 PASSWORD = "four words in a row"
 
@@ -30,3 +31,15 @@ def sign_in(page: Page, name: str, password: str = PASSWORD) -> None:
     page.keyboard.press("Tab")
     page.keyboard.type(password)
     page.keyboard.press("Enter")
+
+
+def open_as(browser: Browser, app: LiveApp, name: str, path: str, watched: Watched) -> Page:
+    """A page in a browser of its own, after signing in. Close its context when done."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
+    context.set_default_timeout(WAIT_MS)
+    page = context.new_page()
+    watched.follow(page)
+    page.goto(f"{app.url}/login?next={path}")
+    sign_in(page, name)
+    page.wait_for_url(f"**{path}*")
+    return page

@@ -19,8 +19,9 @@ from app.services.quality_report import quality_report
 from app.storage.database import Store, open_store
 from app.storage.models import Proposal, Region
 from app.storage.planes import StoredPlanes
-from tests.browser.conftest import WAIT_MS, LiveApp, ReviewerPage, Watched, in_thread
-from tests.browser.people import add_people, sign_in
+from tests.browser.conftest import LiveApp, ReviewerPage, Watched, in_thread
+from tests.browser.people import add_people, open_as
+from tests.browser.test_accessibility import severe_violations
 from tests.unit.trust_cases import TRUST, make_scene
 
 pytestmark = pytest.mark.browser
@@ -72,18 +73,6 @@ def store(app: LiveApp) -> Iterator[Store]:
         yield store
 
 
-def open_as(browser: Browser, app: LiveApp, name: str, path: str, watched: Watched) -> Page:
-    """A page in a browser of its own, after signing in."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
-    context.set_default_timeout(WAIT_MS)
-    page = context.new_page()
-    watched.follow(page)
-    page.goto(f"{app.url}/login?next={path}")
-    sign_in(page, name)
-    page.wait_for_url(f"**{path}*")
-    return page
-
-
 def region_of(store: Store, region_id: int) -> tuple[RegionKind, int]:
     """What a region really is, and the class that it is shown with."""
     with store.reader() as session:
@@ -107,6 +96,8 @@ def draw_whole_image(reviewer: ReviewerPage, store: Store, expected: Expected) -
         page.locator(".ps-likely, [data-command='accept']:visible, [data-command='reliability']:visible").count() == 0
     )
     assert reviewer.get("app.image.proposal.every((id) => id === 255)")
+    reviewer.screenshot("reviewer-from-scratch")
+    assert severe_violations(page) == []
     reviewer.press("r")
     expect(page.locator(".ps-status")).to_contain_text(NO_PROPOSAL)
     reviewer.press("3")

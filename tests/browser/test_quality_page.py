@@ -14,8 +14,8 @@ from app.domain.quality_words import percent
 from app.domain.roles import Role
 from app.services.quality_report import QualityReport, quality_report
 from app.storage.database import open_store
-from tests.browser.conftest import SCREENSHOTS, WAIT_MS, LiveApp, Watched, in_thread
-from tests.browser.people import add_people, sign_in
+from tests.browser.conftest import SCREENSHOTS, LiveApp, Watched, in_thread
+from tests.browser.people import add_people, open_as
 from tests.browser.team_work import work_as_team
 from tests.browser.test_accessibility import severe_violations
 from tests.unit.trust_cases import copy_scene, make_scene
@@ -44,13 +44,7 @@ def range_of(found: CountedShare, word: str) -> str:
 
 
 def open_quality(browser: Browser, app: LiveApp, name: str, watched: Watched) -> Page:
-    """The page as somebody sees it after signing in; a browser of its own."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
-    context.set_default_timeout(WAIT_MS)
-    page = context.new_page()
-    watched.follow(page)
-    page.goto(f"{app.url}/login?next=/quality")
-    sign_in(page, name)
+    page = open_as(browser, app, name, "/quality", watched)
     page.wait_for_selector("#quality [data-drawn]", state="attached")
     return page
 
