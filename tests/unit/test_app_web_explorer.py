@@ -4,21 +4,26 @@ from importlib import import_module
 from itertools import count
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image as Picture
 
 from app.domain.roles import Actor, Role
 from app.domain.states import DecisionKind
+from app.services.coco_export import export_coco
 from app.services.comments import open_questions
 from app.services.deleting import delete_images
 from app.services.explorer_folder import read_links
 from app.services.jobs import JobQueue, check_arguments
+from app.services.labels import label_state
 from app.services.processes import Monitor, WorkCancelledError
 from app.storage.models import Image
 from app.web import fiftyone_view
 from app.web.explorer import choose_links, do_job, explorer_status, sync
+from app.web.explorer_ready import require_explorer
 from app.web.fiftyone_view import VIEWS
-from tests.unit.made_workspace import Reviewer, copy_store, everything_stored, make_template
+from datasets.labels import IGNORE_INDEX
+from tests.unit.made_workspace import CLASSES, Reviewer, copy_store, everything_stored, make_template
 
 pytestmark = pytest.mark.usefixtures("mongodb_server")
 
@@ -237,3 +242,42 @@ def test_a_picture_that_a_browser_would_turn_is_shown_as_a_copy(store, links):
     synced(store, links)
     shown = Path(sample(links, "pool_0").filepath)
     assert shown == store.workspace.explorer.resolve() / "pictures" / f"{row.sha256}.png"
+
+
+def test_fiftyone_reads_back_the_pixels_of_every_class(store, tmp_path):
+    ann = Reviewer(store)
+    ann.decide(DecisionKind.VOID, ann.region())
+    folder = tmp_path / "coco"
+    export_coco(store, folder, "all")
+    with store.reader() as session:
+        images = session.query(Image).all()
+        labels = {image.sample_id: label_state(store, session, image).label for image in images}
+        pictures = tmp_path / "pictures"
+        pictures.mkdir()
+        for image in images:
+            name = f"{image.sample_id}{Path(image.path).suffix}"
+            (pictures / name).write_bytes(store.workspace.absolute(image.path).read_bytes())
+    require_explorer()
+    fo = fiftyone()
+    read = fo.Dataset.from_dir(
+        dataset_type=fo.types.COCODetectionDataset,
+        data_path=str(pictures),
+        labels_path=str(folder / "annotations.json"),
+        label_types="segmentations",
+        include_id=True,
+    )
+    found = {Path(sample.filepath).stem: _painted(sample) for sample in read}
+    assert found.keys() == labels.keys()
+    for name, label in labels.items():
+        assert (found[name] == label).all(), name
+
+
+def _painted(sample):
+    """(H, W) class ids out of FiftyOne's boxes and masks; void where there is none."""
+    width, height = sample.metadata.width, sample.metadata.height
+    label = np.full((height, width), IGNORE_INDEX, np.uint8)
+    for each in sample.segmentations.detections:
+        x, y, w, h = (round(value) for value in np.array(each.bounding_box) * [width, height, width, height])
+        box = label[y : y + h, x : x + w]
+        box[each.mask[: box.shape[0], : box.shape[1]].astype(bool)] = CLASSES.names.index(each.label)
+    return label
