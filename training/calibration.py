@@ -304,7 +304,7 @@ def sentence(calibration: Calibration) -> str:
         reason = f"the surest pixels of the {threshold.units} {unit} hold too many errors for it"
     else:
         needed = units_needed(request.alpha)
-        reason = f"it takes at least {needed} {unit}, even without a single error, and here are {threshold.units}"
+        reason = f"it takes at least {needed} {unit}, even without a single error; the number here is {threshold.units}"
     if threshold.index < 0:
         found = "No threshold keeps even these images at it."
     else:

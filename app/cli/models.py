@@ -116,6 +116,8 @@ def retrain(
         return
     comparison = compare_with_current(store, model_id)
     print_comparison(comparison)
+    if model.gold is not None:
+        print_calibration(model.gold)
     if promote_if_better and comparison.verdict is Verdict.PROMOTE:
         promote_model(store, model_id, command_line_actor())
         console.print(f"Model {model_id} is the current one now. Next: pixelsieve predict -w {escape(str(workspace))}")
