@@ -106,12 +106,13 @@ def picture_quality(browser: Browser, root: Path, folder: Path) -> None:
             with opened(browser, WINDOWS[0], scheme) as page:
                 page.goto(f"{app.url}/quality")
                 page.wait_for_selector("#quality [data-drawn]", state="attached")
+                page.screenshot(path=folder / f"quality-top-{scheme}.png")
                 page.screenshot(path=folder / f"quality-with-work-{scheme}.png", full_page=True)
 
 
 README_PICTURES = {
     "reviewer.png": "review-desktop-light.png", "reliability.png": "reviewer-reliability.png",
-    "rounds.png": "rounds-desktop-dark.png",
+    "rounds.png": "rounds-desktop-dark.png", "quality.png": "quality-top-light.png",
 }  # fmt: skip
 """Name in docs/images -> picture made here. The README's picture of two compared rounds needs trained ones."""
 
