@@ -1,7 +1,7 @@
 """`pixelsieve explore`: the workspace in FiftyOne, to search, sort and tag images."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -97,7 +97,8 @@ def open_command(
         links = choose_links(store, dataset)
         if is_loopback(urlsplit(links.explorer_url).hostname or ""):  # Else people reach it through a proxy.
             links = choose_links(store, dataset, explorer_url=f"http://{host}:{port}")
-        open_explorer(store, links, host, port)
+        with suppress(KeyboardInterrupt):
+            open_explorer(store, links, host, port)
 
 
 @contextmanager

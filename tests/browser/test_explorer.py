@@ -1,6 +1,7 @@
 """FiftyOne's own page over a workspace: from a region to its sample, a tag, and back. Nothing leaves the machine."""
 
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,9 +39,11 @@ def explorer_url(own_app: LiveApp, mongodb_server: object) -> Iterator[str]:
         said = f"FiftyOne shows {root} at {url}/datasets/tests-browser (Ctrl+C stops it)\n"
         assert process.stdout.readline() == said
         yield url
-    finally:
-        process.terminate()
+        process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
+        assert process.returncode == 0, "Ctrl+C is how it ends"
+    finally:
+        process.kill()
 
 
 def test_from_a_region_to_fiftyone_and_back_with_a_tag_that_takes_effect(
