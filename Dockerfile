@@ -20,6 +20,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1 \
     PYTHONUNBUFFERED=1 \
     GRADIO_ANALYTICS_ENABLED=False \
+    ORT_DISABLE_TELEMETRY=1 \
     OMP_WAIT_POLICY=PASSIVE
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin pixelsieve \
     && install --directory --owner=pixelsieve --group=pixelsieve /workspace

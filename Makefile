@@ -7,6 +7,8 @@ WORKSPACE ?= demo
 BENCHMARKS := csl_selection training_step onnx_latency regions_and_review
 # Spinning OpenMP threads slow every other process on the machine down; passive ones do not.
 export OMP_WAIT_POLICY ?= PASSIVE
+# ONNX Runtime would report its use to its makers.
+export ORT_DISABLE_TELEMETRY ?= 1
 
 .PHONY: install demo test test-slow lint bench screenshots mongodb clean
 

@@ -16,6 +16,8 @@ from tests.postgresql import PROGRAMS_VARIABLE, PostgresqlServer, find_programs
 settings.register_profile("untimed", deadline=None)  # A machine that others use takes its time.
 settings.load_profile("untimed")
 
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # As export/__init__.py does; some tests load ONNX Runtime first.
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
