@@ -28,8 +28,9 @@ _COLORS = """(kind) => {
     waiting: (p) => image.isQueued(image.regions[p]) && image.regions[p] !== current.row.number && !human(p),
     human,
   }[kind];
-  // Pixels whose neighbours have the same region, so that no border is among them.
-  const inner = (p) => [1, -1, image.width, -image.width].every((step) => image.regions[p + step] === image.regions[p]
+  // Pixels with only their own region up to two pixels away, so that no outline, wide as it is on the screen, is there.
+  const near = [-2, -1, 0, 1, 2].flatMap((dy) => [-2, -1, 0, 1, 2].map((dx) => dy * image.width + dx));
+  const inner = (p) => near.every((step) => image.regions[p + step] === image.regions[p]
     && human(p + step) === human(p));
   const found = {};
   for (let y = 2; y < image.height - 2; y++) {
