@@ -39,8 +39,10 @@ def simulate_command(
         raise ValueError(f"there is no folder {truth}; give the folder with the true masks")
     store, _ = open_workspace(workspace)
     known = Truth(store, truth)
-    if known.missing:
-        console.print(f"[yellow]{len(known.missing)} images with a proposal have no mask in {escape(str(truth))}.[/]")
+    if known.num_missing:
+        console.print(
+            f"[yellow]{known.num_missing} pool images with a proposal have no mask in {escape(str(truth))}.[/]"
+        )
     out.mkdir(parents=True, exist_ok=True)
     config = {
         "person": asdict(PEOPLE[person]), "seed": seed, "decisions": decisions, "minutes": minutes, "every": every,

@@ -32,7 +32,7 @@ def setup(workspace: WorkspaceOption) -> None:
 def add(
     name: Name,
     workspace: WorkspaceOption,
-    role: Annotated[Role, typer.Option(help="What the person may do; see the README.")] = Role.ANNOTATOR,
+    role: Annotated[Role, typer.Option(help="What the person may do; see docs/team.md.")] = Role.ANNOTATOR,
     set_password: Annotated[bool, typer.Option(help="Ask for the password here instead of printing a link.")] = False,
 ) -> None:
     """Make an account, and print the link with which its person chooses a password."""

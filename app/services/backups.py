@@ -108,6 +108,18 @@ def write_backup(store: Store, out: Path, actor: Actor, monitor: Monitor) -> Bac
         OSError: no room or no permission; nothing is left behind.
         WorkCancelledError: stopped on request; nothing is left behind.
     """
+    report = save_workspace(store, out, monitor)
+    with store.session() as session:
+        record(session, actor, AuditAction.BACKUP, out.name, {"rows": report.rows_sha256})
+    return report
+
+
+def save_workspace(store: Store, out: Path, monitor: Monitor) -> BackupReport:
+    """What `write_backup` does without an entry in the audit log, for a copy that nobody keeps.
+
+    Raises:
+        As `write_backup`.
+    """
     if out.exists():
         raise FileExistsError(f"{out} exists and is not overwritten; name another file")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -120,8 +132,6 @@ def write_backup(store: Store, out: Path, actor: Actor, monitor: Monitor) -> Bac
         publish(temporary, out)
     finally:
         temporary.unlink(missing_ok=True)
-    with store.session() as session:
-        record(session, actor, AuditAction.BACKUP, out.name, {"rows": manifest.rows_sha256})
     return BackupReport(
         path=out, num_bytes=out.stat().st_size, rows=sum(table.rows for table in manifest.tables.values()),
         files=len(manifest.files), rows_sha256=manifest.rows_sha256, files_sha256=manifest.files_sha256,

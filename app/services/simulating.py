@@ -20,24 +20,27 @@ from sqlalchemy import select
 from app.config import Workspace
 from app.domain.decisions import delta_from_mask
 from app.domain.simulated_people import Answer, SimulatedPerson, answer_for, seconds_of
-from app.domain.states import DecisionKind, ImageRole
+from app.domain.states import DecisionKind, ImageRole, RegionKind
 from app.services.backup_restoring import restore_backup
-from app.services.backups import write_backup
+from app.services.backups import save_workspace
 from app.services.local_actor import local_actor
 from app.services.processes import Monitor
 from app.services.review_types import ActionStats, DecisionRequest, QueueFilter, RegionRow, ReviewError
 from app.services.reviewing import MAX_PAGE, ReviewService
 from app.services.simulation_score import LabelScore
 from app.storage.database import Store, open_store
-from app.storage.models import Image, Proposal
+from app.storage.models import Image, Proposal, Region
+from app.storage.trust_settings import TrustSettings, write_trust_settings
 from datasets.images import read_label
 from datasets.labels import IGNORE_INDEX, LabelArray
 from datasets.progress import Progress
 
 _CACHED_LABELS = 64
+_HEAD = 20
 _MARGIN_PX = 16
 """How far around a region an outline may spill where nothing is locked; chosen by us."""
 _SESSION = "simulation"
+_PROBES = (RegionKind.AUDIT, RegionKind.PLANTED, RegionKind.CONTROL)
 
 
 class Arm(StrEnum):
@@ -89,9 +92,9 @@ class Effort:
     pixels_shown: int = 0
     pixels_changed: int = 0
 
-    def add(self, answer: Answer, seconds: float) -> None:
-        """Count one answer."""
-        self.decisions += 1
+    def add(self, answer: Answer, seconds: float, decisions: int = 1) -> None:
+        """Count one answer; a whole image is as many decisions as parts were looked at."""
+        self.decisions += decisions
         self.clicks += answer.clicks
         self.keys += answer.keys
         self.seconds += seconds
@@ -101,7 +104,8 @@ class Truth:
     """True labels of pool images, from a folder of masks that are named like the images.
 
     Attributes:
-        missing: ids of images with a proposal whose truth is not known; nothing is simulated on them.
+        num_missing: pool images with a proposal whose truth is not known.
+        others: ids of all other images with a proposal: those, control images, and labeled ones.
         num_classes: of the workspace.
     """
 
@@ -115,16 +119,19 @@ class Truth:
         self._classes = ReviewService(store).class_set()
         with store.reader() as session:
             has_proposal = select(Proposal.id).where(Proposal.image_id == Image.id, Proposal.active).exists()
+            of_control = (Region.image_id == Image.id) & (Region.kind == RegionKind.CONTROL)
+            is_control = select(Region.id).where(of_control).exists()
             is_pool = (Image.role == ImageRole.POOL) & Image.deleted_at.is_(None)
-            rows = session.execute(
-                select(Image.id, Image.sample_id, Image.height, Image.width).where(is_pool, has_proposal)
-            ).all()
+            columns = (Image.id, Image.sample_id, Image.height, Image.width)
+            rows = session.execute(select(*columns).where(is_pool, has_proposal, ~is_control)).all()
+            shown = frozenset(session.scalars(select(Image.id).where(has_proposal)))
         self._names = {row.id: row.sample_id for row in rows if self._file(row.sample_id).is_file()}
         self._sizes = {row.id: (row.height, row.width) for row in rows}
         if not self._names:
             example = f"; {self._file(rows[0].sample_id)} would be one" if rows else "; predict proposals first"
             raise ValueError(f"{folder} has no mask of an image with a proposal{example}")
-        self.missing = frozenset(self._sizes) - frozenset(self._names)
+        self.num_missing = len(rows) - len(self._names)
+        self.others = shown - frozenset(self._names)
         self.num_classes = len(self._classes)
         self.label = lru_cache(_CACHED_LABELS)(self._read)
 
@@ -185,7 +192,7 @@ def copied_workspace(store: Store, monitor: Monitor) -> Iterator[Callable[[], Ab
     """Gives a function that opens a fresh copy of a workspace, which is gone when its own context ends."""
     with TemporaryDirectory(prefix="pixelsieve-simulation-") as folder:
         saved = Path(folder) / "workspace.zip"
-        write_backup(store, saved, local_actor(), monitor)
+        save_workspace(store, saved, monitor)
 
         @contextmanager
         def copy() -> Iterator[Store]:
@@ -209,6 +216,9 @@ class _Run:
         self._truth, self._arm, self._person, self._rng = truth, arm, person, rng
         self._score, self._effort = LabelScore(truth.num_classes), Effort()
         self._shown: dict[int, NDArray[np.bool_]] = {}
+        with store.session() as session:
+            write_trust_settings(session, TrustSettings(audit_share=0, planted_share=0, control_share=0))
+            self._probes = frozenset(session.scalars(select(Region.id).where(Region.kind.in_(_PROBES))))
         for image_id in truth.image_ids:
             planes = self._review.image_planes(image_id)
             self._score.add(truth.label(image_id), planes.label)
@@ -239,27 +249,25 @@ class _Run:
             for image_id in self._images():
                 yield partial(self._correct_image, image_id)
         elif self._arm in (Arm.QUEUE, Arm.UNLOCKED):
-            while (
-                region_id := self._review.next_region(filters=QueueFilter(not_images=self._truth.missing))
-            ) is not None:
-                yield partial(self._answer_region, region_id)
+            while (row := next(self._queued(False, _HEAD), None)) is not None:
+                yield partial(self._answer_region, row.region_id)
         else:
             for region_id in self._regions():
                 yield partial(self._answer_region, region_id)
 
     def _regions(self) -> list[int]:
-        rows = self._all_rows()
+        rows = list(self._queued(True, MAX_PAGE))
         if self._arm is Arm.RANDOM_REGIONS:
             return [rows[index].region_id for index in self._rng.permutation(len(rows))]
         entropies = {row.region_id: self._entropy(row.region_id) for row in rows}
         return sorted(entropies, key=lambda region_id: -entropies[region_id])
 
-    def _all_rows(self) -> list[RegionRow]:
-        found: list[RegionRow] = []
-        filters = QueueFilter(include_enough=True, not_images=self._truth.missing)
-        while page := self._review.queue(filters, limit=MAX_PAGE, offset=len(found)):
-            found += page
-        return found
+    def _queued(self, include_enough: bool, page_rows: int) -> Iterator[RegionRow]:
+        """Regions that wait, in the order of the queue, without probes."""
+        filters, offset = QueueFilter(include_enough=include_enough, not_images=self._truth.others), 0
+        while page := self._review.queue(filters, page_rows, offset):
+            yield from (row for row in page if row.region_id not in self._probes)
+            offset += len(page)
 
     def _entropy(self, region_id: int) -> float:
         """Of the mean probabilities of the likeliest classes; what the others have counts as one more class."""
@@ -311,7 +319,7 @@ class _Run:
         if answer.kind is DecisionKind.DRAW:
             version = self._send(answer, image_id, version, bbox, None, True)
         else:
-            self._effort.add(answer, seconds_of(answer, self._person, self._rng))
+            self._effort.add(answer, seconds_of(answer, self._person, self._rng), answer.looks)
         try:
             self._review.accept_rest(image_id, version, self._person.name, _SESSION, _op_id())
         except ReviewError:  # Nothing was open in it.
@@ -336,12 +344,13 @@ class _Run:
                 stats=ActionStats(clicks=answer.clicks, keys=answer.keys, active_ms=round(1000 * seconds)),
             )
         )  # fmt: skip
-        self._effort.add(answer, seconds)
+        self._effort.add(answer, seconds, 1 if region_id is not None else answer.looks)
         return result.image_version
 
     def _see(self, image_id: int, bbox: tuple[int, int, int, int], seen_mask: NDArray[np.bool_]) -> None:
         shown = self._shown[image_id][_box(bbox)]
-        self._effort.pixels_shown += int(np.count_nonzero(seen_mask & ~shown))
+        known = self._truth.label(image_id)[_box(bbox)] != IGNORE_INDEX
+        self._effort.pixels_shown += int(np.count_nonzero(seen_mask & known & ~shown))
         shown |= seen_mask
 
     def _measure(self, image_id: int, bbox: tuple[int, int, int, int], before: LabelArray) -> None:

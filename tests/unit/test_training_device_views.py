@@ -25,6 +25,9 @@ from training.step import StepBatch
 VIEWS = ViewConfig(crop_hw=(48, 56))
 SIZES_HW = ((64, 80), (48, 32), (96, 112))
 
+WARP_LEVELS = 1 if int(cv2.__version__.split(".")[0]) >= 5 else 4
+"""OpenCV 4 rounds coordinates to 1/32 pixel: 1/64 of a step of 255 is 4 levels."""
+
 
 def photo(seed, size_hw=(64, 80)):
     """Smooth colors with texture, all hues: closer to a photograph than blocks are."""
@@ -93,10 +96,10 @@ def test_every_plane_is_the_same_from_both_renderers(partly_known, step):
 
 
 @pytest.mark.parametrize("step", range(4))
-def test_weak_views_differ_by_at_most_one_level(step):
+def test_weak_views_differ_by_the_rounding_of_opencv(step):
     opencv, device = both(step=step)
-    assert (opencv.labeled.image - device.labeled.image).abs().max() <= 1
-    assert (opencv.unlabeled.weak_view - device.unlabeled.weak_view).abs().max() <= 1
+    assert (opencv.labeled.image - device.labeled.image).abs().max() <= WARP_LEVELS
+    assert (opencv.unlabeled.weak_view - device.unlabeled.weak_view).abs().max() <= WARP_LEVELS
 
 
 @pytest.mark.parametrize("step", range(8))
@@ -263,4 +266,4 @@ def test_a_run_learns_the_same_from_both_renderers(tmp_path):
     for renderer in ("opencv", "device"):
         fit(apply_changes(config, [f"run.renderer={renderer}"]), FitOptions(tmp_path / renderer, quiet=True))
         losses.append([event["loss"] for event in read_metrics(tmp_path / renderer) if event["kind"] == "train"])
-    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    assert losses[0] == pytest.approx(losses[1], rel=0.02 if WARP_LEVELS == 1 else 0.05)

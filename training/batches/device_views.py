@@ -1,9 +1,9 @@
 """Weak and strong views of a whole batch, made in torch on the training device from numbers drawn on the CPU.
 
-The second renderer of draws.py; the first is opencv_views.py. Label planes agree exactly except where a source
-coordinate lies halfway between two pixels. Pictures agree within rounding: OpenCV keeps 8 bits after every operation,
-this renderer keeps floating point (tests/unit/test_training_device_views.py states how close). No line waits for the
-device: everything that decides a shape is known on the CPU.
+The second renderer of draws.py; the first is opencv_views.py. Label planes agree exactly. Pictures agree within
+rounding: OpenCV keeps 8 bits after every operation, this renderer keeps floating point
+(tests/unit/test_training_device_views.py states how close). No line waits for the device: everything that decides a
+shape is known on the CPU.
 """
 
 from dataclasses import dataclass

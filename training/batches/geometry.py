@@ -30,8 +30,12 @@ class Geometry:
 
     def of_image(self, image: Image) -> Image:
         """(h, w, 3) uint8, bilinear; outside the source is black, which does not bleed into the border pixels."""
-        warped = np.asarray(self._warp(image, cv2.INTER_LINEAR, None), np.uint8)
-        return black_outside(warped, self.inside(image.shape[:2]))
+        height, width = self.size_hw
+        warped = cv2.warpAffine(
+            image, self.matrix, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )  # fmt: skip
+        return black_outside(np.asarray(warped, np.uint8), self.inside(image.shape[:2]))
 
     def inside(self, source_hw: tuple[int, ...]) -> Mask:
         """(h, w) bool, False on padding."""
@@ -39,15 +43,15 @@ class Geometry:
 
     def of_label(self, label: LabelArray) -> LabelArray:
         """(h, w) uint8, nearest; outside the source is IGNORE_INDEX."""
-        return np.asarray(self._warp(label, cv2.INTER_NEAREST, IGNORE_INDEX), np.uint8)
+        return np.asarray(self._nearest(label, IGNORE_INDEX), np.uint8)
 
     def of_weight(self, weight: Plane) -> Plane:
         """(h, w) float32, nearest; outside the source is 0."""
-        return np.asarray(self._warp(weight, cv2.INTER_NEAREST, 0), np.float32)
+        return np.asarray(self._nearest(weight, 0), np.float32)
 
     def of_mask(self, mask: Mask) -> Mask:
         """(h, w) bool, nearest; outside the source is False."""
-        return np.asarray(self._warp(mask.astype(np.uint8), cv2.INTER_NEAREST, 0), np.uint8).astype(bool)
+        return np.asarray(self._nearest(mask, False), np.bool_)
 
     def of_boxes(self, boxes: BoxArray) -> BoxArray:
         """(B', 5), cut to the crop; boxes without a pixel in it are left out.
@@ -63,14 +67,18 @@ class Geometry:
         moved = np.column_stack([first, last, boxes[:, 4]])
         return np.asarray(moved[visible], np.float32)
 
-    def _warp(self, plane: Image | Plane, interpolation: int, border: int | None) -> NDArray[Any]:
-        """Resample; beyond the border lies `border`, or for None the nearest pixel."""
-        height, width = self.size_hw
-        mode = cv2.BORDER_REPLICATE if border is None else cv2.BORDER_CONSTANT
-        return cv2.warpAffine(
-            plane, self.matrix, (width, height), flags=interpolation | cv2.WARP_INVERSE_MAP,
-            borderMode=mode, borderValue=(border or 0,) * 3,
-        )  # fmt: skip
+    def _nearest(self, plane: NDArray[Any], border: float) -> NDArray[Any]:
+        """Resample; beyond the border lies `border`. Not by OpenCV, whose versions disagree near edges."""
+        rows, has_row = self._nearest_places(axis=1, num_source=plane.shape[0])
+        columns, has_column = self._nearest_places(axis=0, num_source=plane.shape[1])
+        inside = has_row[:, None] & has_column[None]
+        return np.where(inside, plane[rows[:, None], columns[None]], plane.dtype.type(border))
+
+    def _nearest_places(self, axis: int, num_source: int) -> tuple[NDArray[np.intp], Mask]:
+        """For each row (axis 1) or column (axis 0) of the crop: the nearest of the source, and whether there is one."""
+        offset, step = self.matrix[[axis, axis], [2, axis]].astype(np.float32)
+        places = np.rint(offset + np.arange(self.size_hw[1 - axis], dtype=np.float32) * step)  # As on the device.
+        return np.clip(places, 0, num_source - 1).astype(np.intp), (places >= 0) & (places < num_source)
 
 
 def draw_geometry(rng: np.random.Generator, source_hw: tuple[int, int], views: ViewConfig) -> Geometry:

@@ -17,11 +17,12 @@ class AdminPage {
   constructor(root) {
     this.root = root;
     this.message = el('p', { class: 'pp-message', role: 'status' });
-    this.people = el('section', { 'aria-labelledby': 'people-heading' });
-    this.access = el('section', { 'aria-labelledby': 'access-heading' });
+    this.people = el('div', {});
+    this.access = el('div', {});
     this.log = new AuditLog((text, isError) => this.say(text, isError));
     this.upkeep = new Upkeep((said) => this.done(said), (text) => this.say(text, true));
-    root.append(this.message, this.people, this.access, this.upkeep.element, this.log.element);
+    const section = (id, title, content) => el('section', { 'aria-labelledby': id }, el('h2', { id }, title), content);
+    root.append(this.message, section('people-heading', 'People', this.people), section('access-heading', 'Sessions and tokens', this.access), this.upkeep.element, this.log.element);
   }
 
   async start() {
@@ -37,10 +38,8 @@ class AdminPage {
     const [{ people }, { sessions }, { tokens }, me] = await Promise.all(['people', 'sessions', 'tokens', 'me'].map((path) => getJson(`/api/${path}`)));
     const done = (said) => this.done(said);
     this.people.replaceChildren(
-      el('h2', { id: 'people-heading' }, 'People'),
       ...(people.length > 0 ? [peopleTable(people, me.name, done)] : [el('p', {}, FIRST)]), inviteForm(people.length === 0, done));
     this.access.replaceChildren(
-      el('h2', { id: 'access-heading' }, 'Sessions and tokens'),
       sessions.length ? sessionsTable(sessions, done) : el('p', { class: 'pp-muted' }, 'Nobody is signed in.'),
       tokens.length ? tokensTable(tokens, done) : el('p', { class: 'pp-muted' }, 'Nobody has a token for scripts.'));
   }
