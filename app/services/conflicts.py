@@ -32,7 +32,7 @@ def check_no_conflict(session: Session, prepared: PreparedRequest) -> None:
             if any(prepared.delta.conflicts_with(delta) for delta in deltas):
                 clashing.add(past.operation.op_id)
     if clashing:
-        raise _conflict(session, history, clashing, request)
+        raise _conflict(session, prepared, clashing)
 
 
 def _changed_by_others(history: Sequence[PastDecision], request: DecisionRequest) -> list[PastDecision]:
@@ -48,10 +48,9 @@ def _same_region(past: PastDecision, prepared: PreparedRequest) -> bool:
     return not theirs.isdisjoint((prepared.request.region_id, *prepared.request.propagate_to))
 
 
-def _conflict(
-    session: Session, history: Sequence[PastDecision], clashing: set[str], request: DecisionRequest
-) -> ConflictError:
+def _conflict(session: Session, prepared: PreparedRequest, clashing: set[str]) -> ConflictError:
     """The error for the newest decision, or reversal of one, that stands in the way."""
+    request, history, sample_id = prepared.request, prepared.now.history, prepared.now.image.sample_id
     undoes = {past.operation.op_id: past.operation.undoes for past in history}
 
     def root(op_id: str) -> str:
@@ -65,8 +64,8 @@ def _conflict(
     assert decision is not None
     who = "Another tab of yours" if decision.user == request.user else decision.user
     return ConflictError(
-        f"{who} changed this region or these pixels at {decision.created_at:%H:%M} UTC. Reload the image before "
-        "saving; nothing was overwritten.",
+        f"{who} changed this region or these pixels of {sample_id} at {decision.created_at:%H:%M} UTC. Open it again "
+        "before saving; nothing was overwritten.",
         user=decision.user,
         decided_at=decision.created_at,
     )
