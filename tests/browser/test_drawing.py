@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from app.domain.states import DecisionKind, RegionState
 from datasets.labels import Provenance
@@ -227,6 +228,11 @@ def test_a_tool_is_put_away_by_its_own_key_and_keeps_what_it_drew(
     reviewer.stroke(inside(reviewer))
     reviewer.press("b")
     assert (reviewer.get("root.dataset.tool"), reviewer.get("root.dataset.strokes")) == ("none", "1")
+    reviewer.all_saved()
+    reviewer.page.reload()
+    reviewer.ready()
+    expect(reviewer.page.get_by_text("1 stroke is drawn here: Enter finishes the region")).to_be_visible()
+    expect(reviewer.page.get_by_role("button", name="Finish region")).to_be_visible()
     reviewer.decide("2")
     assert [entry.kind for entry in decisions(own_app.workspace)] == [DecisionKind.DRAW, DecisionKind.RELABEL]
 

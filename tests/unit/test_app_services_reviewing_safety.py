@@ -132,7 +132,9 @@ def test_the_later_of_two_decisions_on_one_region_is_refused_with_who_and_when(a
     other = Reviewer(ann.store, user=user, session="tab-2")
     other.decide(DecisionKind.RELABEL, view, class_id=0, version=0)
     before = ann.state(view.row.image_id)
-    with pytest.raises(ConflictError, match=rf"{who} changed this region or these pixels of \S+ at \d\d:\d\d UTC") as caught:
+    with pytest.raises(
+        ConflictError, match=rf"{who} changed this region or these pixels of \S+ at \d\d:\d\d UTC"
+    ) as caught:
         ann.decide(DecisionKind.VOID, view, version=0)
     assert (caught.value.user, caught.value.decided_at is not None) == (user, True)
     assert ann.state(view.row.image_id) == before

@@ -79,14 +79,16 @@ export class Reviewer {
     this.view.showModes({ mode, tool, showBand, unlocked, brushClass: classId, sizeText, opacity, isClosing: this.drawing.isClosing });
     const strokes = this.current ? this.editing.history.strokesOn(this.current.row.region_id) : 0;
     this.root.dataset.strokes = String(strokes);
-    this.view.say(tool === null ? this.describeRegion() : this.drawing.describe(strokes));
+    this.view.say(tool === null ? this.describeRegion(strokes) : this.drawing.describe(strokes));
   }
 
-  describeRegion() {
+  /** `strokes` is how many were made on this region and are not finished, maybe before a reload. */
+  describeRegion(strokes) {
     if (!this.current) return '';
     const { row } = this.current;
     const name = this.view.classes.get(row.class_id)?.name ?? 'void';
     if (this.isFromScratch) return `${row.sample_id}: label it from scratch. B is the brush, class keys choose what it draws, Enter finishes the image.`;
+    if (strokes > 0) return `${strokes === 1 ? '1 stroke is' : `${strokes} strokes are`} drawn here: Enter finishes the region with what is drawn, Esc takes it back, Space takes the model's label inside of the region.`;
     return `${row.sample_id}, region ${row.number}: the model says ${name}, ${row.area} pixels.${this.drawing.unlocked ? ' Reliable pixels are UNLOCKED.' : ''}`;
   }
 

@@ -140,7 +140,7 @@ export class View {
     return [this.decision('commit', 'Finish image', 'ps-accept'), el('div', { class: 'ps-top5' }), this.decision('void', 'Void'), this.decision('skip', 'Skip')];
   }
 
-  /** A button of the strip; `ps-deciding` and `ps-drawing` ones show without and with a tool. */
+  /** A button of the strip; `ps-deciding` ones show without a tool, `ps-drawing` ones with one, and while strokes are not finished. */
   decision(id, text, ...classes) {
     const button = this.button(id, text);
     button.classList.add('ps-decision', ...classes);
