@@ -25,7 +25,7 @@ from app.services.backup_restoring import restore_backup
 from app.services.backups import save_workspace
 from app.services.local_actor import local_actor
 from app.services.processes import Monitor
-from app.services.review_types import ActionStats, DecisionRequest, QueueFilter, RegionRow, ReviewError
+from app.services.review_types import ActionStats, DecisionRequest, QueueFilter, RegionRow
 from app.services.reviewing import MAX_PAGE, ReviewService
 from app.services.simulation_score import LabelScore
 from app.storage.database import Store, open_store
@@ -320,10 +320,8 @@ class _Run:
             version = self._send(answer, image_id, version, bbox, None, True)
         else:
             self._effort.add(answer, seconds_of(answer, self._person, self._rng), answer.looks)
-        try:
+        if self._review.queue(QueueFilter(image_id=image_id, include_enough=True), limit=1):
             self._review.accept_rest(image_id, version, self._person.name, _SESSION, _op_id())
-        except ReviewError:  # Nothing was open in it.
-            pass
         self._see(image_id, bbox, everywhere)
         self._measure(image_id, bbox, planes.label)
 

@@ -13,12 +13,17 @@ export function paintLine([x0, y0], [x1, y1], diameter, { width, height }, paint
     const end = Math.min(width, Math.floor(to - 0.5) + 1);
     if (start >= end) continue;
     paint(y, start, end);
-    box[0] = Math.min(box[0], start);
-    box[1] = Math.min(box[1], y);
-    box[2] = Math.max(box[2], end);
-    box[3] = y + 1;
+    widen(box, y, start, end);
   }
   return box[3] === 0 ? null : box;
+}
+
+/** Let a box reach over pixels `start` up to `end` of a row below those before. */
+function widen(box, y, start, end) {
+  box[0] = Math.min(box[0], start);
+  box[1] = Math.min(box[1], y);
+  box[2] = Math.max(box[2], end);
+  box[3] = y + 1;
 }
 
 /** Where a row crosses the line: one interval, because the shape is convex; from > to when it does not. */
@@ -64,10 +69,7 @@ export function paintPolygon(points, { width, height }, paint) {
       const end = Math.min(width, Math.ceil(crossings[i + 1] - 0.5));
       if (start >= end) continue;
       paint(y, start, end);
-      box[0] = Math.min(box[0], start);
-      box[1] = Math.min(box[1], y);
-      box[2] = Math.max(box[2], end);
-      box[3] = y + 1;
+      widen(box, y, start, end);
     }
   }
   return box[3] === 0 ? null : box;
