@@ -99,7 +99,7 @@ def resampled_miou(confusion: Counts, draws: Draws) -> Numbers:
 
 def miou_interval(confusion: Counts, draws: Draws) -> Interval:
     """mIoU, mean over seeds; confusion (S, B, C, C)."""
-    return _interval(float(miou(confusion.sum(axis=1)).mean()), resampled_miou(confusion, draws))
+    return percentile_interval(float(miou(confusion.sum(axis=1)).mean()), resampled_miou(confusion, draws))
 
 
 def difference(ours: Counts, theirs: Counts, draws: Draws) -> Interval:
@@ -111,7 +111,7 @@ def difference(ours: Counts, theirs: Counts, draws: Draws) -> Interval:
     if ours.shape != theirs.shape:
         raise ValueError(f"counts of shape {ours.shape} and {theirs.shape} cannot be paired by seeds and blocks")
     value = miou(ours.sum(axis=1)).mean() - miou(theirs.sum(axis=1)).mean()
-    return _interval(float(value), resampled_miou(ours, draws) - resampled_miou(theirs, draws))
+    return percentile_interval(float(value), resampled_miou(ours, draws) - resampled_miou(theirs, draws))
 
 
 def auroc(counts: Counts) -> Numbers:
@@ -137,13 +137,13 @@ def resampled_auroc(counts: Counts, draws: Draws) -> Numbers:
 
 def auroc_interval(counts: Counts, draws: Draws) -> Interval:
     """AUROC, mean over seeds; counts (S, B, bins, 2)."""
-    return _interval(float(auroc(counts.sum(axis=1)).mean()), resampled_auroc(counts, draws))
+    return percentile_interval(float(auroc(counts.sum(axis=1)).mean()), resampled_auroc(counts, draws))
 
 
 def auroc_difference(ours: Counts, theirs: Counts, draws: Draws) -> Interval:
     """AUROC of ours minus theirs, both (S, B, bins, 2) with the same seeds and blocks in the same order."""
     value = auroc(ours.sum(axis=1)).mean() - auroc(theirs.sum(axis=1)).mean()
-    return _interval(float(value), resampled_auroc(ours, draws) - resampled_auroc(theirs, draws))
+    return percentile_interval(float(value), resampled_auroc(ours, draws) - resampled_auroc(theirs, draws))
 
 
 def risk_coverage(counts: Counts) -> tuple[Numbers, Numbers]:
@@ -153,6 +153,7 @@ def risk_coverage(counts: Counts) -> tuple[Numbers, Numbers]:
     return kept / counts.sum(), wrong / kept
 
 
-def _interval(value: float, resampled: NDArray[Any]) -> Interval:
+def percentile_interval(value: float, resampled: NDArray[Any]) -> Interval:
+    """A number with the middle 95 % of its resamples."""
     low, high = np.nanpercentile(resampled, _TAILS)
     return Interval(value, float(low), float(high))

@@ -3,11 +3,15 @@
     python -m benchmarks.onnx_latency [--model student.onnx] [--size 360x480] [--threads 2] [--repeats 10]
 
 Without --model an untrained student of the default backbone is exported first: latency does not depend on weights.
-Timed are parts of one file: the student down to the probabilities, the whole file, and the head alone. Last comes one
-ONNX Softmax over the classes of the same picture, which the exported graph avoids.
+Timed are parts of one file: the student down to the probabilities, the whole file, and the head alone. Then comes one
+ONNX Softmax over the classes of the same picture, which the exported graph avoids, and without --model the heads of
+files that are calibrated by the confidence and by the combined score.
 """
 
 import argparse
+from collections.abc import Mapping
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -30,21 +34,34 @@ from export.model_file import (
 from export.model_metadata import ModelMetadata
 from export.onnx_graph import build_export_module, build_onnx
 from export.providers import Runtime
+from reliability.calibrated import COMBINED, CalibratedReliability
+from reliability.combined_fit import HIDDEN
+from reliability.combined_score import CombinedScore
 from reliability.lookup import build_method
+from reliability.probability_curves import uncalibrated_curve
+from reliability.score_features import num_features
 from training.config import ModelConfig, TrainConfig
 from training.models import build_student, student_stride
 
 NUM_CLASSES = 11  # CamVid
 
+NO_PROMISE = {"threshold": 0.5, "alpha": 0.5, "bound": 1.0, "is_promised": False, "decides": True}
 
-def untrained_model() -> CheckedModel:
-    """The default student with fresh weights and the selection method that is exported by default."""
+
+def untrained_model(score: str | None = None) -> CheckedModel:
+    """The default student with fresh weights and the selection method that is exported by default.
+
+    Args:
+        score: whose calibration the file holds, a name in `reliability.calibrated.SCORE_NAMES`; None: it holds none.
+    """
     torch.manual_seed(0)
     config = TrainConfig()
     student = build_student(ModelConfig(), NUM_CLASSES).eval()
     options = {"require_confidence": True}
     stride = student_stride(student)
-    module = build_export_module(student, build_method("csl", **options), config.mean, config.std, stride)
+    calibrated = None if score is None else untrained_calibration(score)
+    method = build_method("csl", **options)
+    module = build_export_module(student, method, config.mean, config.std, stride, calibrated=calibrated)
     metadata = ModelMetadata(
         class_set=ClassSet.from_names([f"class {class_id}" for class_id in range(NUM_CLASSES)]),
         mean=config.mean,
@@ -56,8 +73,19 @@ def untrained_model() -> CheckedModel:
         data_sha256="0" * 64,
         scores=SCORE_DEFINITIONS,
         created="untrained",
+        calibration=None if score is None else NO_PROMISE,
     )
     return check_model(build_onnx(module, metadata).SerializeToString(), "untrained student")
+
+
+def untrained_calibration(score: str) -> CalibratedReliability:
+    """A table that says 1 - score, and for the combined score a network of the usual size."""
+    combined = None
+    if score == COMBINED:
+        sizes = (num_features(NUM_CLASSES), *HIDDEN, 1)
+        weights = [0.1 * torch.randn(outputs, inputs) for inputs, outputs in pairwise(sizes)]
+        combined = CombinedScore(weights, [torch.zeros(len(weight)) for weight in weights], NUM_CLASSES)
+    return CalibratedReliability(score, uncalibrated_curve().repeat(NUM_CLASSES, 1), 0.5, combined)
 
 
 def softmax_model(num_classes: int) -> ModelProto:
@@ -72,8 +100,14 @@ def softmax_model(num_classes: int) -> ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", MIN_OPSET)], ir_version=10)
 
 
-def run(model: CheckedModel, size_hw: tuple[int, int], threads: int, repeats: int) -> Comparison:
-    """Time the parts of one file on one picture."""
+def run(
+    model: CheckedModel,
+    size_hw: tuple[int, int],
+    threads: int,
+    repeats: int,
+    calibrated: Mapping[str, CheckedModel] | None = None,
+) -> Comparison:
+    """Time the parts of one file on one picture, and the heads of files that are calibrated by some score."""
     runtime = Runtime("cpu", "benchmark", threads)
     whole = runtime.session(model.proto.SerializeToString())
     trunk = runtime.session(model.trunk().SerializeToString())
@@ -87,6 +121,9 @@ def run(model: CheckedModel, size_hw: tuple[int, int], threads: int, repeats: in
         "head_alone": lambda: head.run(None, {PROBABILITIES_NAME: probabilities}),
         "onnx_softmax_alone": lambda: softmax.run(None, {"logits": probabilities}),
     }
+    for score, other in (calibrated or {}).items():
+        session = runtime.session(other.head().SerializeToString())
+        variants[f"head_calibrated_by_{score}"] = partial(session.run, None, {PROBABILITIES_NAME: probabilities})
     facts = {
         "size_hw": list(size_hw),
         "classes": len(model.metadata.class_set),
@@ -121,7 +158,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=10, metavar="N", help="turns, default 10")
     options = parser.parse_args()
     model = read_model(options.model) if options.model else untrained_model()
-    comparison = run(model, options.size, options.threads, options.repeats)
+    calibrated = {} if options.model else {score: untrained_model(score) for score in ("confidence", COMBINED)}
+    comparison = run(model, options.size, options.threads, options.repeats, calibrated)
     show(comparison)
     print(f"  written: {write_result(comparison, RESULTS_FOLDER).name}")
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from datasets.frames import BLOCK_FRAMES, FrameRule
 from datasets.lookup import dataset_names
 from datasets.progress import Progress, ProgressFile
-from reliability.calibrated import SCORES
+from reliability.calibrated import SCORE_NAMES
 from reliability.risk_control import LOSSES
 from training.calibrate import HeldOutData, calibrate_run
 from training.calibration import UNIT_WORDS, Calibration, CalibrationRequest, percent, sentence
@@ -120,7 +120,11 @@ def add_calibrate(parser: argparse.ArgumentParser) -> None:
         help="let the threshold decide what an exported file calls reliable even where alpha cannot be promised; "
         "default: the file then keeps its method's verdict",
     )  # fmt: skip
-    parser.add_argument("--score", choices=sorted(SCORES), default="confidence", help="default confidence")
+    parser.add_argument(
+        "--score", choices=sorted(SCORE_NAMES), default="confidence",
+        help="confidence, margin, or combined: a small network over many scores, fitted on the images of --fit-share "
+        "and used if there are enough of them and it finds errors better; default confidence",
+    )  # fmt: skip
     parser.add_argument(
         "--flip-average", action="store_true",
         help="average over picture and mirror image, for files exported with --flip-average; default: no",
@@ -141,8 +145,9 @@ def add_calibrate(parser: argparse.ArgumentParser) -> None:
         help=f"frames of a block, 1 or more; default {BLOCK_FRAMES}",
     )  # fmt: skip
     parser.add_argument(
-        "--fit-share", type=float, default=0.25, metavar="SHARE",
-        help="share of the images that only curves are fitted on, between 0 and 1; default 0.25",
+        "--fit-share", type=float, metavar="SHARE",
+        help="share of the images that only curves, and the combined score, are fitted on, between 0 and 1; default "
+        "0.25, with --score combined 0.5",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the choice of these images; default 0")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto")

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from datasets.frames import BLOCK_FRAMES, NUMBERED, FrameRule, frame_blocks, set_apart
-from reliability.calibrated import NOTHING_RELIABLE
+from reliability.calibrated import COMBINED, NOTHING_RELIABLE
 from reliability.calibration_quality import CalibrationQuality, calibration_quality
+from reliability.combined_score import CombinedScore
 from reliability.curve_choice import FittedCurves, choose_curves
 from reliability.probability_curves import uncalibrated_curve
 from reliability.risk_control import (
@@ -31,9 +32,12 @@ Unit = Literal["image", "block"]
 MIN_IMAGES = 5
 """Fewer labeled images are not calibrated on: with four, nothing below 20 % can be promised."""
 
-MIN_UNITS_TO_SET_APART = 10
-"""From so many units on, curves and threshold come from different images. Ours."""
+MIN_UNITS_TO_SET_APART, MIN_UNITS_COMBINED = 10, 4
+"""From so many units on, curves and threshold come from different images; always so with a combined score. Ours."""
 
+FIT_SHARE, FIT_SHARE_COMBINED = 0.25, 0.5
+"""Of the images. A network takes more of them than curves do: half of CamVid's held-out frames taught it to rank other
+recordings, a quarter of them, from three recordings, did not."""
 
 UNIT_WORDS: dict[Unit, str] = {"image": "images", "block": "blocks of frames"}
 
@@ -56,12 +60,15 @@ class CalibrationRequest:
         alpha: the error that is promised, between 0 and 1.
         risk: a name in `reliability.risk_control.LOSSES`: what the promise is about.
         unit: what is exchangeable; auto takes blocks where pictures are frames of recordings, else images.
-        score: a name in `reliability.calibrated.SCORES`.
+        score: a name in `reliability.calibrated.SCORE_NAMES`.
         flip_average: probabilities are averaged over the picture and its mirror image.
         gap: frames between a training frame and a frame that is calibrated on.
         rule: what a frame is.
         block_frames: frames of a block.
-        fit_share: share of the images that curves are fitted on; the threshold is chosen on the others.
+        fit_share: share of the images that curves and the combined score are fitted on; the threshold is chosen on the
+            others. None: FIT_SHARE, or FIT_SHARE_COMBINED for the combined score.
+        set_apart: choose the threshold on other images than those that are fitted on even where there are few units; a
+            combined score always does.
         seed: of the choice which images these are.
         accept_measured: let the threshold decide what is reliable even where nothing can be promised.
 
@@ -77,17 +84,25 @@ class CalibrationRequest:
     gap: int = 1
     rule: FrameRule = NUMBERED
     block_frames: int = BLOCK_FRAMES
-    fit_share: float = 0.25
+    fit_share: float | None = None
+    set_apart: bool = False
     seed: int = 0
     accept_measured: bool = False
 
     def __post_init__(self) -> None:
         check_alpha(self.alpha)
-        if self.gap < 0 or self.block_frames < 1 or not 0 < self.fit_share < 1:
+        if self.gap < 0 or self.block_frames < 1 or not 0 < self.share_to_fit < 1:
             raise ValueError(
                 "gap must be at least 0, block_frames at least 1 and fit_share between 0 and 1, got "
                 f"{self.gap}, {self.block_frames} and {self.fit_share}"
             )
+
+    @property
+    def share_to_fit(self) -> float:
+        """`fit_share`, or its default."""
+        if self.fit_share is not None:
+            return self.fit_share
+        return FIT_SHARE_COMBINED if self.score == COMBINED else FIT_SHARE
 
 
 @dataclass(frozen=True)
@@ -138,6 +153,8 @@ class Calibration:
         fit_images, threshold_images: how many served for what; the same ones where `is_set_apart` is False.
         is_set_apart: whether curves were fitted on other images than the threshold was chosen on.
         blocks: of all images.
+        combined: the score itself, where it is the combined one.
+        score_note: why it is another score than was asked for; empty otherwise.
     """
 
     request: CalibrationRequest
@@ -152,6 +169,8 @@ class Calibration:
     threshold_images: int
     is_set_apart: bool
     blocks: int
+    combined: CombinedScore | None = None
+    score_note: str = ""
 
     @property
     def threshold(self) -> ChosenThreshold:
@@ -174,16 +193,30 @@ class Calibration:
         return float(self.pixels.error_rate()[self.threshold.index]) if self.coverage else None
 
 
-def calibrate_counts(counts: Tensor, sample_ids: Sequence[str], request: CalibrationRequest) -> Calibration:
-    """Fit curves, choose the threshold and measure both.
+@dataclass(frozen=True)
+class ImageRoles:
+    """Which images serve for what.
 
-    With enough units, curves are fitted on some blocks and the threshold is chosen on the others, so that the masks on
-    offer are fixed before the threshold's images are looked at. With few units one curve for all classes is fitted on
-    all images: it keeps the order of pixels by score, so the masks on offer are those of the score, which never saw
-    them, and a threshold within the bound stays within it.
+    Attributes:
+        order: place of each usable image among all, in name order: neighboring frames beside each other.
+        blocks: name of the block of each of these.
+        for_fit: (len(order),) bool, fitted on; where `is_set_apart` is False these are all.
+        unit: image or block.
+        is_set_apart: whether the threshold is chosen on the others.
+    """
+
+    order: tuple[int, ...]
+    blocks: tuple[str, ...]
+    for_fit: Tensor
+    unit: Unit
+    is_set_apart: bool
+
+
+def image_roles(counts: Tensor, sample_ids: Sequence[str], request: CalibrationRequest) -> ImageRoles:
+    """Decide it by the names of the images alone, whatever their pixels say; those without a valid pixel are left out.
 
     Args:
-        counts: (images, C, NUM_BINS, 2) right and wrong pixels per image, see `reliability.score_bins.count_bins`.
+        counts: (images, C, NUM_BINS, 2) by any score.
         sample_ids: of the images.
         request: what was asked for.
 
@@ -197,12 +230,38 @@ def calibrate_counts(counts: Tensor, sample_ids: Sequence[str], request: Calibra
             "hold out more of them"
         )
     names = [name for name, _ in usable]
-    counts = counts[[index for _, index in usable]]
     block_of = frame_blocks(names, request.block_frames, request.rule)
     unit = _resolve_unit(request.unit, block_of)
-    is_set_apart = len(names if unit == "image" else set(block_of.values())) >= MIN_UNITS_TO_SET_APART
-    fit_names = set(set_apart(names, request.fit_share, request.seed, request.rule)) if is_set_apart else set(names)
-    for_fit = torch.tensor([name in fit_names for name in names])
+    least = MIN_UNITS_COMBINED if request.set_apart or request.score == COMBINED else MIN_UNITS_TO_SET_APART
+    is_set_apart = len(names if unit == "image" else set(block_of.values())) >= least
+    fit_names = set(set_apart(names, request.share_to_fit, request.seed, request.rule)) if is_set_apart else set(names)
+    return ImageRoles(
+        order=tuple(index for _, index in usable),
+        blocks=tuple(block_of[name] for name in names),
+        for_fit=torch.tensor([name in fit_names for name in names]),
+        unit=unit,
+        is_set_apart=is_set_apart,
+    )
+
+
+def calibrate_counts(counts: Tensor, sample_ids: Sequence[str], request: CalibrationRequest) -> Calibration:
+    """Fit curves, choose the threshold and measure both.
+
+    With enough units, curves are fitted on some blocks and the threshold is chosen on the others: the masks on offer
+    are fixed before the threshold's images are looked at. With few units one curve for all classes is fitted on all
+    images: it keeps the order by a score that never saw them, so a threshold within the bound stays within it.
+
+    Args:
+        counts: (images, C, NUM_BINS, 2) right and wrong pixels per image, see `reliability.score_bins.count_bins`.
+        sample_ids: of the images.
+        request: what was asked for.
+
+    Raises:
+        CannotCalibrateError: fewer than MIN_IMAGES images have a valid pixel.
+    """
+    roles = image_roles(counts, sample_ids, request)
+    counts, for_fit = counts[list(roles.order)], roles.for_fit
+    unit, is_set_apart = roles.unit, roles.is_set_apart
     for_threshold = ~for_fit if is_set_apart else for_fit
     curves = choose_curves(counts[for_fit], allow_per_class=is_set_apart)
     chosen = counts[for_threshold]
@@ -211,7 +270,7 @@ def calibrate_counts(counts: Tensor, sample_ids: Sequence[str], request: Calibra
         losses = LOSSES[request.risk](pixels)
     else:
         losses = losses_in_score_order(chosen, curves.table[0], request.risk)
-    blocks = [block_of[name] for name, is_chosen in zip(names, for_threshold.tolist(), strict=True) if is_chosen]
+    blocks = [name for name, is_chosen in zip(roles.blocks, for_threshold.tolist(), strict=True) if is_chosen]
     units: dict[Unit, Tensor] = {"image": losses, "block": unit_means(losses, _numbered(blocks))}
     total = chosen.sum(dim=0)
     return Calibration(
@@ -226,7 +285,7 @@ def calibrate_counts(counts: Tensor, sample_ids: Sequence[str], request: Calibra
         fit_images=int(for_fit.sum()),
         threshold_images=int(for_threshold.sum()),
         is_set_apart=is_set_apart,
-        blocks=len(set(block_of.values())),
+        blocks=len(set(roles.blocks)),
     )
 
 
@@ -292,6 +351,10 @@ def percent(share: float) -> str:
 
 def sentence(calibration: Calibration) -> str:
     """What a lead should know, in a few sentences."""
+    return " ".join(part for part in (_promise(calibration), calibration.score_note) if part)
+
+
+def _promise(calibration: Calibration) -> str:
     request, threshold = calibration.request, calibration.threshold
     alpha, unit = percent(request.alpha), UNIT_WORDS[calibration.unit]
     if threshold.is_promised:
@@ -323,21 +386,3 @@ def _coverage_words(calibration: Calibration) -> str:
     wrong = "none" if not calibration.error_rate else percent(calibration.error_rate)
     coverage = percent(calibration.coverage)
     return f"On these images the threshold calls {coverage} of the pixels reliable, {wrong} of them wrong."
-
-
-def to_numbers(values: Tensor) -> list[float | None]:
-    """Six significant digits; None for what does not exist."""
-    return [None if value != value else float(f"{value:.6g}") for value in values.tolist()]
-
-
-def describe_quality(quality: CalibrationQuality) -> dict[str, Any]:
-    """As JSON; the diagram's bins by rising probability."""
-    return {
-        "ece": quality.ece,
-        "brier": quality.brier,
-        "log_loss": quality.log_loss,
-        "pixels": quality.pixels,
-        "diagram": [
-            {"stated": stated, "observed": observed, "pixels": pixels} for stated, observed, pixels in quality.diagram
-        ],
-    }

@@ -17,14 +17,14 @@ from torch import Tensor, nn
 
 from datasets.labels import ClassSet
 from reliability.calibrated import CalibratedReliability
+from reliability.calibration_quality import CalibrationQuality
+from reliability.combined_score import CombinedScore
 from reliability.risk_control import LOSS_BOUND, THRESHOLDS, units_needed
 from training.calibration import (
     Calibration,
     ChosenThreshold,
     class_error_curves,
-    describe_quality,
     sentence,
-    to_numbers,
 )
 from training.records import write_json
 
@@ -96,6 +96,7 @@ def read_calibration(path: Path, student: nn.Module, flip_average: bool) -> Stor
         version, score, note = content["format"], content["score"], dict(content["note"])
         averaged, digest, table = content["flip_average"], content["student_sha256"], torch.tensor(content["table"])
         threshold = float(note["threshold"]) if note["decides"] else None
+        combined = _read_combined(content["combined"], len(table)) if content.get("combined") is not None else None
     except FileNotFoundError:
         raise FileNotFoundError(
             f"no {path.name} in {path.parent}; make it with: python -m training calibrate"
@@ -115,7 +116,21 @@ def read_calibration(path: Path, student: nn.Module, flip_average: bool) -> Stor
             f"{path} was made {made} averaging over the mirror image, the file is exported {asked} it: scores differ. "
             f"Calibrate {'with' if flip_average else 'without'} --flip-average, or export with --no-calibration"
         )
-    return StoredCalibration(CalibratedReliability(score, table, threshold), note)
+    return StoredCalibration(CalibratedReliability(score, table, threshold, combined), note)
+
+
+def _read_combined(layers: list[dict[str, Any]], num_classes: int) -> CombinedScore:
+    weights, biases = zip(*((layer["weight"], layer["bias"]) for layer in layers), strict=True)
+    return CombinedScore([torch.tensor(each) for each in weights], [torch.tensor(each) for each in biases], num_classes)
+
+
+def _describe_combined(combined: CombinedScore) -> list[dict[str, Any]]:
+    return [{"weight": _exact(weight), "bias": _exact(bias)} for weight, bias in combined.layers()]
+
+
+def _exact(values: Tensor) -> list[Any]:
+    """Nested lists of numbers that give the same float32 to the bit."""
+    return [_exact(row) if row.ndim else float(f"{row.item():.9g}") for row in values]
 
 
 def _content(calibration: Calibration, class_set: ClassSet, source: CalibratedOn) -> dict[str, Any]:
@@ -171,8 +186,8 @@ def _content(calibration: Calibration, class_set: ClassSet, source: CalibratedOn
         },
         "quality": {
             "is_held_out": calibration.is_set_apart,
-            "before": describe_quality(calibration.before),
-            "after": describe_quality(calibration.after),
+            "before": _describe_quality(calibration.before),
+            "after": _describe_quality(calibration.after),
         },
         "thresholds": {
             unit: {**_threshold(each), "units_needed": units_needed(request.alpha)}
@@ -180,7 +195,8 @@ def _content(calibration: Calibration, class_set: ClassSet, source: CalibratedOn
         },
         "curve": _curve(calibration),
         "classes": _classes(calibration, class_set),
-        "table": [[float(f"{value:.9g}") for value in row] for row in curves.table.tolist()],  # float32, to the bit
+        "table": _exact(curves.table),
+        "combined": None if calibration.combined is None else _describe_combined(calibration.combined),
     }
 
 
@@ -197,7 +213,7 @@ def _threshold(threshold: ChosenThreshold) -> dict[str, Any]:
 
 
 def _listed(values: Tensor) -> list[float | None]:
-    return to_numbers(values[::CURVE_STEP])
+    return _to_numbers(values[::CURVE_STEP])
 
 
 def _curve(calibration: Calibration) -> dict[str, Any]:
@@ -232,3 +248,21 @@ def _classes(calibration: Calibration, class_set: ClassSet) -> dict[str, Any]:
 def _ratio(part: int, whole: int) -> float | None:
     value = part / whole if whole else math.nan
     return None if math.isnan(value) else value
+
+
+def _to_numbers(values: Tensor) -> list[float | None]:
+    """Six significant digits; None for what does not exist."""
+    return [None if value != value else float(f"{value:.6g}") for value in values.tolist()]
+
+
+def _describe_quality(quality: CalibrationQuality) -> dict[str, Any]:
+    """As JSON; the diagram's bins by rising probability."""
+    return {
+        "ece": quality.ece,
+        "brier": quality.brier,
+        "log_loss": quality.log_loss,
+        "pixels": quality.pixels,
+        "diagram": [
+            {"stated": stated, "observed": observed, "pixels": pixels} for stated, observed, pixels in quality.diagram
+        ],
+    }

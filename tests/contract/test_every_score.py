@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from reliability.calibrated import NOTHING_RELIABLE, SCORES, CalibratedReliability
+from reliability.calibrated import COMBINED, NOTHING_RELIABLE, SCORE_NAMES, CalibratedReliability, score_of
+from reliability.combined_score import CombinedScore
 from reliability.score_bins import NUM_BINS
+from reliability.score_features import num_features
 from tests.contract.method_cases import NUM_CLASSES, random_inputs
 
 SIZES = {"one pixel": (1, 1, 1), "odd": (2, 33, 47), "batch of 3": (3, 96, 64)}
@@ -19,7 +21,21 @@ def table() -> Tensor:
     return torch.from_numpy(np.sort(generator.random((NUM_CLASSES, NUM_BINS)), axis=1)[:, ::-1].copy()).float()
 
 
-@pytest.fixture(params=sorted(SCORES))
+def combined(name: str) -> CombinedScore | None:
+    """Weight on every feature, most on the confidence, for the score that has some."""
+    if name != COMBINED:
+        return None
+    weight = 0.02 * torch.randn(1, num_features(NUM_CLASSES), generator=torch.Generator().manual_seed(0))
+    weight[0, 0] = 1
+    hidden = torch.cat((weight, -weight))  # z = relu(z) - relu(-z)
+    return CombinedScore([hidden, torch.tensor([[1.0, -1.0]])], [torch.zeros(2), torch.zeros(1)], NUM_CLASSES)
+
+
+def calibrated_by(name: str, values: Tensor, threshold: float | None = 0.4) -> CalibratedReliability:
+    return CalibratedReliability(name, values, threshold, combined(name))
+
+
+@pytest.fixture(params=sorted(SCORE_NAMES))
 def score(request) -> str:
     return request.param
 
@@ -41,8 +57,8 @@ def sessions(tmp_path_factory):
     """One graph per score."""
     folder = tmp_path_factory.mktemp("exported_scores")
     made = {}
-    for name in SCORES:
-        graph = Graph(CalibratedReliability(name, table(), 0.4)).eval()
+    for name in SCORE_NAMES:
+        graph = Graph(calibrated_by(name, table())).eval()
         axes = {axis: torch.export.Dim(label, min=1) for axis, label in ((0, "images"), (2, "height"), (3, "width"))}
         example = (random_inputs(2, 20, 24).probabilities,)
         program = torch.onnx.export(graph, example, dynamo=True, dynamic_shapes=(axes,), opset_version=18)
@@ -78,30 +94,31 @@ def test_onnx_equals_torch_on_odd_images(sessions, score, edge):
 
 
 def test_a_pixel_that_is_no_number_is_never_reliable(score):
-    sure = CalibratedReliability(score, torch.zeros(NUM_CLASSES, NUM_BINS), 0.4)
+    sure = calibrated_by(score, torch.zeros(NUM_CLASSES, NUM_BINS))
     probabilities = EDGES["nothing but NaN"]
     assert not sure(probabilities, torch.zeros(1, 6, 7, dtype=torch.long))[1].any()
 
 
 def test_reliable_is_what_the_threshold_lets_pass(score):
     probabilities = random_inputs(1, 40, 40).probabilities
-    probability_wrong, reliable = CalibratedReliability(score, table(), 0.4)(probabilities, probabilities.argmax(dim=1))
+    probability_wrong, reliable = calibrated_by(score, table())(probabilities, probabilities.argmax(dim=1))
     assert torch.equal(reliable, probability_wrong <= 0.4) and 0 < reliable.float().mean() < 1
 
 
 def test_nothing_is_reliable_below_every_probability(score):
-    calibrated = CalibratedReliability(score, torch.zeros(NUM_CLASSES, NUM_BINS), NOTHING_RELIABLE)
+    calibrated = calibrated_by(score, torch.zeros(NUM_CLASSES, NUM_BINS), NOTHING_RELIABLE)
     probabilities = EDGES["one-hot"]
     assert not calibrated(probabilities, probabilities.argmax(dim=1))[1].any()
 
 
 def test_without_a_threshold_there_is_no_verdict(score):
     probabilities = EDGES["one-hot"]
-    assert CalibratedReliability(score, table(), None)(probabilities, probabilities.argmax(dim=1))[1] is None
+    assert calibrated_by(score, table(), None)(probabilities, probabilities.argmax(dim=1))[1] is None
 
 
 def test_scores_stay_between_0_and_1(score):
-    values = SCORES[score](random_inputs(2, 30, 30).probabilities)
+    probabilities = random_inputs(2, 30, 30).probabilities
+    values = score_of(score, combined(score), probabilities, probabilities.argmax(dim=1))
     assert values.min() >= 0 and values.max() <= 1 + 1e-6
 
 
@@ -109,6 +126,7 @@ def test_scores_stay_between_0_and_1(score):
     ("name", "wrong", "problem"),
     [
         ("entropy", table(), "unknown score"),
+        ("combined", table(), "belong to the score 'combined'"),
         ("margin", table()[:, :-1], "table must be"),
         ("margin", table() + 1, "numbers from 0 to 1"),
         ("margin", table() * float("nan"), "numbers from 0 to 1"),

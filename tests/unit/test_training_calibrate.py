@@ -15,9 +15,11 @@ from export import __main__ as export_command
 from export import student_export
 from export.model_file import read_model
 from export.session import load_predictor
+from reliability import combined_fit
 from reliability.risk_control import THRESHOLDS
 from tests.unit.export_models import tiny_onnx
 from tests.unit.training_cases import color_blocks, tiny_config, write_blocks
+from training import combined
 from training.__main__ import main
 from training.calibration_file import read_calibration, student_digest
 from training.checkpoint import load_student
@@ -219,3 +221,34 @@ def test_split_can_hold_blocks_out_for_calibrating(tmp_path, capsys):
     assert (len(kept.labeled), len(held_out.labeled)) == (5, 2)
     assert not set(kept.labeled) & set(held_out.labeled)
     assert "2 held out; 1 frames beside them" in capsys.readouterr().out
+
+
+def test_a_file_judges_pixels_by_the_combined_score_as_torch_does(run_dir, root, tmp_path, monkeypatch):
+    """Fitted on three pictures for a few steps, which is no score to rely on, but one that travels like any other."""
+    monkeypatch.setattr(combined, "MIN_FIT_IMAGES", 3)
+    monkeypatch.setattr(combined, "_not_better", lambda ours, theirs: "")
+    monkeypatch.setattr(combined_fit, "STEPS", 30)
+    other = tmp_path / "run"
+    other.mkdir()
+    for name in ("config.json", "checkpoint", "summary.json"):
+        (other / name).symlink_to(run_dir / name)
+    assert calibrate(other, root, "--independent", "--alpha", "0.12", "--score", "combined") == 0
+    out = tmp_path / "student.onnx"
+    assert export_command.main(["onnx", "--run-dir", str(other), "--out", str(out)]) == 0  # which compares with torch
+    assert read_model(out).metadata.calibration["score"] == "combined"
+    stored = read_calibration(other / "calibration.json", load_student(other)[0], flip_average=False)
+    prediction = load_predictor(out).predict(color_blocks(77)[0])
+    probabilities = torch.from_numpy(prediction.probabilities)[None]
+    expected = stored.reliability(probabilities, probabilities.argmax(dim=1))[0][0].numpy()
+    assert np.abs(prediction.probability_wrong - expected).max() < 1e-3
+    assert np.unique(prediction.probability_wrong).size > 20
+
+
+def test_with_too_few_images_the_report_says_which_score_it_is(run_dir, root, tmp_path, capsys):
+    other = tmp_path / "run"
+    other.mkdir()
+    for name in ("config.json", "checkpoint", "summary.json"):
+        (other / name).symlink_to(run_dir / name)
+    assert calibrate(other, root, "--independent", "--score", "combined") == 0
+    assert "The score is confidence: the combined score needs 20 images" in " ".join(capsys.readouterr().out.split())
+    assert json.loads((other / "calibration.json").read_text())["note"]["score"] == "confidence"
