@@ -16,7 +16,7 @@ from app.services.model_changes import promote as promote_model
 from app.services.model_comparison import compare_with_current
 from app.services.predicting import PredictReport, find_model, predict_pool
 from app.services.round_folder import RoundState, find_round
-from app.services.round_steps import RoundRequest, export_round, train_round
+from app.services.round_steps import CalibratedScore, RoundRequest, TrainingCommands, export_round, train_round
 from app.services.rounds import start_round
 from app.storage.database import Store
 from app.storage.models import Model
@@ -27,6 +27,10 @@ PresetOption = Annotated[
 ]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value, for example run.steps=600.")
+]
+ScoreOption = Annotated[
+    CalibratedScore,
+    typer.Option(help="What is calibrated on the gold images; combined looks at many scores and takes more of them."),
 ]
 AgainOption = Annotated[bool, typer.Option(help="Train a new round even if the last one could be continued.")]
 
@@ -58,12 +62,13 @@ def export(
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="Compare the ONNX file with torch and refuse one that differs.")
     ] = True,
+    score: ScoreOption = CalibratedScore.CONFIDENCE,
 ) -> None:
     """Turn a trained round into one ONNX file, measure it on the gold images and register it."""
     store, place = open_workspace(workspace)
-    _note(store, "export", {"round": round_number})
+    _note(store, "export", {"round": round_number, "score": score.value})
     with monitored("Export") as monitor:
-        model_id = export_round(store, place, round_number, monitor, check=check)
+        model_id = export_round(store, place, round_number, monitor, TrainingCommands(score), check)
     model = find_model(store, model_id)
     folder = find_round(place, model.round)
     megabytes = folder.onnx.stat().st_size / 1e6
@@ -101,13 +106,14 @@ def retrain(
         bool, typer.Option("--promote-if-better", help="Promote the new model when gold says that it may be.")
     ] = False,
     again: AgainOption = False,
+    score: ScoreOption = CalibratedScore.CONFIDENCE,
 ) -> None:
     """Train the next round with the corrected labels, export it, and compare it with the current model on gold."""
     store, place = open_workspace(workspace)
     request = RoundRequest(preset, parse_overrides(set_ or []), from_scratch, again)
-    _note(store, "retrain", {"preset": preset, **request.overrides})
+    _note(store, "retrain", {"preset": preset, "score": score.value, **request.overrides})
     with monitored("Retrain") as monitor:
-        model_id = start_round(store, place, request, monitor)
+        model_id = start_round(store, place, request, monitor, TrainingCommands(score))
     model = find_model(store, model_id)
     console.print(f"Round {model.round} is model {model_id}, {model.status}.")
     if model.status is ModelStatus.CURRENT:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import shutil
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Protocol
 
 from sqlalchemy import func, select
@@ -58,8 +59,23 @@ class RoundCommands(Protocol):
     def check(self, folder: RoundFolder) -> list[str]: ...
 
 
+class CalibratedScore(StrEnum):
+    """What a calibration may turn into the probability of being wrong; see docs/calibration.md."""
+
+    CONFIDENCE = "confidence"
+    MARGIN = "margin"
+    COMBINED = "combined"
+
+
+@dataclass(frozen=True)
 class TrainingCommands:
-    """`python -m training` and `python -m export` with this interpreter."""
+    """`python -m training` and `python -m export` with this interpreter.
+
+    Attributes:
+        score: what is calibrated.
+    """
+
+    score: CalibratedScore = CalibratedScore.CONFIDENCE
 
     def fit(self, folder: RoundFolder, plan: RoundPlan, init_from: str | None, resume: bool) -> list[str]:
         """Train `folder.run_dir` on `folder.manifest`.
@@ -86,7 +102,7 @@ class TrainingCommands:
         require_training()
         data = ["--data-format", "manifest", "--data-root", str(folder.manifest), "--split", "gold"]
         run = ["--run-dir", str(folder.run_dir), "--progress-file", str(folder.progress_file)]
-        return python_module("training", "calibrate", *run, *data)
+        return python_module("training", "calibrate", *run, *data, "--score", self.score.value)
 
     def export(self, folder: RoundFolder, check: bool) -> list[str]:
         """Write `folder.onnx` from `folder.run_dir`; with `check`, only if it agrees with torch.

@@ -14,11 +14,19 @@ from app.services import gold as gold_module
 from app.services import processes
 from app.services.processes import ChildFailedError, Monitor, WorkCancelledError
 from app.services.round_folder import RoundFolder, RoundPlan, RoundState, find_round, only_round, round_folders
-from app.services.round_steps import RoundRequest, TrainingCommands, export_round, make_plan, train_round
+from app.services.round_steps import (
+    CalibratedScore,
+    RoundRequest,
+    TrainingCommands,
+    export_round,
+    make_plan,
+    train_round,
+)
 from app.services.rounds import list_models, start_round
 from app.storage.database import Store, open_store
 from app.storage.models import Image
 from datasets.formats.manifest import read_manifest
+from reliability.calibrated import SCORE_NAMES
 from tests.unit.made_workspace import copy_store
 from tests.unit.round_cases import (
     FakeCommands,
@@ -163,6 +171,12 @@ def test_the_command_calibrates_on_the_gold_split_of_the_rounds_manifest(
     assert command[1:4] == ["-m", "training", "calibrate"]
     assert command[command.index("--data-root") + 1] == str(folder.manifest)
     assert command[command.index("--split") + 1] == "gold"
+    assert command[-2:] == ["--score", "confidence"]
+    assert TrainingCommands(CalibratedScore.COMBINED).calibrate(folder)[-2:] == ["--score", "combined"]
+
+
+def test_every_score_that_training_can_calibrate_can_be_asked_for() -> None:
+    assert set(CalibratedScore) == set(SCORE_NAMES)
 
 
 # What a round that goes wrong leaves behind: nothing
