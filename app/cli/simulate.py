@@ -61,6 +61,8 @@ def simulate_command(
                 write_atomically(path, json.dumps(done, indent=1).encode())
             found[chosen] = Simulation(done["curve"], done["unseen"])
     console.print(_table(found))
+    for sentence in dict.fromkeys(made.unseen["promise"] for made in found.values() if "promise" in made.unseen):
+        console.print(f"Of pixels that were never shown: {escape(sentence)}")
     console.print(f"Curves: {escape(str(out))}")
 
 
@@ -91,14 +93,16 @@ def _table(found: dict[Arm, Simulation]) -> Table:
     """The end of every curve, and the errors that nobody looked at."""
     table = Table(
         "arm", "decisions", "clicks", "keys", "minutes", "pixels shown", "label mIoU", "from",
-        "wrong, locked and never shown", box=None, header_style="bold",
+        "wrong, locked and never shown", "promised", box=None, header_style="bold",
     )  # fmt: skip
     for arm, simulation in found.items():
         first, last, unseen = simulation.curve[0], simulation.curve[-1], simulation.unseen
         shown = percent(last["pixels_shown"] / max(1, last["pixels"]))
-        wrong = percent(unseen["reliable_wrong"] / unseen["reliable"]) if unseen["reliable"] else "-"
+        wrong, bound = (
+            "-" if value is None else percent(value) for value in (unseen.get("reliable_error"), unseen.get("bound"))
+        )
         table.add_row(
             arm.value, str(last["decisions"]), str(last["clicks"]), str(last["keys"]), f"{last['seconds'] / 60:.1f}",
-            shown, percent(last["label_miou"]), percent(first["label_miou"]), wrong,
+            shown, percent(last["label_miou"]), percent(first["label_miou"]), wrong, bound,
         )  # fmt: skip
     return table

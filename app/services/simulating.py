@@ -19,6 +19,7 @@ from sqlalchemy import select
 
 from app.config import Workspace
 from app.domain.decisions import delta_from_mask
+from app.domain.promises import Promise, promise_of
 from app.domain.simulated_people import Answer, SimulatedPerson, answer_for, seconds_of
 from app.domain.states import DecisionKind, ImageRole, RegionKind
 from app.services.backup_restoring import restore_backup
@@ -29,7 +30,7 @@ from app.services.review_types import ActionStats, DecisionRequest, QueueFilter,
 from app.services.reviewing import MAX_PAGE, ReviewService
 from app.services.simulation_score import LabelScore
 from app.storage.database import Store, open_store
-from app.storage.models import Image, Proposal, Region
+from app.storage.models import Image, Model, Proposal, Region
 from app.storage.trust_settings import TrustSettings, write_trust_settings
 from datasets.images import read_label
 from datasets.labels import IGNORE_INDEX, LabelArray
@@ -163,11 +164,13 @@ class Simulation:
 
     Attributes:
         curve: effort so far, `label_miou`, `wrong_pixels` and `pixels` (those whose truth is known).
-        unseen: pixels that were never shown and are called reliable: how many, and how many of them are wrong.
+        unseen: pixels that were never shown: how many are reliable or not, how many of each are wrong; and about the
+            reliable ones `reliable_error`, the share of wrong ones as a mean over images (what a calibration makes a
+            promise about; None without any), the promised `bound` (None without one) and the `promise` as a sentence.
     """
 
     curve: list[dict[str, Any]]
-    unseen: dict[str, int]
+    unseen: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
         """For the file of results."""
@@ -216,6 +219,7 @@ class _Run:
         self._truth, self._arm, self._person, self._rng = truth, arm, person, rng
         self._score, self._effort = LabelScore(truth.num_classes), Effort()
         self._shown: dict[int, NDArray[np.bool_]] = {}
+        self._promise = _promise(store, frozenset(truth.image_ids))
         with store.session() as session:
             write_trust_settings(session, TrustSettings(audit_share=0, planted_share=0, control_share=0))
             self._probes = frozenset(session.scalars(select(Region.id).where(Region.kind.in_(_PROBES))))
@@ -356,15 +360,28 @@ class _Run:
         self._effort.pixels_changed += int(np.count_nonzero(after != before))
         self._score.change(self._truth.label(image_id)[_box(bbox)], before, after)
 
-    def _unseen(self) -> dict[str, int]:
+    def _unseen(self) -> dict[str, Any]:
         counted = {"reliable": 0, "reliable_wrong": 0, "other": 0, "other_wrong": 0}
+        errors = []
         for image_id, shown in self._shown.items():
             planes, truth = self._review.image_planes(image_id), self._truth.label(image_id)
-            unseen = ~shown & (truth != IGNORE_INDEX)
+            unseen, is_wrong = ~shown & (truth != IGNORE_INDEX), planes.label != truth
             for name, mask in (("reliable", unseen & planes.reliable), ("other", unseen & ~planes.reliable)):
                 counted[name] += int(np.count_nonzero(mask))
-                counted[f"{name}_wrong"] += int(np.count_nonzero(mask & (planes.label != truth)))
-        return counted
+                counted[f"{name}_wrong"] += int(np.count_nonzero(mask & is_wrong))
+            if (unseen & planes.reliable).any():
+                errors.append(float(is_wrong[unseen & planes.reliable].mean()))
+        mean = float(np.mean(errors)) if errors else None
+        return {**counted, "reliable_error": mean, "bound": self._promise.bound, "promise": self._promise.sentence}
+
+
+def _promise(store: Store, image_ids: frozenset[int]) -> Promise:
+    """Of the models that proposed the labels of some images."""
+    with store.reader() as session:
+        rows = session.execute(select(Proposal.image_id, Proposal.model_id).where(Proposal.active))
+        used, asked = {row.model_id for row in rows if row.image_id in image_ids}, select(Model.id, Model.gold)
+        golds = [row.gold for row in session.execute(asked) if row.id in used]
+    return promise_of([(gold or {}).get("calibration") for gold in golds])
 
 
 def _op_id() -> str:

@@ -21,7 +21,7 @@ from app.services.review_types import QueueFilter
 from app.services.reviewing import ReviewService
 from app.services.simulating import Arm, Budget, Simulation, Truth, copied_workspace, simulate
 from app.storage.database import Store, open_store
-from app.storage.models import Decision, Image, Region
+from app.storage.models import Decision, Image, Model, Region
 from tests.browser.team_work import work_as_team
 from tests.browser.workspace import build_workspace, draw_scene, pool_images
 from tests.unit.test_app_cli import one_error_line, run
@@ -91,6 +91,18 @@ def test_every_arm_improves_the_labels_and_its_books_agree_with_the_store(store:
         assert asked == last["decisions"]
     assert last["pixels_shown"] <= last["pixels"]
     assert 0 <= found.unseen["reliable_wrong"] <= found.unseen["reliable"]
+    assert found.unseen["bound"] is None and "no calibration" in found.unseen["promise"]
+
+
+def test_the_promise_of_the_calibration_stands_beside_the_measured_error(store: Store, folder: Path) -> None:
+    note = {"decides": True, "risk": "reliable", "bound": 0.04, "sentence": "At most 4 % are wrong."}
+    with store.session() as session:
+        model = session.scalars(select(Model)).one()
+        model.gold = {**(model.gold or {}), "calibration": note}
+    unseen = work(store, folder, Arm.QUEUE, Budget(decisions=2)).unseen
+    assert (unseen["bound"], unseen["promise"]) == (0.04, "At most 4 % are wrong.")
+    assert unseen["reliable"] > 0
+    assert 0 <= unseen["reliable_error"] <= 1
 
 
 def test_whole_images_end_without_a_wrong_pixel(store: Store, folder: Path) -> None:
