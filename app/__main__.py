@@ -20,6 +20,7 @@ from app.cli.quality import actions, quality, trust
 from app.cli.review import review, status
 from app.cli.simulate import simulate_command
 from app.cli.snapshots import snapshots
+from app.cli.threshold import threshold
 from app.cli.users import users
 
 application = typer.Typer(
@@ -43,6 +44,7 @@ application.add_typer(models, name="models")
 application.add_typer(explore, name="explore")
 application.add_typer(images, name="images")
 application.add_typer(snapshots, name="snapshots")
+application.add_typer(threshold, name="threshold")
 application.add_typer(users, name="users")
 application.command("run-job", hidden=True)(run_job_command)
 

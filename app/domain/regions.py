@@ -139,19 +139,34 @@ def build_regions(prediction: RegionInput, rules: RegionRules) -> RegionPartitio
     Opening and minimum area; a boundary band that is not queued; connected components x predicted class; components
     over the area cap split along superpixels; what is too small or too thin is left over.
     """
-    unreliable = ~prediction.reliable
+    region_map, count = divide(prediction.image, prediction.label, prediction.reliable, rules)
+    return RegionPartition(region_map, describe_regions(region_map, count, prediction))
+
+
+def divide(
+    image: NDArray[np.uint8], label: LabelArray, reliable: NDArray[np.bool_], rules: RegionRules
+) -> tuple[RegionMap, int]:
+    """The region map of `build_regions` and how many regions it has, for which no probabilities are needed.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        label: (H, W) uint8 predicted class ids.
+        reliable: (H, W) bool.
+        rules: how unreliable pixels are grouped.
+    """
+    unreliable = ~reliable
     num_pixels = unreliable.size
-    band = unreliable & boundary_band(prediction.label, rules.band_px)
+    band = unreliable & boundary_band(label, rules.band_px)
     core = _opened(unreliable, rules.opening_px) & ~band
     # Both sides of a class edge are in the band, so a component of the core has one class.
-    pieces = split_large(_components(core), prediction.image, rules, num_pixels)
+    pieces = split_large(_components(core), image, rules, num_pixels)
     areas = np.bincount(pieces.reshape(-1))
     areas[0] = 0
     numbers = _number_regions(areas, rules.min_area(num_pixels))
     region_map = numbers[pieces]
     region_map[unreliable & (region_map == 0)] = LEFTOVER
     region_map[band] = BAND
-    return RegionPartition(region_map, describe_regions(region_map, int(numbers.max(initial=0)), prediction))
+    return region_map, int(numbers.max(initial=0))
 
 
 def undivided(size_hw: tuple[int, int]) -> RegionPartition:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # Storing a prediction needs no ONNX Runtime, and loading it 
 
 
 @dataclass(frozen=True)
-class _Doubt:
+class Doubt:
     """A region that somebody did not know or flagged, why it is shown, and its (H, W) pixels."""
 
     region_id: int
@@ -51,7 +51,7 @@ class _Known:
     rules: RegionRules
     rarity: NDArray[np.float64]
     human_mask: NDArray[np.bool_]
-    doubts: tuple[_Doubt, ...]
+    doubts: tuple[Doubt, ...]
     version: int
     control: ControlImage | None
 
@@ -121,13 +121,13 @@ def _read_known(store: Store, image_id: int, model_id: int, prediction: "Predict
             rules=read_review_settings(session).region_rules,
             rarity=read_rarity(session, len(class_set)),
             human_mask=decided.provenance == Provenance.HUMAN,
-            doubts=_doubts(store, session, image),
+            doubts=read_doubts(store, session, image),
             version=last_decision_id(session, image_id),
             control=session.get(ControlImage, image_id),
         )
 
 
-def _doubts(store: Store, session: Session, image: Image) -> tuple[_Doubt, ...]:
+def read_doubts(store: Store, session: Session, image: Image) -> tuple[Doubt, ...]:
     """The regions of the present proposal that wait for a second reviewer, and those flagged that wait at all.
 
     An audit that somebody did not know becomes a doubt like the others; a control image starts again.
@@ -141,7 +141,7 @@ def _doubts(store: Store, session: Session, image: Image) -> tuple[_Doubt, ...]:
     is_doubted = (Region.proposal_id == proposal.id) & (is_unknown | is_flagged)
     doubted = session.execute(select(Region.id, Region.kind, Region.number).where(is_doubted).order_by(Region.id))
     return tuple(
-        _Doubt(region_id, RegionKind.QUEUE if kind in PROBE_KINDS else kind, region_map == number)
+        Doubt(region_id, RegionKind.QUEUE if kind in PROBE_KINDS else kind, region_map == number)
         for region_id, kind, number in doubted
     )
 
