@@ -4,8 +4,9 @@ whether everything that was acknowledged is in the store exactly once.
 python -m benchmarks.review_load [--annotators 8] [--images 1000] [--minutes 5] [--workspace folder]
 
 Every annotator has an account and a token, keeps one connection, and does what the reviewer page does: take the next
-region of the queue, fetch its picture and planes when the image is another one, decide, sometimes draw or undo.
-Everything stays on loopback and ends by itself.
+region of the queue, fetch its picture and planes when the image is another one, hold that image and give the last one
+back, decide, sometimes draw or undo. Nothing is fetched ahead, as the page does it, so a switch takes here what it
+takes at worst there; unpacking, which the browser does, is not counted. Everything stays on loopback and ends by itself.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from typing import Any
 import httpx
 import numpy as np
 import psutil
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import func, select
@@ -31,6 +33,7 @@ from sqlalchemy import func, select
 from app.client.client import Client
 from app.client.connection import ApiError
 from app.config import Workspace
+from app.domain.decisions import UNTOUCHED
 from app.domain.roles import Role
 from app.services.accounts import AccountService
 from app.services.api_tokens import ApiTokens
@@ -57,6 +60,9 @@ class Annotator:
     token: str
     switch_ms: dict[str, list[float]] = field(default_factory=lambda: {"same image": [], "other image": []})
     save_ms: list[float] = field(default_factory=list)
+    lease_ms: list[float] = field(default_factory=list)
+    met_others: int = 0
+    """Images that somebody else had opened a moment earlier."""
     acknowledged: set[str] = field(default_factory=set)
     refused: dict[str, int] = field(default_factory=dict)
     failure: str | None = None
@@ -66,12 +72,13 @@ class Annotator:
         rng = np.random.default_rng(seed)
         try:
             with httpx.Client(base_url=url, timeout=60.0) as http:
-                self._work(Client(token=self.token, http=http), until, pause_s, rng)
+                self._work(Client(token=self.token, http=http), http, until, pause_s, rng)
         except Exception as error:  # noqa: BLE001 - said in the result; the others go on
             self.failure = f"{type(error).__name__}: {error}"
 
-    def _work(self, client: Client, until: float, pause_s: float, rng: np.random.Generator) -> None:
-        image_id = None
+    def _work(self, client: Client, http: httpx.Client, until: float, pause_s: float, rng: np.random.Generator) -> None:
+        held: int | None = None
+        beat_at = 0.0
         after = None
         while time.monotonic() < until:
             start = time.perf_counter()
@@ -79,20 +86,37 @@ class Annotator:
             if after is None:
                 return
             view = client.review.region(after)
-            is_same = view["row"]["image_id"] == image_id
+            image_id = view["row"]["image_id"]
+            is_same = image_id == held
             if not is_same:
-                image_id = view["row"]["image_id"]
                 client.review.picture(image_id)
-                client.review.planes(image_id)
+                http.get(f"/api/images/{image_id}/planes").raise_for_status()
             self.switch_ms["same image" if is_same else "other image"].append(_ms_since(start))
+            if not is_same or time.monotonic() > beat_at:
+                lease = self._hold(client, image_id, held)
+                held = image_id if lease["is_mine"] else None
+                beat_at = time.monotonic() + lease["beat_s"]
+            if held is None:
+                self.met_others += 1
+                continue
             time.sleep(float(rng.exponential(pause_s)))
             self._decide(client, view, rng)
 
+    def _hold(self, client: Client, image_id: int, before: int | None) -> dict[str, Any]:
+        """Hold an image, or say that one is still there, and give the one before back."""
+        start = time.perf_counter()
+        lease = client.review.hold(image_id, opens=image_id != before)
+        if before is not None and before != image_id:
+            client.review.release(before)
+        self.lease_ms.append(_ms_since(start))
+        return lease
+
     def _decide(self, client: Client, view: dict[str, Any], rng: np.random.Generator) -> None:
         kind = str(rng.choice(list(MIX), p=list(MIX.values())))
+        drawn = _drawing(client, view, rng) if kind == "draw" else None
         start = time.perf_counter()
         try:
-            answer = _send(client, view, kind, rng)
+            answer = _send(client, view, kind, rng, drawn)
         except ApiError as error:
             if error.is_temporary:
                 raise
@@ -102,16 +126,23 @@ class Annotator:
         self.acknowledged.add(answer["op_id"])
 
 
-def _send(client: Client, view: dict[str, Any], kind: str, rng: np.random.Generator) -> dict[str, Any]:
-    if kind == "undo":
-        return client.review.undo()
-    if kind != "draw":
-        return client.review.decide(view, kind, int(rng.integers(CLASSES)) if kind == "relabel" else None)
+def _drawing(client: Client, view: dict[str, Any], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The region's box, with the region in some class and everything else as it is."""
     x0, y0, x1, y1 = view["row"]["bbox"]
     _, planes = client.review.planes(view["row"]["image_id"])
     inside = planes["regions"][y0:y1, x0:x1] == view["row"]["number"]
-    values = np.where(inside, int(rng.integers(CLASSES)), 254).astype(np.uint8)
-    return client.review.draw(view, x0, y0, values, closes_region=True)
+    return np.where(inside, int(rng.integers(CLASSES)), UNTOUCHED).astype(np.uint8)
+
+
+def _send(
+    client: Client, view: dict[str, Any], kind: str, rng: np.random.Generator, drawn: NDArray[np.uint8] | None
+) -> dict[str, Any]:
+    if kind == "undo":
+        return client.review.undo()
+    if drawn is not None:
+        x0, y0, _, _ = view["row"]["bbox"]
+        return client.review.draw(view, x0, y0, drawn, closes_region=True)
+    return client.review.decide(view, kind, int(rng.integers(CLASSES)) if kind == "relabel" else None)
 
 
 def _ms_since(start: float) -> float:
@@ -145,7 +176,8 @@ def run(workspace: Workspace, annotators: int, minutes: float, pause_s: float) -
         while any(thread.is_alive() for thread in threads):
             memory_mb.append(process.memory_info().rss / 2**20)
             time.sleep(SAMPLE_S)
-    return {**_timings(people), **_memory(memory_mb), **verify(workspace, people)}
+    met = {"met_others": sum(person.met_others for person in people)}
+    return {**_timings(people), **_memory(memory_mb), **met, **verify(workspace, people)}
 
 
 def _timings(people: Sequence[Annotator]) -> dict[str, Any]:
@@ -156,6 +188,7 @@ def _timings(people: Sequence[Annotator]) -> dict[str, Any]:
         "save": summary(saves),
         "switch": summary(everything),
         **{f"switch, {kind}": summary(values) for kind, values in switches.items() if values},
+        "lease": summary([value for person in people for value in person.lease_ms]),
     }
 
 
@@ -199,7 +232,7 @@ def show(result: dict[str, Any]) -> None:
             table.add_row(name, *(str(spread[key]) for key in ("count", "median_ms", "p95_ms")))
     console = Console()
     console.print(table)
-    for name in ("memory_mb", "decisions", "refused", "failures"):
+    for name in ("memory_mb", "met_others", "decisions", "refused", "failures"):
         console.print(f"  {name}: {result[name]}", highlight=False)
 
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -55,12 +55,17 @@ class LeaseService:
 
     Ages are measured here, with a clock that never goes back: a lease whose number of beats has not grown for LIFE_S
     since this process first saw that number is over.
+
+    People who start at the head of the same queue would meet at every image. So what somebody was told to do next is
+    kept from others, too, as long as that person gives signs of life. Only this process knows: where several serve one
+    database, people may meet, and the lease decides.
     """
 
     def __init__(self, store: Store, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._monotonic = monotonic
         self._seen: dict[int, tuple[int, str, float]] = {}
+        self._ahead: dict[str, tuple[frozenset[int], float]] = {}
         self._lock = threading.Lock()
 
     def hold(self, actor: Actor, tab: str, image_id: int, take_over: bool = False, opens: bool = False) -> LeaseView:
@@ -76,6 +81,7 @@ class LeaseService:
         Raises:
             NotFoundError: no such image.
         """
+        self._renew(actor.name)
         with self._store.session() as session:
             image = session.get(Image, image_id)
             if image is None or image.deleted_at is not None:
@@ -110,6 +116,18 @@ class LeaseService:
             leases = session.scalars(select(Lease)).all()
         return frozenset(lease.image_id for lease in leases if lease.holder != name and self._is_alive(lease))
 
+    def keep_ahead(self, name: str, image_ids: Collection[int]) -> None:
+        """Keep the images that a person will be shown next from others; those before them are free again."""
+        with self._lock:
+            self._ahead[name] = (frozenset(image_ids), self._monotonic())
+
+    def kept_for_others(self, name: str) -> frozenset[int]:
+        """Images that other people will be shown next."""
+        now = self._monotonic()
+        with self._lock:
+            self._ahead = {who: kept for who, kept in self._ahead.items() if now - kept[1] < LIFE_S}
+            return frozenset().union(*(images for who, (images, _) in self._ahead.items() if who != name))
+
     def require_free(self, name: str, image_id: int, op_id: str) -> None:
         """Refuse what would change an image that another person works on.
 
@@ -130,6 +148,11 @@ class LeaseService:
                 user=lease.holder,
                 decided_at=lease.taken_at,
             )
+
+    def _renew(self, name: str) -> None:
+        with self._lock:
+            if name in self._ahead:
+                self._ahead[name] = (self._ahead[name][0], self._monotonic())
 
     def _view(self, lease: Lease, actor: Actor, tab: str) -> LeaseView:
         is_same_person = lease.holder == actor.name

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, true
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select, true
 from sqlalchemy.orm import Session
 
 from app.domain.states import PROBE_KINDS, DecisionKind, ImageState, RegionKind, RegionState
@@ -73,8 +73,9 @@ def place_of(session: Session, region: Region) -> QueuePlace:
 def count_regions(session: Session) -> QueueCounts:
     """How much is left over the whole workspace, without probes that wait: these are somebody's, or nobody's."""
     # Grouped by image first: that reads one index in its order, where a plain join would look up every region's image.
+    is_waiting_probe = and_(Region.kind.in_(PROBE_KINDS), Region.state.in_((RegionState.OPEN, RegionState.SKIPPED)))
     per_image = (
-        select(Region.image_id, Region.state, func.count().label("number"))
+        select(Region.image_id, Region.state, func.sum(case((is_waiting_probe, 0), else_=1)).label("number"))
         .group_by(Region.image_id, Region.state)
         .subquery()
     )
@@ -87,8 +88,6 @@ def count_regions(session: Session) -> QueueCounts:
             .group_by(per_image.c.state, Image.state)
         )
     }
-    for place, number in _count_probes(session).items():
-        regions[place] -= number
     beyond = _flagged_beyond_queue(session)
     images: dict[ImageState, int] = {
         row[0]: row[1]
@@ -107,18 +106,6 @@ def count_regions(session: Session) -> QueueCounts:
         images_enough=images.get(ImageState.ENOUGH, 0),
         images_done=images.get(ImageState.DONE, 0),
     )
-
-
-def _count_probes(session: Session) -> dict[tuple[RegionState, ImageState], int]:
-    """Probes that wait, by their state and that of their image."""
-    statement = (
-        select(Region.state, Image.state, func.count())
-        .join(Image, Image.id == Region.image_id)
-        .where(Region.kind.in_(PROBE_KINDS), Region.state.in_((RegionState.OPEN, RegionState.SKIPPED)))
-        .where(Image.deleted_at.is_(None))
-        .group_by(Region.state, Image.state)
-    )
-    return {(row[0], row[1]): row[2] for row in session.execute(statement)}
 
 
 def _flagged_beyond_queue(session: Session) -> dict[RegionState, int]:
@@ -226,8 +213,9 @@ def _following(session: Session, filters: QueueFilter, after: QueuePlace) -> int
         if after.last_skip is not None:
             statement = statement.where(_LAST_SKIP > after.last_skip)
         elif state is not RegionState.SKIPPED:
-            same_score_later = and_(Region.score == after.score, Region.id > after.region_id)
-            statement = statement.where(or_(Region.score < after.score, same_score_later))
+            # One range of the index and a condition within it: as "lower, or equal and later" it would be sorted anew.
+            later = or_(Region.score < after.score, Region.id > after.region_id)
+            statement = statement.where(Region.score <= after.score, later)
         found: int | None = session.scalar(statement)
         if found is not None:
             return found

@@ -212,7 +212,8 @@ class Region(Base):
             sqlite_where=text("propagated = 1"),
             postgresql_where=text("propagated"),
         ),
-        Index("ix_region_image", "image_id", "state"),  # Counting the queue reads this index and no row.
+        # An image's regions in queue order; counting the queue reads this index and no row.
+        Index("ix_region_image", "image_id", "state", "score", "kind"),
         Index("ix_region_number", "proposal_id", "number", unique=True),
     )
 

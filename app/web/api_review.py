@@ -1,6 +1,6 @@
 """Queue, regions and decisions."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -53,13 +53,15 @@ def queue(
     asked: bool = False,
     include_enough: bool = False,
     everybody: bool = False,
+    ahead: bool = False,
     limit: Limit = 50,
     offset: Offset = 0,
 ) -> dict[str, Any]:
     """Regions in queue order, and how many are left in all.
 
     Without `everybody` only regions of images that are the asking person's or nobody's, and on which nobody else works
-    now.
+    now. With `ahead` these regions will be worked on next: for a minute, renewed by `POST /api/leases/{image_id}`, their
+    images are kept from others who ask with `ahead` or for `GET /api/regions/next`, as long as there are other ones.
     """
     if everybody and not permits(actor.role, Permission.ASSIGN):
         raise NotAllowedError(
@@ -68,7 +70,10 @@ def queue(
     person = None if everybody else actor.name
     held = frozenset() if everybody else context.leases.held_by_others(actor.name)
     filters = QueueFilter(state, class_id, image_id, include_enough, person, assignee, text, asked, held)
-    rows = context.review.queue(filters, limit, offset)
+    rows = context.review.queue(_kept_out(context, actor, filters), limit, offset) if ahead else []
+    rows = rows or context.review.queue(filters, limit, offset)
+    if ahead:
+        context.leases.keep_ahead(actor.name, {row.image_id for row in rows})
     return {"rows": [asdict(row) for row in rows], "counts": asdict(context.review.counts(actor.name))}
 
 
@@ -78,9 +83,22 @@ def next_region(
     actor: CurrentActor,
     after: int | None = None,
 ) -> dict[str, int | None]:
-    """The region to show this person after another one; null when nothing is left on which nobody else works."""
-    held = context.leases.held_by_others(actor.name)
-    return {"region_id": context.review.next_region(after, QueueFilter(person=actor.name, not_images=held))}
+    """The region to show this person after another one; null when nothing is left on which nobody else works.
+
+    Its image is kept from others as with `ahead` of `GET /api/queue`.
+    """
+    filters = QueueFilter(person=actor.name, not_images=context.leases.held_by_others(actor.name))
+    found = context.review.next_region(after, _kept_out(context, actor, filters))
+    if found is None:
+        found = context.review.next_region(after, filters)
+    if found is not None:
+        context.leases.keep_ahead(actor.name, {context.review.region_row(found).image_id})
+    return {"region_id": found}
+
+
+def _kept_out(context: WebContext, actor: Actor, filters: QueueFilter) -> QueueFilter:
+    """Also without what others will be shown next."""
+    return replace(filters, not_images=filters.not_images | context.leases.kept_for_others(actor.name))
 
 
 @router.get("/regions/{region_id}")

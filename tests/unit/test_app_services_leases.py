@@ -116,6 +116,21 @@ def test_nobody_is_given_regions_of_an_image_on_which_somebody_works(leases, ima
     assert leases.held_by_others("ann") == frozenset()
 
 
+def test_what_somebody_does_next_is_kept_from_others_as_long_as_that_person_gives_signs_of_life(
+    leases, clock, image_id
+):
+    leases.keep_ahead("ann", [1, 2])
+    assert (leases.kept_for_others("bob"), leases.kept_for_others("ann")) == ({1, 2}, frozenset())
+    clock.now += LIFE_S - 1
+    leases.hold(ANN, "a", image_id)
+    clock.now += LIFE_S - 1
+    assert leases.kept_for_others("bob") == {1, 2}
+    leases.keep_ahead("ann", [3])
+    assert leases.kept_for_others("bob") == {3}
+    clock.now += LIFE_S
+    assert leases.kept_for_others("bob") == frozenset()
+
+
 def test_what_would_change_a_held_image_is_refused_with_who_and_since_when(leases, image_id):
     leases.hold(ANN, "a", image_id)
     leases.require_free("ann", image_id, "op")

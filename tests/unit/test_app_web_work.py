@@ -55,6 +55,20 @@ def test_everybodys_queue_is_for_those_who_assign(signed_in: SignedIn) -> None:
     assert (refused.status_code, "for reviewers and leads" in refused.json()["error"]) == (403, True)
 
 
+def test_two_people_who_begin_at_the_same_queue_meet_at_no_image_until_nothing_else_is_left(
+    signed_in: SignedIn,
+) -> None:
+    anns = queue(signed_in("ann", Role.ANNOTATOR), limit=1, ahead=True)
+    bobs = queue(signed_in("bob", Role.ANNOTATOR), ahead=True)
+    assert bobs and anns[0]["image_id"] not in {row["image_id"] for row in bobs}
+    bob = signed_in("bob", Role.ANNOTATOR)
+    assert bob.get("/api/regions/next").json()["region_id"] == bobs[0]["region_id"]
+    assert {row["image_id"] for row in queue(bob)} > {row["image_id"] for row in bobs}  # Lists show all.
+    assert queue(signed_in("cyn", Role.ANNOTATOR), ahead=True)  # Two images, three people.
+    cyns = signed_in("cyn", Role.ANNOTATOR).get("/api/regions/next").json()["region_id"]
+    assert cyns == anns[0]["region_id"]
+
+
 def test_images_are_shared_out(signed_in: SignedIn) -> None:
     lead = signed_in("lee", Role.LEAD)
     answer = lead.post("/api/assignments/share", json={"people": ["ann", "bob"]})

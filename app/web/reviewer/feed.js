@@ -1,8 +1,8 @@
 // Which region comes next, and having it at hand before it is needed.
 import { fetchImage, getQueue, getRegion, getUnreliability, unpackImage } from './server.js';
 
-const LOOK_AHEAD = 40;
-const REFILL_BELOW = 12;
+const LOOK_AHEAD = 12; // Their images are kept from others, who would start with the same ones.
+const REFILL_BELOW = 8;
 const PREFETCHED_REGIONS = 8;
 const UNPACKED_AHEAD = 2; // Images of them that are ready to be shown: they are 30 times larger than as they travel.
 const CACHE_BYTES = 640e6; // Four pictures of 4000x3000.
@@ -29,7 +29,7 @@ export class Feed {
 
   async fetchRows() {
     const limit = LOOK_AHEAD + [...this.handled.values()].filter((state) => state === 'skipped').length;
-    const { rows } = await getQueue({ ...this.filter, limit });
+    const { rows } = await getQueue({ ...this.filter, limit, ahead: true });
     this.rows = rows;
     this.isComplete = rows.length < limit;
   }
