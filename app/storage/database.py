@@ -1,5 +1,6 @@
 """Opening the store: a SQLite file or a PostgreSQL database, brought to the current schema before anything else."""
 
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from sqlalchemy import URL, Engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.config import Workspace
-from app.storage.backends import WRITE_OPTIONS, Backend, explained
+from app.storage.backends import LOCK_WAIT_S, WRITE_OPTIONS, Backend, explained
 from app.storage.errors import NoWorkspaceError, StoreError
 from app.storage.location import DatabaseNote, database_url, read_note, write_note
 from app.storage.models import Setting
@@ -32,6 +33,7 @@ class Store:
         self.workspace = workspace
         self.workspace_id = ""
         self.planes = PlaneCache()
+        self._turn = threading.Lock()
         self._engine = engine
         self._backend = backend
         self._writers = sessionmaker(engine.execution_options(**WRITE_OPTIONS), expire_on_commit=False)
@@ -52,8 +54,23 @@ class Store:
         Raises:
             StoreError: locked for too long, disk full, damaged, unreachable; nothing of the block was saved.
         """
-        with explained(self._backend), self._writers.begin() as session:
+        with self._in_turn(), explained(self._backend), self._writers.begin() as session:
             yield session
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        """Let threads of this process write one after the other.
+
+        The database's own lock would do the same, but SQLite asks for it again only after ever longer pauses, and the
+        next writer should begin as soon as the last one has ended. Whoever waited too long meets the database's lock,
+        which knows whether that is a failure.
+        """
+        is_taken = self._turn.acquire(timeout=LOCK_WAIT_S)
+        try:
+            yield
+        finally:
+            if is_taken:
+                self._turn.release()
 
     @contextmanager
     def reader(self) -> Iterator[Session]:
