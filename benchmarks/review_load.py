@@ -6,7 +6,8 @@ python -m benchmarks.review_load [--annotators 8] [--images 1000] [--minutes 5] 
 Every annotator has an account and a token, keeps one connection, and does what the reviewer page does: take the next
 region of the queue, fetch its picture and planes when the image is another one, hold that image and give the last one
 back, decide, sometimes draw or undo. Nothing is fetched ahead, as the page does it, so a switch takes here what it
-takes at worst there; unpacking, which the browser does, is not counted. Everything stays on loopback and ends by itself.
+takes at worst there; unpacking, which the browser does, is not counted. Everything stays on loopback and ends by
+itself.
 """
 
 import argparse

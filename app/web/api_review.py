@@ -60,8 +60,8 @@ def queue(
     """Regions in queue order, and how many are left in all.
 
     Without `everybody` only regions of images that are the asking person's or nobody's, and on which nobody else works
-    now. With `ahead` these regions will be worked on next: for a minute, renewed by `POST /api/leases/{image_id}`, their
-    images are kept from others who ask with `ahead` or for `GET /api/regions/next`, as long as there are other ones.
+    now. With `ahead` these regions will be worked on next: for a minute, renewed by `POST /api/leases/{image_id}`,
+    their images are kept from others who ask with `ahead` or for `GET /api/regions/next`, as long as there are more.
     """
     if everybody and not permits(actor.role, Permission.ASSIGN):
         raise NotAllowedError(
