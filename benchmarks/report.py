@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.loop_report import is_loop, write_loop_report
 from benchmarks.matrix_answers import NO_NUMBER, against, answers, common_seeds, draws_of, points, read_cost, signed
 from benchmarks.matrix_cells import BASELINE, METHODS, PRESETS, REFERENCE
 from benchmarks.matrix_plots import plot_classes, plot_miou, plot_pseudo_labels, plot_risk
@@ -290,10 +291,14 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m benchmarks.report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "folder", type=Path, metavar="DIR", help="with the JSON files of python -m benchmarks.camvid_matrix"
+        "folder",
+        type=Path,
+        metavar="DIR",
+        help="with the JSON files of benchmarks.camvid_matrix or benchmarks.camvid_loop",
     )
     try:
-        print(write_report(parser.parse_args(arguments).folder))
+        folder = parser.parse_args(arguments).folder
+        print(write_loop_report(folder) if is_loop(folder) else write_report(folder))
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -1,6 +1,7 @@
 """Simulated annotators at work on a workspace: with the queue, decisions and rules of people, no way around them.
 
-What they do really happens to the workspace, so callers give a copy (see `copied_workspace`).
+What they do really happens to the workspace: callers give a copy (see `copied_workspace`), or one that is theirs to
+work in, round after round.
 """
 
 import secrets
@@ -19,7 +20,6 @@ from sqlalchemy import select
 
 from app.config import Workspace
 from app.domain.decisions import delta_from_mask
-from app.domain.promises import Promise, promise_of
 from app.domain.simulated_people import Answer, SimulatedPerson, answer_for, seconds_of
 from app.domain.states import DecisionKind, ImageRole, RegionKind
 from app.services.backup_restoring import restore_backup
@@ -28,9 +28,9 @@ from app.services.local_actor import local_actor
 from app.services.processes import Monitor
 from app.services.review_types import ActionStats, DecisionRequest, QueueFilter, RegionRow
 from app.services.reviewing import MAX_PAGE, ReviewService
-from app.services.simulation_score import LabelScore
+from app.services.simulation_score import LabelScore, promise_for
 from app.storage.database import Store, open_store
-from app.storage.models import Image, Model, Proposal, Region
+from app.storage.models import Image, Proposal, Region
 from app.storage.trust_settings import TrustSettings, write_trust_settings
 from datasets.images import read_label
 from datasets.labels import IGNORE_INDEX, LabelArray
@@ -71,15 +71,18 @@ class Budget:
     Attributes:
         decisions: so many answers.
         minutes: so much simulated time.
+        inputs: so many clicks and keys.
     """
 
     decisions: int | None = None
     minutes: float | None = None
+    inputs: int | None = None
 
     def is_spent(self, spent: "Effort") -> bool:
         """Whether nothing more may be done."""
         by_count = self.decisions is not None and spent.decisions >= self.decisions
-        return by_count or (self.minutes is not None and spent.seconds >= 60.0 * self.minutes)
+        by_inputs = self.inputs is not None and spent.clicks + spent.keys >= self.inputs
+        return by_count or by_inputs or (self.minutes is not None and spent.seconds >= 60.0 * self.minutes)
 
 
 @dataclass
@@ -179,15 +182,20 @@ class Simulation:
 
 def simulate(
     store: Store, truth: Truth, arm: Arm, person: SimulatedPerson, seed: int, budget: Budget, every: int,
-    monitor: Monitor,
+    monitor: Monitor, shown: dict[int, NDArray[np.bool_]] | None = None,
 ) -> Simulation:  # fmt: skip
     """Let a simulated person work until the budget is spent or nothing is left.
+
+    Args:
+        shown: by image id, pixels that were shown in earlier rounds; brought up to date. An image that was shown as a
+            whole is not taken as a whole again.
 
     Raises:
         ValueError: a mask is damaged or has another size than its image.
         WorkCancelledError: stopped on request.
     """
-    return _Run(store, truth, arm, person, np.random.default_rng(seed)).until(budget, every, monitor)
+    run = _Run(store, truth, arm, person, np.random.default_rng(seed), {} if shown is None else shown)
+    return run.until(budget, every, monitor)
 
 
 @contextmanager
@@ -214,19 +222,22 @@ def copied_workspace(store: Store, monitor: Monitor) -> Iterator[Callable[[], Ab
 class _Run:
     """One arm: order, answers and bookkeeping."""
 
-    def __init__(self, store: Store, truth: Truth, arm: Arm, person: SimulatedPerson, rng: np.random.Generator) -> None:
+    def __init__(
+        self, store: Store, truth: Truth, arm: Arm, person: SimulatedPerson, rng: np.random.Generator,
+        shown: dict[int, NDArray[np.bool_]],
+    ) -> None:  # fmt: skip
         self._review = ReviewService(store)
         self._truth, self._arm, self._person, self._rng = truth, arm, person, rng
         self._score, self._effort = LabelScore(truth.num_classes), Effort()
-        self._shown: dict[int, NDArray[np.bool_]] = {}
-        self._promise = _promise(store, frozenset(truth.image_ids))
+        self._shown = shown
+        self._promise = promise_for(store, frozenset(truth.image_ids))
         with store.session() as session:
             write_trust_settings(session, TrustSettings(audit_share=0, planted_share=0, control_share=0))
             self._probes = frozenset(session.scalars(select(Region.id).where(Region.kind.in_(_PROBES))))
         for image_id in truth.image_ids:
             planes = self._review.image_planes(image_id)
             self._score.add(truth.label(image_id), planes.label)
-            self._shown[image_id] = np.zeros(planes.label.shape, np.bool_)
+            self._shown.setdefault(image_id, np.zeros(planes.label.shape, np.bool_))
 
     def until(self, budget: Budget, every: int, monitor: Monitor) -> Simulation:
         curve = [self._row()]
@@ -281,7 +292,7 @@ class _Run:
         return float(-(present * np.log(present)).sum())
 
     def _images(self) -> list[int]:
-        ids = self._truth.image_ids
+        ids = [image_id for image_id in self._truth.image_ids if not self._shown[image_id].all()]
         if self._arm is Arm.RANDOM_IMAGES:
             return [ids[index] for index in self._rng.permutation(len(ids))]
         doubt = {image_id: float(self._review.image_planes(image_id).unreliability.mean()) for image_id in ids}
@@ -373,15 +384,6 @@ class _Run:
                 errors.append(float(is_wrong[unseen & planes.reliable].mean()))
         mean = float(np.mean(errors)) if errors else None
         return {**counted, "reliable_error": mean, "bound": self._promise.bound, "promise": self._promise.sentence}
-
-
-def _promise(store: Store, image_ids: frozenset[int]) -> Promise:
-    """Of the models that proposed the labels of some images."""
-    with store.reader() as session:
-        rows = session.execute(select(Proposal.image_id, Proposal.model_id).where(Proposal.active))
-        used, asked = {row.model_id for row in rows if row.image_id in image_ids}, select(Model.id, Model.gold)
-        golds = [row.gold for row in session.execute(asked) if row.id in used]
-    return promise_of([(gold or {}).get("calibration") for gold in golds])
 
 
 def _op_id() -> str:

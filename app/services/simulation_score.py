@@ -1,9 +1,13 @@
-"""How good labels are while they are being corrected: counts that follow every change."""
+"""How good labels are while they are being corrected, and what is promised about those that nobody looks at."""
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import select
 
 from app.domain.pixel_counts import PixelCounts, confusion_matrix, iou_per_class, mean_iou
+from app.domain.promises import Promise, promise_of
+from app.storage.database import Store
+from app.storage.models import Model, Proposal
 from datasets.labels import IGNORE_INDEX, LabelArray
 
 
@@ -44,3 +48,12 @@ class LabelScore:
     def _count(self, truth: LabelArray, label: LabelArray) -> NDArray[np.int64]:
         with_void = np.where(label == IGNORE_INDEX, np.uint8(self._num_classes), label)
         return confusion_matrix(truth, with_void, self._num_classes + 1)
+
+
+def promise_for(store: Store, image_ids: frozenset[int]) -> Promise:
+    """Of the models that proposed the labels of some images."""
+    with store.reader() as session:
+        rows = session.execute(select(Proposal.image_id, Proposal.model_id).where(Proposal.active))
+        used, asked = {row.model_id for row in rows if row.image_id in image_ids}, select(Model.id, Model.gold)
+        golds = [row.gold for row in session.execute(asked) if row.id in used]
+    return promise_of([(gold or {}).get("calibration") for gold in golds])

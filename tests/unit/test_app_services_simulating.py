@@ -136,6 +136,17 @@ def test_budgets_stop_the_work(store: Store, folder: Path) -> None:
     assert 30 <= by_time["seconds"] < 120
 
 
+def test_a_second_round_goes_on_where_the_first_one_stopped(store: Store, folder: Path) -> None:
+    truth, shown = Truth(store, folder / "truth"), {}
+    first = simulate(store, truth, Arm.RANDOM_IMAGES, ORACLE, 0, Budget(inputs=1), 5, Monitor(), shown)
+    assert first.curve[-1]["clicks"] + first.curve[-1]["keys"] >= 1
+    done = {image_id for image_id, mask in shown.items() if mask.all()}
+    assert len(done) == 1, "the budget is spent with the first image"
+    second = simulate(store, truth, Arm.RANDOM_IMAGES, ORACLE, 0, NO_LIMIT, 5, Monitor(), shown)
+    assert second.curve[0]["label_miou"] == first.curve[-1]["label_miou"]
+    assert second.curve[-1]["pixels_shown"] == second.curve[-1]["pixels"] - first.curve[-1]["pixels_shown"]
+
+
 def test_a_person_who_errs_leaves_more_errors(original: Store, folder: Path) -> None:
     left = {}
     for person in (ORACLE, replace(ORACLE, name="hasty", error_rate=0.5)):
