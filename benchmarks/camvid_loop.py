@@ -19,7 +19,7 @@ from benchmarks.loop_cells import PRESETS, Cell, Preset, cell_config
 from benchmarks.loop_run import Places, run_cell, test_of
 from benchmarks.matrix_data import check_protocol, half_size_copy
 from benchmarks.side_by_side import RESULTS_FOLDER
-from training.signals import StopFlag
+from training.signals import StopFlag, StopRequestedError
 
 EXIT_FAILED, EXIT_STOPPED = 2, 130
 
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError, ChildFailedError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_FAILED
-    except (KeyboardInterrupt, WorkCancelledError):
+    except (KeyboardInterrupt, WorkCancelledError, StopRequestedError):
         print("stopped; start again to continue", file=sys.stderr)
         return EXIT_STOPPED
 

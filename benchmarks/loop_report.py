@@ -220,7 +220,8 @@ def _table(loops: Loops) -> Iterator[str]:
             yield (
                 f"{start} {first['label_miou']:.1%} | {last['label_miou']:.1%} | {last['decisions']} | "
                 f"{last['clicks']} | {last['keys']} | {last['seconds'] / 60:.1f} | "
-                f"{last['pixels_shown'] / last['pixels']:.1%} | {each['pixels_by_people'] / loops[arm]['pixels']['pool']:.1%} | {each['round_seconds']:.0f} |"
+                f"{last['pixels_shown'] / last['pixels']:.1%} | "
+                f"{each['pixels_by_people'] / loops[arm]['pixels']['pool']:.1%} | {each['round_seconds']:.0f} |"
             )
 
 
