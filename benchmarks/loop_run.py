@@ -41,8 +41,8 @@ from training.checkpoint import load_student
 from training.environment import resolve_device
 from training.records import write_json
 
-_POINTS = 12
-"""Points of a round's curve, about."""
+_EVERY = 5
+"""Decisions between two points of a curve."""
 _REASON = "every arm of the loop goes on with its latest model, so that all have trained for the same steps"
 
 Measure = Callable[[Path], dict[str, Any]]
@@ -233,10 +233,9 @@ def _work(
     shown = _read_shown(state.folder, number - 1)
     spent = sum(_inputs(done["curve"][-1]) for done in state.rounds if "curve" in done)
     budget = round(preset.inputs_per_image * len(truth.image_ids)) * number - spent
-    every = max(1, budget // _POINTS)
     made = simulate(
         store, truth, Arm(cell.arm), PEOPLE[preset.person], 1000 * cell.seed + number, Budget(inputs=max(0, budget)),
-        every, monitor, shown,
+        _EVERY, monitor, shown,
     )  # fmt: skip
     planes: dict[str, Any] = {str(key): mask for key, mask in shown.items()}
     np.savez_compressed(state.folder / f"shown_{number}.npz", **planes)
