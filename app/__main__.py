@@ -20,6 +20,7 @@ from app.cli.quality import actions, quality, trust
 from app.cli.review import review, status
 from app.cli.simulate import simulate_command
 from app.cli.snapshots import snapshots
+from app.cli.suspects import suspects
 from app.cli.threshold import threshold
 from app.cli.users import users
 
@@ -38,6 +39,7 @@ for command in (
     application.command()(command)
 application.command()(audit_log)
 application.command("simulate")(simulate_command)
+application.command()(suspects)
 application.command()(backup)
 application.command()(restore)
 application.add_typer(models, name="models")

@@ -33,7 +33,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 COMMANDS = (
     "import", "train", "export", "predict", "review", "retrain", "coco", "models", "promote", "jobs", "worker",
     "status", "quality", "actions", "trust", "demo", "rollback", "backup", "restore",
-    "audit-log", "simulate",
+    "audit-log", "simulate", "suspects",
 )  # fmt: skip
 
 REVIEW_DOUBLE = """

@@ -1,5 +1,6 @@
 """A whole loop on generated scenes: real training, real workspace, and a second start that repeats nothing."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ PRESET = Preset(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_loop_corrects_retrains_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     write_scenes(tmp_path / "data", SceneCounts(train=9, labeled=3, gold=1, test=1), (64, 96))
     places = Places(tmp_path / "data", tmp_path / "work", tmp_path / "out", "scenes")
@@ -49,6 +51,9 @@ def test_a_loop_corrects_retrains_and_goes_on_where_it_stopped(tmp_path: Path) -
         first["curve"][-1]["clicks"] + first["curve"][-1]["keys"]
     )
     assert spent > 0 and first["unseen"]["promise"]
-    full = run_cell(Cell(LABELED_SPLIT, FULL, 0), PRESET, places, measure, Monitor())
+    one_round = replace(PRESET, rounds=1)
+    full = run_cell(Cell(LABELED_SPLIT, FULL, 0), one_round, places, measure, Monitor())
     assert full["images"]["labeled"] == found["images"]["labeled"] + found["images"]["pool"]
-    assert [each["steps"] for each in full["rounds"]] == [12, 6, 6]
+    assert [each["steps"] for each in full["rounds"]] == [12, 6]
+    with pytest.raises(ValueError, match="was begun with other settings"):
+        run_cell(cell, one_round, places, measure, Monitor())
