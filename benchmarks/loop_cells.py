@@ -36,7 +36,7 @@ class Cell:
     @property
     def first_round(self) -> str:
         """Of the workspace after its first round, which all arms of a split and seed share; full has its own."""
-        return f"{FULL if self.arm == FULL else 'start'}-{self.split}-seed{self.seed}"
+        return f"{'start_full' if self.arm == FULL else 'start'}-{self.split}-seed{self.seed}"
 
 
 @dataclass(frozen=True)
