@@ -1,11 +1,12 @@
 """One cell of the loop: a real workspace, its own rounds, a simulated annotator in it. Continued where it stopped."""
 
 import dataclasses
+import fcntl
 import json
 import shutil
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,9 +89,17 @@ def run_cell(cell: Cell, preset: Preset, places: Places, measure: Measure, monit
 
     Raises:
         WorkCancelledError: stopped on request; a later call continues.
-        ValueError: what is in the work folder was made with another configuration.
+        ValueError: what is in the work folder was made with another configuration, or another process is at it.
     """
-    start = _first_round(cell, preset, places, measure, monitor)
+    with _alone(places.folder(f"{cell.first_round}.lock")):
+        start = _first_round(cell, preset, places, measure, monitor)
+    with _alone(places.folder(f"{cell.name}.lock")):
+        return _go_on(start, cell, preset, places, measure, monitor)
+
+
+def _go_on(
+    start: Path, cell: Cell, preset: Preset, places: Places, measure: Measure, monitor: Monitor
+) -> dict[str, Any]:
     folder = places.folder(cell.name)
     if not (folder / "cell.json").is_file():
         shutil.rmtree(folder, ignore_errors=True)
@@ -111,6 +120,22 @@ def run_cell(cell: Cell, preset: Preset, places: Places, measure: Measure, monit
     }  # fmt: skip
     write_json(places.result(cell), result)
     return result
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold a lock file; the system releases it however the process ends.
+
+    Raises:
+        ValueError: another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"another process works on {path.stem} already; wait for it, or stop it") from None
+        yield
 
 
 class _State:

@@ -1,5 +1,6 @@
 """A whole loop on generated scenes: real training, real workspace, and a second start that repeats nothing."""
 
+import fcntl
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -57,3 +58,13 @@ def test_a_loop_corrects_retrains_and_goes_on_where_it_stopped(tmp_path: Path) -
     assert [each["steps"] for each in full["rounds"]] == [12, 6]
     with pytest.raises(ValueError, match="was begun with other settings"):
         run_cell(cell, one_round, places, measure, Monitor())
+
+
+def test_one_process_at_a_time_works_on_a_cell(tmp_path: Path) -> None:
+    places = Places(tmp_path / "data", tmp_path / "work", tmp_path / "out", "scenes")
+    cell = Cell(LABELED_SPLIT, "queue", 0)
+    (tmp_path / "work").mkdir()
+    with places.folder(f"{cell.first_round}.lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(ValueError, match="another process works on start-few_labels-seed0"):
+            run_cell(cell, PRESET, places, lambda _: {}, Monitor())
