@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ _COUNTED = ("decisions", "clicks", "keys", "seconds", "pixels_shown", "pixels_ch
 
 def is_loop(folder: Path) -> bool:
     """Whether a folder holds results of `benchmarks.camvid_loop`."""
-    return folder.name.startswith("camvid_loop") or any((folder / f"{arm}-1_16-seed0.json").is_file() for arm in ARMS)
+    return any(path.name.split("-")[0] in ARMS for path in folder.glob("*-seed*.json"))
 
 
 def read_loops(folder: Path) -> dict[tuple[str, int], Loops]:
@@ -145,7 +146,7 @@ def _against_full(loops: Loops) -> str:
 
 
 def _unseen(loop: Mapping[str, Any]) -> Iterator[str]:
-    for each in loop["rounds"][1:]:
+    for before, each in pairwise(loop["rounds"]):
         unseen = each["unseen"]
         head = f"Reliable pixels never shown, round {each['round']}: "
         if unseen["reliable_error"] is None:
@@ -155,7 +156,8 @@ def _unseen(loop: Mapping[str, Any]) -> Iterator[str]:
         measured = f"{head}{share:.1%} of the pool, {unseen['reliable_error']:.2%} of an image's are wrong on average. "
         bound = unseen["bound"]
         if bound is None:
-            yield f"{measured}{unseen['promise']}"
+            reason = before.get("not_calibrated")
+            yield f"{measured}{unseen['promise']}" + (f" Why: {reason}." if reason else "")
         else:
             yield f"{measured}Promised: at most {bound:.2%}; {_met(unseen['reliable_error'] <= bound)}."
 

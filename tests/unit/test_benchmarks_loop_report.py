@@ -72,6 +72,9 @@ def test_every_goal_is_answered_with_what_came_out() -> None:
     assert "the budget ended first, after 10.0; not answered" in said
     assert "50.0% of 52.0%, that is 96.2%" in said and "28.0% of all with the first masks; **not met**" in said
     assert said.count("Promised: at most 3.00%; **met**") == 2
+    without = loop("queue", 0.1, 0.5)
+    without["rounds"][0]["not_calibrated"] = "too few gold images"
+    assert "No promise. Why: too few gold images." in "\n".join(goals({"queue": without}))
     assert "not answered, full supervision has not been run" in "\n".join(goals(loops))
     assert list(goals({FULL: loop(FULL, 0, 0.5)})) == ["- No goal can be answered: the queue has not been run here."]
 
