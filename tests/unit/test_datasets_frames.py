@@ -45,6 +45,12 @@ NEAR = {
         1,
         frames(*range(99, 150, 2)),
     ),
+    "held-out frames here and there, two of them neighbors": (
+        frames(300, 330, 3000, 6000),
+        frames(*range(30, 241, 30), *range(390, 2911, 30)),
+        1,
+        [],
+    ),
     "a single frame each": (frames(31), frames(30), 1, frames(31)),
     "no number": (["left"], ["right", *frames(1)], 9, []),
 }
