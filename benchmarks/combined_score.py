@@ -137,6 +137,35 @@ def fit_all(images: LabeledImages, request: CalibrationRequest, with_variants: b
     return Fitted(final, calibrated, variants, len(chosen))
 
 
+def _save(fitted: Fitted, path: Path) -> None:
+    """As numbers, tensors and names, which are read without running code that somebody put into the file."""
+    scores = {COMBINED: fitted.combined, **fitted.variants}
+    num_classes = fitted.combined.num_classes
+    stored = {
+        "fit_images": fitted.fit_images,
+        "layers": {name: score.layers() for name, score in scores.items()},
+        "tables": {name: each.table.view(num_classes, NUM_BINS) for name, each in fitted.calibrated.items()},
+    }
+    unfinished = path.with_suffix(".part")
+    torch.save(stored, unfinished)
+    unfinished.rename(path)
+
+
+def _load(path: Path) -> Fitted:
+    stored = torch.load(path, weights_only=True)
+    num_classes = len(stored["tables"][SINGLE])
+    scores = {}
+    for name, layers in stored["layers"].items():
+        weights, biases = zip(*layers, strict=True)
+        scores[name] = CombinedScore(weights, biases, num_classes)
+    combined = scores.pop(COMBINED)
+    calibrated = {
+        name: CalibratedReliability(name, table, None, combined if name == COMBINED else None)
+        for name, table in stored["tables"].items()
+    }
+    return Fitted(combined, calibrated, scores, stored["fit_images"])
+
+
 def _variants(samples: PixelSamples, places: Tensor, num_classes: int, seed: int) -> dict[str, CombinedScore]:
     found = {}
     for name, channels in feature_groups(num_classes).items():
@@ -216,8 +245,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     for file, images in parts["fit"].items():
         path = cache / f"{file}.pt"
         if not path.exists():
-            torch.save(fit_all(images, request, with_variants=file == "plain"), path)
-        fitted[file] = torch.load(path, weights_only=False)  # our own, of this very run
+            _save(fit_all(images, request, with_variants=file == "plain"), path)
+        fitted[file] = _load(path)
     counted = count_test(parts["test"]["plain"], parts["test"]["flip_average"], fitted, cache)
     block_of = frame_blocks(ids["test"], rule=rule)
     blocks = [block_of[name] for name in ids["test"]]

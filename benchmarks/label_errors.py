@@ -15,13 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import select
 
 from app.config import Workspace
-from app.domain.suspects import MIN_AREA, Suspect, precision_at
+from app.domain.suspects import MIN_AREA, Suspect, connected_parts, precision_at
 from app.services.processes import ChildFailedError, Monitor
 from app.services.round_steps import RoundRequest
 from app.services.rounds import list_models, start_round
@@ -35,7 +34,7 @@ from benchmarks.side_by_side import RESULTS_FOLDER, describe_machine
 from datasets.files import write_atomically
 from datasets.formats import camvid
 from datasets.images import encode_plane_png
-from datasets.labels import IGNORE_INDEX, LabelArray
+from datasets.labels import LabelArray
 from training.records import write_json
 
 SHARE, FIRST = 0.1, (10, 20, 50, 100, 200)
@@ -46,13 +45,10 @@ def plant_errors(
 ) -> LabelArray:
     """A label in which each part of at least `min_area` pixels has another class with probability `share`."""
     planted = label.copy()
-    for class_id in np.unique(label[label != IGNORE_INDEX]):
-        of_class = (label == class_id).view(np.uint8)
-        _, numbers, boxes, _ = cv2.connectedComponentsWithStats(of_class, connectivity=4, ltype=cv2.CV_32S)
-        for number, area in enumerate(boxes[1:, cv2.CC_STAT_AREA].tolist(), start=1):
-            if area >= min_area and rng.random() < share:
-                others = [other for other in range(num_classes) if other != class_id]
-                planted[numbers == number] = rng.choice(others)
+    for class_id, (x0, y0, x1, y1), mask in connected_parts(label, min_area):
+        if rng.random() < share:
+            others = [other for other in range(num_classes) if other != class_id]
+            planted[y0:y1, x0:x1][mask] = rng.choice(others)
     return planted
 
 
@@ -131,7 +127,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         preset, work = PRESETS[options.preset](), options.work.resolve()
-        root = half_size_copy(options.data_root, work, preset.splits)
+        root = half_size_copy(options.data_root, work, preset.splits) if preset.half_size else options.data_root
         found = measure(preset, root, work, options.seed, Monitor())
         write_json(options.out or RESULTS_FOLDER / f"label_errors_{options.preset}.json", found)
     except (ValueError, OSError, ChildFailedError) as error:

@@ -87,6 +87,7 @@ class Preset:
 
 
 _WHOLE = frozenset({"arms", "splits", "seeds"})
+"""What is said of the whole experiment, and of a cell by its name."""
 
 _LABELS_ONLY = {"host.name": "supervised", "host.supervised_share": "0.0", "selection.name": "csl"}
 """Pseudo-labels come from the workspace alone, with their provenance and weight, so full supervision differs in labels
@@ -126,9 +127,7 @@ PRESETS = {preset.__name__: preset for preset in (cpu_proxy, cpu, gpu)}
 
 def cell_config(preset: Preset, cell: Cell) -> dict[str, Any]:
     """Everything that decides what a cell does; without paths."""
-    shared = {
-        name: value for name, value in dataclasses.asdict(preset).items() if name not in {"arms", "splits", "seeds"}
-    }
+    shared = {name: value for name, value in dataclasses.asdict(preset).items() if name not in _WHOLE}
     return json.loads(json.dumps({**shared, **dataclasses.asdict(cell), "format": FORMAT_VERSION}))  # type: ignore[no-any-return]
 
 

@@ -1,7 +1,7 @@
 """Which parts of people's labels are most likely wrong: connected pixels of one class that the model disagrees with."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -62,19 +62,26 @@ def label_parts(
     """
     wrong = np.where(label == predicted, 1 - right, right)
     found = []
-    for class_id in np.unique(label[label != IGNORE_INDEX]):
+    for class_id, (x0, y0, x1, y1), mask in connected_parts(label, min_area):
+        box = np.s_[y0:y1, x0:x1]
+        others = predicted[box][mask & (predicted[box] != class_id)]
+        suggested = int(np.bincount(others).argmax()) if others.size else class_id
+        doubt = float(wrong[box][mask].mean())
+        found.append(LabelPart(image_id, class_id, suggested, (x0, y0, x1, y1), int(mask.sum()), doubt))
+    return found
+
+
+def connected_parts(
+    label: LabelArray, min_area: int
+) -> Iterator[tuple[int, tuple[int, int, int, int], NDArray[np.bool_]]]:
+    """Class, box (x0, y0, x1, y1) and mask within the box of every part with at least `min_area` pixels."""
+    for class_id in np.unique(label[label != IGNORE_INDEX]).tolist():
         of_class = (label == class_id).view(np.uint8)
         _, numbers, boxes, _ = cv2.connectedComponentsWithStats(of_class, connectivity=4, ltype=cv2.CV_32S)
         for number, (x, y, width, height, area) in enumerate(boxes[1:].tolist(), start=1):
-            if area < min_area:
-                continue
-            box = np.s_[y : y + height, x : x + width]
-            mask = numbers[box] == number
-            others = predicted[box][mask & (predicted[box] != class_id)]
-            suggested = int(np.bincount(others).argmax()) if others.size else int(class_id)
-            bbox = (x, y, x + width, y + height)
-            found.append(LabelPart(image_id, int(class_id), suggested, bbox, area, float(wrong[box][mask].mean())))
-    return found
+            if area >= min_area:
+                mask: NDArray[np.bool_] = numbers[y : y + height, x : x + width] == number
+                yield class_id, (x, y, x + width, y + height), mask
 
 
 def rank_parts(parts: Sequence[LabelPart]) -> list[Suspect]:

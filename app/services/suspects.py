@@ -37,12 +37,13 @@ def find_suspects(store: Store, model_id: int | None, monitor: Monitor, min_area
         check_same_classes(require_class_set(session), predictor.class_set, str(path))
         may_be_seen = (Image.role != ImageRole.GOLD) & Image.deleted_at.is_(None)
         images = session.scalars(select(Image).where(may_be_seen).order_by(Image.id)).all()
-        for index, image in enumerate(images):
-            monitor.stoppable_progress(Progress(index, len(images), image.sample_id))
+    for index, image in enumerate(images):
+        monitor.stoppable_progress(Progress(index, len(images), image.sample_id))
+        with store.reader() as session:  # Not one for all: predicting takes minutes, in which others go on writing.
             state = label_state(store, session, image)
-            if state is None or not (state.provenance == Provenance.HUMAN).any():
-                continue
-            label = np.where(state.provenance == Provenance.HUMAN, state.label, np.uint8(IGNORE_INDEX))
-            prediction = predictor.predict(read_image(store.workspace.absolute(image.path)))
-            parts += label_parts(image.id, label, prediction.label, prediction.probability_right, min_area)
+        if state is None or not (state.provenance == Provenance.HUMAN).any():
+            continue
+        label = np.where(state.provenance == Provenance.HUMAN, state.label, np.uint8(IGNORE_INDEX))
+        prediction = predictor.predict(read_image(store.workspace.absolute(image.path)))
+        parts += label_parts(image.id, label, prediction.label, prediction.probability_right, min_area)
     return rank_parts(parts)
