@@ -16,12 +16,13 @@ from app.domain.states import DecisionKind, ModelStatus, RegionKind, RegionState
 from app.services.importing import import_dataset
 from app.services.proposals import store_proposal
 from app.storage.database import open_store
+from app.storage.trust_settings import write_trust_settings
 from datasets.labels import ClassSet
 from export.session import Prediction
 from tests.browser.conftest import LiveApp, ReviewerPage, Watched, in_thread
 from tests.browser.stored import decisions, locked_mask, region_row, sha1, stored_state
 from tests.browser.test_tools import click, middle, plane, region_mask
-from tests.browser.workspace import NAMES, SceneFiles, add_model, pool_images
+from tests.browser.workspace import NAMES, NO_PROBES, SceneFiles, add_model, pool_images
 
 pytestmark = pytest.mark.browser
 
@@ -53,6 +54,8 @@ def alike_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace = Workspace(root / "workspace")
     with closing(open_store(workspace, create=True)) as store:
         import_dataset(store, dataset, {"labeled_0"}, {"gold_0"})
+        with store.session() as session:  # An audit, drawn by chance, would be one more region.
+            write_trust_settings(session, NO_PROBES)
         model_id = add_model(store, 1, ModelStatus.CURRENT, miou=0.5)
         confidence = np.full(SIZE_HW, 0.97, np.float32)
         for index in range(4):
