@@ -42,7 +42,7 @@ def open_page(context: BrowserContext, watched: Watched, app: LiveApp, name: str
     return page
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", list(PATHS))
 def test_page_loads_without_errors_and_without_leaving_this_machine(
     name: str, scheme: str, live_app: LiveApp, context: BrowserContext, watched: Watched

@@ -260,7 +260,7 @@ def test_fill_on_a_locked_pixel_says_so_and_fills_when_it_is_unlocked(
     assert decisions(own_app.workspace)[-1].lock_override
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_random_strokes_of_all_tools_change_no_locked_pixel(
     seed: int, own_app: LiveApp, open_reviewer: OpenReviewer
 ) -> None:

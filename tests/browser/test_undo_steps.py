@@ -175,7 +175,7 @@ def random_step(reviewer: ReviewerPage, chance: random.Random) -> int:
     return int(str(reviewer.get("app.editing.history.done.length"))) - before
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_n_actions_and_n_undos_restore_the_initial_bytes_and_n_redos_the_later_ones(
     seed: int, own_app: LiveApp, open_reviewer: OpenReviewer, watched: Watched
 ) -> None:

@@ -52,6 +52,7 @@ def test_without_any_error_there_is_no_difference_to_be_sure_of():
     assert (blocks["value"], blocks["excludes_zero"]) == (0.0, False)
 
 
+@pytest.mark.slow
 def test_a_run_on_scenes_counts_every_pixel_and_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(combined_fit, "STEPS", 5)
     root, run_dir = tmp_path / "scenes", tmp_path / "run"

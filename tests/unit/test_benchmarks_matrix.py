@@ -262,6 +262,7 @@ def test_no_cell_starts_that_would_end_too_late(camvid_folder, tmp_path, capsys)
     assert "more than is left" in capsys.readouterr().err and not matrix.out.exists()
 
 
+@pytest.mark.slow
 def test_a_cell_that_cannot_run_ends_with_code_2(camvid_folder, tmp_path):
     job = matrix_in(tmp_path, camvid_folder).job(SUPERVISED)
     broken = dataclasses.replace(job.config, data=dataclasses.replace(job.config.data, root=str(tmp_path)))

@@ -218,6 +218,7 @@ def test_progress_ends_complete(exported):
     assert content["done"] == content["total"] == 4
 
 
+@pytest.mark.slow
 def test_a_flip_averaged_student_says_so_and_is_checked_like_any(run_dir, tmp_path, capsys):
     path = tmp_path / "flipped.onnx"
     assert command.main(["onnx", "--run-dir", str(run_dir), "--out", str(path), "--flip-average"]) == 0

@@ -223,6 +223,7 @@ def test_split_can_hold_blocks_out_for_calibrating(tmp_path, capsys):
     assert "2 held out; 1 frames beside them" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_file_judges_pixels_by_the_combined_score_as_torch_does(run_dir, root, tmp_path, monkeypatch):
     """Fitted on three pictures for a few steps, which is no score to rely on, but one that travels like any other."""
     monkeypatch.setattr(combined, "MIN_FIT_IMAGES", 3)

@@ -194,6 +194,7 @@ def outcomes(processes):
     return [(process.returncode, text) for process, text in zip(processes, said, strict=True)]
 
 
+@pytest.mark.slow
 def test_ctrl_c_on_the_launcher_writes_one_checkpoint(root, tmp_path):
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2"]
     launcher = started([*launch, *endless(root, tmp_path)])
@@ -204,6 +205,7 @@ def test_ctrl_c_on_the_launcher_writes_one_checkpoint(root, tmp_path):
     assert step >= 1 and said.count(f"stopped after step {step}/100000; continue with --resume") == 1
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_ends_the_other_with_a_sentence(root, tmp_path):
     processes = two_processes(root, tmp_path)
     wait_for_steps(tmp_path, *processes)
