@@ -36,12 +36,16 @@ def audited_sentence(audited: AuditedError | None, waiting: int) -> str:
         return _why_unknown(audited, waiting)
     said = (
         f"Of the reliable pixels, which nobody looks at, {percent(wrong.share)} are wrong, {between(wrong)} with 95 % "
-        f"confidence. How that is known: {wrong.trials} pixels were drawn by chance from the whole reliable area of "
+        f"confidence. How that is known: {_drawn(wrong.trials)} by chance from the whole reliable area of "
         f"the pool and shown among the regions of the queue; people found {wrong.hits} of them wrong."
     )
     if wrong.trials < FEW_AUDITS:
         said += f" That is few: with {FEW_AUDITS} audits and more the interval becomes useful."
     return said
+
+
+def _drawn(pixels: int) -> str:
+    return "one pixel was drawn" if pixels == 1 else f"{pixels} pixels were drawn"
 
 
 def caught_sentence(caught: CountedShare) -> str:

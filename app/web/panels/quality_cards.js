@@ -9,7 +9,7 @@ export function headline({ audits, sentences }) {
   const isKnown = wrong.share !== null;
   return el('section', { class: 'pp-next pp-answer', 'aria-label': 'The answer in short', 'data-number': 'audited' },
     el('div', {}, el('small', {}, 'Wrong where nobody looked'),
-      el('h2', {}, isKnown ? points(wrong.share) : 'Not known yet', isKnown ? el('small', {}, ` between ${points(wrong.low)} and ${points(wrong.high)}, from ${wrong.trials} audits`) : null),
+      el('h2', {}, isKnown ? points(wrong.share) : 'Not known yet', isKnown ? el('small', {}, ` between ${points(wrong.low)} and ${points(wrong.high)}, from ${wrong.trials} ${wrong.trials === 1 ? 'audit' : 'audits'}`) : null),
       el('p', {}, sentences.audited)));
 }
 
