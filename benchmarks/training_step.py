@@ -64,7 +64,7 @@ class NoisePool(SamplePool):
 def noise_data() -> TrainingData:
     """Noise as labeled and as unlabeled images."""
     items = tuple(range(IMAGES))
-    return TrainingData(CLASSES, NoisePool(), items, items, "")
+    return TrainingData(CLASSES, NoisePool(), items, (1.0,) * len(items), items, "")
 
 
 def step_of(config: TrainConfig, selection: SelectionMethod) -> Callable[[], object]:

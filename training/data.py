@@ -58,6 +58,11 @@ class TrainingSample:
         labeled = self.label != IGNORE_INDEX
         return bool((labeled if self.known is None else labeled & self.known).any())
 
+    @property
+    def known_share(self) -> float:
+        """Share of the pixels that people decided, in [0, 1]."""
+        return 1.0 if self.known is None else float(self.known.mean())
+
 
 def training_sample(sample: Sample) -> TrainingSample:
     """What may be learned from a sample: pixels that nobody reviewed lose their label here, whatever their weight."""
@@ -133,6 +138,10 @@ class TrainingData:
         class_set: classes of labels and student.
         pool: all samples.
         labeled: items of `pool` with at least one pixel that people gave a class.
+        labeled_shares: share of each labeled item's pixels that people decided, in (0, 1]. Labeled batches draw an
+            image in proportion to it, so that every decided pixel counts alike. Drawn like the others, the many images
+            in which people corrected one region would crowd out those that they labeled whole, and the model would
+            learn its own old opinion (docs/training.md has the numbers).
         unlabeled: items of `pool` with at least one pixel that nobody decided.
         sha256: over every image's file and every label, weight and provenance, in the order of the ids.
         boxes: what a detector found on each unlabeled image, by sample id; None for methods that need no boxes.
@@ -141,6 +150,7 @@ class TrainingData:
     class_set: ClassSet
     pool: SamplePool
     labeled: tuple[int, ...]
+    labeled_shares: tuple[float, ...]
     unlabeled: tuple[int, ...]
     sha256: str
     boxes: Mapping[str, BoxArray] | None = None
@@ -162,7 +172,7 @@ def open_training_data(config: DataConfig) -> TrainingData:
     if config.labeled_split:
         datasets = _split_as_listed(datasets[0], find_split(root, config.labeled_split))
     pool = SamplePool(datasets, config.cache_mb)
-    labeled, unlabeled, digest = [], [], hashlib.sha256()
+    labeled, shares, unlabeled, digest = [], [], [], hashlib.sha256()
     for item in range(len(pool)):
         digest.update(sha256_of(pool.image_path(item)).encode())
         if not pool.has_label(item):
@@ -172,6 +182,7 @@ def open_training_data(config: DataConfig) -> TrainingData:
         _hash_planes(digest, sample)
         if sample.has_truth:
             labeled.append(item)
+            shares.append(sample.known_share)
         if config.labeled_as_unlabeled or not sample.is_complete:
             unlabeled.append(item)
     if not labeled:
@@ -180,7 +191,9 @@ def open_training_data(config: DataConfig) -> TrainingData:
             "training needs at least one labeled image"
         )
     logger.info("%d labeled and %d unlabeled images", len(labeled), len(unlabeled))
-    return TrainingData(datasets[0].class_set, pool, tuple(labeled), tuple(unlabeled), digest.hexdigest())
+    return TrainingData(
+        datasets[0].class_set, pool, tuple(labeled), tuple(shares), tuple(unlabeled), digest.hexdigest()
+    )
 
 
 def _split_as_listed(dataset: SegmentationDataset, folder: Path) -> tuple[SegmentationDataset, ...]:

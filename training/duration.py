@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+from training.batches.sampler import pass_length
 from training.config import TrainConfig
 from training.data import TrainingData
 from training.lookup import build_host
@@ -11,11 +12,14 @@ from training.lookup import build_host
 def epoch_steps(config: TrainConfig, data: TrainingData, uses_unlabeled: bool, num_processes: int) -> int:
     """Steps of one pass over the unlabeled images, or over the labeled ones for a host that uses no others.
 
-    The last batch of a pass is filled up from the next one, so a pass is rounded up.
+    An image of which people decided a tenth counts as a tenth of a labeled one, as it is drawn. The last batch of a
+    pass is filled up from the next one, so a pass is rounded up.
     """
     run = config.run
     images, batch = (
-        (len(data.unlabeled), run.unlabeled_batch) if uses_unlabeled else (len(data.labeled), run.labeled_batch)
+        (len(data.unlabeled), run.unlabeled_batch)
+        if uses_unlabeled
+        else (pass_length(data.labeled_shares), run.labeled_batch)
     )
     return max(1, math.ceil(images / (batch * num_processes)))
 

@@ -30,7 +30,7 @@ def loss_and_gradient(label, host_name):
     image, _ = color_blocks(0)
     weight = np.full(label.shape, 0.5, np.float32)
     samples = [training_sample(Sample(f"s{n}", image, label, provenance, weight)) for n in range(2)]
-    data = TrainingData(None, ListPool(samples), (0, 1), (0, 1), "")
+    data = TrainingData(None, ListPool(samples), (0, 1), (1.0, 1.0), (0, 1), "")
     host = tiny_host(host_name)
     views = ViewConfig(crop_hw=(48, 64), scale_range=(0.9, 1.1))
     recipes = host.strong_recipes if host.uses_unlabeled else None

@@ -89,6 +89,7 @@ def test_a_manifest_fills_both_streams(tmp_path):
     unreviewed = np.full((64, 80), UNREVIEWED, np.uint8)
     data = open_training_data(write_round(tmp_path, [human, provenance_halves(), unreviewed, None]))
     assert (data.labeled, data.unlabeled) == ((0, 1), (1, 2, 3))
+    assert data.labeled_shares == (1.0, (provenance_halves() == HUMAN).mean())
 
 
 def test_complete_images_enter_the_unlabeled_stream_on_request(tmp_path):

@@ -65,7 +65,9 @@ class MemoryPool(SamplePool):
 def training_data(partly_known):
     samples = [sample(seed, size, partly_known and seed > 0) for seed, size in enumerate(SIZES_HW)]
     items = tuple(range(len(samples)))
-    return TrainingData(ClassSet(CLASS_NAMES, ((0, 0, 0),) * 3), MemoryPool(samples), items, items, "")
+    return TrainingData(
+        ClassSet(CLASS_NAMES, ((0, 0, 0),) * 3), MemoryPool(samples), items, (1.0,) * len(items), items, ""
+    )
 
 
 def both(partly_known=False, views=VIEWS, step=3, recipes=("cutmix", "masked", "plain")):

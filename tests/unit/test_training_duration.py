@@ -33,6 +33,11 @@ def test_a_pass_is_rounded_up(config, uses_unlabeled, num_processes, expected):
     assert epoch_steps(config, data, uses_unlabeled, num_processes) == expected
 
 
+def test_a_partly_reviewed_image_counts_as_its_share(config):
+    data = replace(open_training_data(config.data), labeled_shares=(1.0, 0.05, 0.05))
+    assert epoch_steps(config, data, uses_unlabeled=False, num_processes=1) == 1
+
+
 def test_epochs_become_steps(config):
     assert with_steps(passes(config, 4), open_training_data(config.data), 1).run.steps == 12
 

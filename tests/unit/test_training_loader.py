@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from datasets.labels import IGNORE_INDEX, Provenance
 from datasets.sample import Sample
@@ -58,6 +60,29 @@ def test_an_epoch_draws_every_item_once():
 def test_epochs_have_their_own_order():
     sampler = Sampler(tuple(range(50)), seed=3, stream=Stream.LABELED)
     assert [sampler.item(draw) for draw in range(50)] != [sampler.item(draw) for draw in range(50, 100)]
+
+
+@given(st.lists(st.floats(0.001, 1), min_size=1, max_size=30), st.integers(0, 5))
+def test_items_come_in_proportion_to_their_shares(shares, seed):
+    items = tuple(range(len(shares)))
+    sampler, passes = Sampler(items, seed, Stream.LABELED, tuple(shares)), 400
+    drawn = [sampler.item(draw) for draw in range(passes * sampler.pass_length)]
+    expected = np.array(shares) * passes * sampler.pass_length / sum(shares)
+    # A pass takes an item the whole number of times below or above its expectation, so its variance is at most 1/4.
+    assert (np.abs(np.bincount(drawn, minlength=len(items)) - expected) <= 6 * np.sqrt(passes / 4)).all()
+
+
+def test_a_sliver_of_a_decision_does_not_crowd_out_whole_labels():
+    sampler = Sampler(tuple(range(102)), 0, Stream.LABELED, (1.0, 1.0) + (0.01,) * 100)
+    assert sampler.pass_length == 3
+    drawn = [sampler.item(draw) for draw in range(300)]
+    assert drawn.count(0) == drawn.count(1) == 100
+
+
+def test_whole_labels_are_drawn_as_without_shares():
+    items = tuple(range(20, 29))
+    plain, shared = (Sampler(items, 3, Stream.LABELED, shares) for shares in (None, (1.0,) * 9))
+    assert [plain.item(draw) for draw in range(45)] == [shared.item(draw) for draw in range(45)]
 
 
 def test_processes_share_one_order_without_overlap(data):

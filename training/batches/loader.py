@@ -123,7 +123,7 @@ class Loader(ABC, Generic[Prepared]):
     ) -> None:
         self._pool: SamplePool = data.pool
         self._boxes = data.boxes
-        self._labeled = Sampler(data.labeled, run.seed, Stream.LABELED)
+        self._labeled = Sampler(data.labeled, run.seed, Stream.LABELED, data.labeled_shares)
         self._unlabeled = Sampler(data.unlabeled, run.seed, Stream.UNLABELED)
         self._recipes, self._views, self._run = recipes or (), views, run
         self._uses_unlabeled = recipes is not None
