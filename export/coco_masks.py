@@ -17,7 +17,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -79,6 +79,7 @@ def write_coco(
     progress: Callable[[int, str], None] | None = None,
     *,
     replace: bool = False,
+    about: Mapping[str, Any] | None = None,
 ) -> CocoManifest:
     """Write a COCO folder; it appears under its name only when it is complete.
 
@@ -89,6 +90,7 @@ def write_coco(
             an item that cannot be written becomes one. Neither stops the rest.
         progress: called after each item with the number of items so far and the item's sample id.
         replace: put a new export in the place of an old one. Only a COCO folder written here is ever replaced.
+        about: what else the manifest says about the labels, as JSON.
 
     Raises:
         FileExistsError: `folder` exists, or `replace` and it is something else than an export.
@@ -100,7 +102,7 @@ def write_coco(
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
     try:
-        writer = _Writer(temporary, class_set)
+        writer = _Writer(temporary, class_set, about or {})
         for count, item in enumerate(items, start=1):
             writer.add(item)
             if progress is not None:
@@ -188,9 +190,10 @@ def encode_index_png(label: LabelArray, class_set: ClassSet) -> bytes:
 class _Writer:
     """Fills one temporary folder; an item is either in all three places (image, annotations, mask) or in none."""
 
-    def __init__(self, folder: Path, class_set: ClassSet) -> None:
+    def __init__(self, folder: Path, class_set: ClassSet, about: Mapping[str, Any]) -> None:
         self._folder = folder
         self._class_set = class_set
+        self._about = about
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
         self._samples: list[dict[str, Any]] = []
@@ -239,6 +242,7 @@ class _Writer:
             final_folder, len(self._images), len(self._annotations), dict(self._files), tuple(self._skipped)
         )
         content = {
+            **self._about,
             "format": FORMAT,
             "version": _VERSION,
             **self._class_set.to_json(),

@@ -12,6 +12,7 @@ from rich.table import Table
 from app.cli.console import WorkspaceOption, console, open_workspace, percent
 from app.domain.agreement import Agreement
 from app.domain.audit import AuditAction
+from app.domain.cutting import threshold_words
 from app.domain.effort import RegionEffort
 from app.domain.intervals import CountedShare
 from app.domain.mixing import LARGEST_SHARE
@@ -43,6 +44,8 @@ def quality(
     sentences = report.to_json()["sentences"]
     for name in ("audited", "caught", "effort", "changed", "agreement", "saved", "control"):
         console.print(escape(sentences[name]))
+    for in_force in report.cuts:
+        console.print(escape(f"{in_force.images} images, {in_force.words}. {in_force.promise.sentence}"))
     console.print(_audit_table(report))
     console.print(_numbers(report))
     if report.people:
@@ -114,7 +117,8 @@ def _audit_table(report: QualityReport) -> Table:
     """Audited error of each model, and by class and reliability of the current one."""
     table = Table("audited error", "wrong", "of", "share", "95 % interval", box=None, header_style="bold")
     for audit in report.audits:
-        name = f"round {audit.round}{', current' * audit.is_current}"
+        cut = "" if audit.threshold is None else f", {threshold_words(audit.threshold)}"
+        name = f"round {audit.round}{cut}{', current' * audit.is_current}"
         table.add_row(name, *_cells(audit.audited.wrong))
     for audit in report.audits[:1]:
         for class_id, wrong in audit.audited.by_class.items():

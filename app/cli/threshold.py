@@ -1,4 +1,4 @@
-"""`pixelsieve threshold`: what the current model promises, and how large the queue would be at other thresholds."""
+"""`pixelsieve threshold`: what the model in use promises, how large the queue would be elsewhere, and cutting it so."""
 
 import json
 import sys
@@ -6,13 +6,18 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from app.cli.console import Commands, WorkspaceOption, console, monitored, open_workspace, percent
 from app.cli.models import print_calibration
-from app.domain.cutting import QueueSize
+from app.domain.cutting import QueueSize, threshold_words
 from app.services.cutting import preview_cuts
+from app.services.local_actor import command_line_actor
+from app.services.model_limits import read_alpha, set_alpha
 from app.services.predicting import find_model
+from app.services.recutting import recut_pool
+from app.services.thresholds import choice_of, choose_threshold, cuts_in_force
 
 _THRESHOLDS = (0.02, 0.05, 0.1, 0.2, 0.3)
 
@@ -28,9 +33,11 @@ def show_command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what is promised about reliable pixels, and how large the queue would be at thresholds. Changes nothing."""
-    store, place = open_workspace(workspace)
+    """Say what is in force and promised, and how large the queue would be at other thresholds. Changes nothing."""
+    store, _ = open_workspace(workspace)
     model = find_model(store, None)
+    with store.reader() as session:
+        choice, cuts = choice_of(session, model.id), cuts_in_force(session)
     thresholds = (None, *(at or _THRESHOLDS))
     if as_json:
         sizes = preview_cuts(store, thresholds)
@@ -40,16 +47,71 @@ def show_command(
     gold = model.gold or {}
     if as_json:
         rows = [{"threshold": value, **asdict(size)} for value, size in zip(thresholds, sizes, strict=True)]
-        told = {"model_id": model.id, "calibration": gold.get("calibration"), "queue": rows}
+        told = {
+            "model_id": model.id, "calibration": gold.get("calibration"), "asked": read_alpha(store),
+            "choice": None if choice is None else choice.to_json(), "cuts": [cut.to_json() for cut in cuts],
+            "queue": rows,
+        }  # fmt: skip
         json.dump(told, sys.stdout, indent=2, allow_nan=False)
         print()
         return
     print_calibration(gold)
+    if choice is not None:
+        console.print(
+            f"{escape(choice.chosen_by)} chose on {choice.chosen_at:%Y-%m-%d}: {threshold_words(choice.threshold)}."
+        )
+    for cut in cuts:
+        console.print(escape(f"{cut.images} images, {cut.words}. {cut.promise.sentence}"))
     console.print(_table(thresholds, sizes))
     if gold.get("calibration") is None:
         console.print(
             "Not calibrated: the threshold is on 1 - confidence, which says nothing about how many are wrong."
         )
+
+
+@threshold.command("set")
+def set_command(
+    workspace: WorkspaceOption,
+    value: Annotated[
+        float, typer.Argument(min=0, max=1, help="Largest probability of being wrong of a reliable pixel, 0-1.")
+    ],
+) -> None:
+    """Choose a threshold for the current model and cut the queue anew. What people acted on stays as it is."""
+    _choose_and_cut(workspace, value)
+
+
+@threshold.command("reset")
+def reset_command(workspace: WorkspaceOption) -> None:
+    """Go back to what the model file calls reliable, and cut the queue anew."""
+    _choose_and_cut(workspace, None)
+
+
+@threshold.command("ask")
+def ask_command(
+    workspace: WorkspaceOption,
+    alpha: Annotated[
+        float | None, typer.Argument(help="Largest share of wrong pixels among reliable ones to be promised, 0-1.")
+    ] = None,
+) -> None:
+    """Say or set which error of reliable pixels the next export or retraining is asked to promise (1 % at first)."""
+    store, _ = open_workspace(workspace)
+    if alpha is not None:
+        set_alpha(store, command_line_actor(), alpha)
+    console.print(f"The next model is asked to promise that at most {percent(read_alpha(store))} are wrong.")
+
+
+def _choose_and_cut(workspace: WorkspaceOption, value: float | None) -> None:
+    store, place = open_workspace(workspace)
+    choose_threshold(store, command_line_actor(), value)
+    with monitored("Cut") as monitor:
+        report = recut_pool(store, place, monitor)
+    for sentence in report.sentences:
+        console.print(sentence)
+    for sample_id, reason in report.failed:
+        console.print(f"[yellow]Not cut: {escape(sample_id)}:[/] {escape(reason)}")
+    with store.reader() as session:
+        for cut in cuts_in_force(session):
+            console.print(escape(f"{cut.images} images, {cut.words}. {cut.promise.sentence}"))
 
 
 def _table(thresholds: tuple[float | None, ...], sizes: list[QueueSize]) -> Table:

@@ -1,4 +1,4 @@
-"""Models of all rounds, and the gold images on which they are compared."""
+"""Models of all rounds, the gold images on which they are compared, and the threshold of the one in use."""
 
 from app.client.connection import Connection, Json
 
@@ -51,6 +51,27 @@ class ModelCalls:
         """Set a candidate aside."""
         body = {"reason": reason}
         return list(self._connection.post("/api/models/{model_id}/reject", body, model_id=model_id)["models"])
+
+    def threshold(self) -> Json:
+        """Calibration and curve of the current model, who chose which threshold, and how images stand to it."""
+        return self._connection.get("/api/threshold")
+
+    def preview_threshold(self, at: float | None = None) -> Json:
+        """How large the queue would be at a threshold, and the minutes of work; None is the model file's own."""
+        return self._connection.get("/api/threshold/preview", query={} if at is None else {"at": at})
+
+    def set_threshold(self, threshold: float | None, seen_model: int | None = None) -> int:
+        """Choose a threshold (None goes back to the model file's own) and cut the queue anew; the id of that job.
+
+        Args:
+            seen_model: the current model that was looked at: refused if another one is by now.
+        """
+        body = {"threshold": threshold, "seen_model": seen_model}
+        return int(self._connection.post("/api/threshold", body)["job_id"])
+
+    def ask_promise(self, alpha: float) -> Json:
+        """Which error of reliable pixels the next calibration is asked to promise, as a share."""
+        return self._connection.post("/api/threshold/asked", {"alpha": alpha})
 
     def gold_picture(self, image_id: int, width: int = 480) -> bytes:
         """A gold image as a PNG of at most `width` pixels."""

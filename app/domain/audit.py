@@ -36,6 +36,8 @@ class AuditAction(StrEnum):
     PROMOTED = "promoted"
     REJECTED = "rejected"
     ROLLED_BACK = "rolled_back"
+    THRESHOLD_CHOSEN = "threshold_chosen"
+    """Somebody said how sure a model must be for nobody to be asked."""
     EXPORT = "export"
     DOWNLOAD = "download"
     EXPLORE = "explore"

@@ -2,11 +2,12 @@
 
 What is measured is the share of reliable pixels that are wrong. Pixels are drawn one by one, each with the same
 chance and independently of each other, from all reliable pixels of the pool: the number drawn in an image is Poisson
-with a mean proportional to its reliable pixels. A person decides the region around such a pixel like any other, but
-only the drawn pixel counts: so the estimate is the share of drawn pixels found wrong, which is unbiased whatever shape
-regions have and however many errors lie together, and Wilson's interval for independent draws holds. Sources: Cochran
-1977, "Sampling Techniques", 3rd ed., sections 3.2 and 9A.1 (an element drawn with equal chances through its cluster);
-Wilson 1927 for the interval (app/domain/intervals.py).
+with a mean proportional to its reliable pixels. (Any pixel may be drawn, and those that are not reliable are left out:
+that is the same draw, and cutting an image at another threshold leaves the others where they were.) A person decides
+the region around such a pixel like any other, but only the drawn pixel counts: so the estimate is the share of drawn
+pixels found wrong, which is unbiased whatever shape regions have and however many errors lie together, and Wilson's
+interval for independent draws holds. Sources: Cochran 1977, "Sampling Techniques", 3rd ed., sections 3.2 and 9A.1 (an
+element drawn with equal chances through its cluster); Wilson 1927 for the interval (app/domain/intervals.py).
 """
 
 from collections.abc import Sequence
@@ -59,10 +60,10 @@ def draw_pixels(reliable: Mask, intensity: float, rng: np.random.Generator) -> l
         intensity: drawn pixels per reliable pixel; the same for every image, or the draws are not uniform.
         rng: the source of chance.
     """
-    flat = np.flatnonzero(reliable)
-    number = int(rng.poisson(intensity * flat.size))
-    chosen = flat[rng.integers(0, flat.size, number)] if flat.size else flat
-    return [(int(index % reliable.shape[1]), int(index // reliable.shape[1])) for index in chosen]
+    number = int(rng.poisson(intensity * reliable.size))
+    chosen = rng.integers(0, reliable.size, number)
+    kept = chosen[reliable.reshape(-1)[chosen]]
+    return [(int(index % reliable.shape[1]), int(index // reliable.shape[1])) for index in kept]
 
 
 def audit_regions(

@@ -52,7 +52,7 @@ class Permission(StrEnum):
     SEE_QUALITY = "see_quality"
     """See everybody's numbers, which regions were tests, and the action log, which tells both."""
     PROMOTE = "promote"
-    """Choose the model that proposes, with reasons."""
+    """Choose the model that proposes, with reasons, and how sure it must be for nobody to be asked."""
     ADMINISTER = "administer"
     """People, roles, settings, backups, the audit log."""
 
@@ -77,7 +77,11 @@ ALLOWED: dict[Permission, frozenset[Role]] = {
 """Which roles have a permission. What is not listed, nobody may do."""
 
 
-_JOBS: dict[JobKind, Permission] = {JobKind.COCO: Permission.EXPORT, JobKind.BACKUP: Permission.ADMINISTER}
+_JOBS: dict[JobKind, Permission] = {
+    JobKind.COCO: Permission.EXPORT,
+    JobKind.BACKUP: Permission.ADMINISTER,
+    JobKind.RECUT: Permission.PROMOTE,
+}
 
 
 def permission_for_job(kind: str) -> Permission:

@@ -99,6 +99,8 @@ class JobKind(StrEnum):
     TRAIN = "train"
     EXPORT = "export"
     PREDICT = "predict"
+    RECUT = "recut"
+    """Cuts the queue anew at the threshold in force."""
     COCO = "coco"
     ROUND = "round"
     MEASURE = "measure"

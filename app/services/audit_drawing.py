@@ -78,12 +78,18 @@ def draw_audits(
     drawn = [
         DrawnAudit(
             number=number, region=region, said=about, class_id=int(said.label[region.drawn[0][1], region.drawn[0][0]]),
-            look=look, label=said.label[region.box], draw_order=float(rng.random()),
+            look=look, label=said.label[region.box], draw_order=_draw_order(trust.seed, chance, region.drawn[0]),
             look_seed=int(rng.integers(_SEEDS)),
         )
         for number, region, about, look in zip(numbers, regions, described, looks, strict=False)
     ]  # fmt: skip
     return numbered, tuple(drawn)
+
+
+def _draw_order(seed: int, chance: Sequence[int], pixel: tuple[int, int]) -> float:
+    """0-1, by chance, and the same for a pixel however its image is cut: what people see does not change more than it
+    has to."""
+    return float(np.random.default_rng([seed, *chance, *pixel]).random())
 
 
 def audit_rows(
@@ -150,6 +156,7 @@ def _probe(audit: DrawnAudit, proposal: Proposal, trust: TrustSettings) -> Probe
         draw_order=audit.draw_order,
         chance={
             "rule": _RULE, "seed": trust.seed, "intensity": trust.intensity, "model_id": proposal.model_id,
+            "threshold": proposal.threshold,
         },
         facts={
             "mean_confidence": audit.said.mean_confidence,

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.domain.states import ImageRole, ImageState
 from app.services.labels import label_state
+from app.services.thresholds import cuts_in_force
 from app.storage.database import Store
 from app.storage.models import Image, Proposal
 from app.storage.settings import require_class_set
@@ -31,6 +32,8 @@ def export_coco(
 ) -> CocoManifest:
     """Write the labels as they are now, with every decision that counts.
 
+    The manifest says at which thresholds pixels that nobody looked at are called reliable, and what is promised there.
+
     Raises:
         ValueError: `which` is unknown, or there is nothing to export.
         FileExistsError: `folder` exists and `replace` is not set.
@@ -49,7 +52,10 @@ def export_coco(
             )
         images = session.scalars(select(Image).where(chosen).order_by(Image.sample_id)).all()
         items = (_item(store, session, image) for image in images)
-        return write_coco(folder, require_class_set(session), items, _counter(progress, total), replace=replace)
+        about = {"reliable": [cut.to_json() for cut in cuts_in_force(session)]}
+        return write_coco(
+            folder, require_class_set(session), items, _counter(progress, total), replace=replace, about=about
+        )
 
 
 def _chosen(which: Selection) -> ColumnElement[bool]:

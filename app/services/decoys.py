@@ -4,6 +4,7 @@ The label of such an image is that of its import, whatever anybody answers here 
 """
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,17 @@ from app.domain.queue import diversified_scores, expected_errors
 from app.domain.regions import Region as DescribedRegion
 from app.domain.regions import RegionInput, RegionRules, build_regions
 from app.domain.states import ImageRole, RegionKind, RegionState
-from app.services.proposals import activate_proposal, check_prediction, planes_of, read_rarity
+from app.services.proposals import (
+    activate_proposal,
+    always,
+    check_prediction,
+    cut,
+    planes_of,
+    proposal_row,
+    read_rarity,
+)
 from app.services.review_states import refresh_states
+from app.storage.cuts import threshold_in_force
 from app.storage.database import Store
 from app.storage.models import Image, Model, Proposal, Region
 from app.storage.planes import write_planes
@@ -41,6 +51,7 @@ class _Decoy:
     rules: RegionRules
     rarity: NDArray[np.float64]
     trust: TrustSettings
+    threshold: float | None
 
 
 @dataclass(frozen=True)
@@ -63,16 +74,27 @@ def decoy_images(store: Store) -> list[Image]:
         return list(session.scalars(select(Image).where(labeled).order_by(Image.sample_id)))
 
 
-def store_decoy(store: Store, image_id: int, model_id: int, prediction: "Prediction") -> int:
+def store_decoy(
+    store: Store,
+    image_id: int,
+    model_id: int,
+    prediction: "Prediction",
+    may_replace: Callable[[Session], bool] = always,
+) -> int | None:
     """Store what a model predicts for a labeled image and prepare planted errors in it; how many.
 
-    Nobody sees them before they are activated. Those of an earlier proposal that nobody decided are superseded.
+    Nobody sees them before they are activated. Those of an earlier proposal that nobody decided are superseded. The
+    image is cut at the same threshold as the pool, so that its regions look the same.
+
+    Args:
+        may_replace: asked in the transaction that replaces the present proposal; None is returned when it says no.
 
     Raises:
         ValueError: no such image or model, not a labeled image, or a prediction that does not fit it.
         StoreError: the store refused; the previous proposal is still active.
     """
     decoy = _read(store, image_id, model_id, prediction)
+    prediction = cut(prediction, decoy.threshold)
     said = RegionInput(
         image=read_image(store.workspace.absolute(decoy.image.path)),
         label=prediction.label,
@@ -87,14 +109,21 @@ def store_decoy(store: Store, image_id: int, model_id: int, prediction: "Predict
     folder = write_planes(
         store.workspace.proposals / str(model_id), decoy.image.sha256[:16], planes_of(prediction, partition)
     )
+    stored = False
     try:
         with store.session() as session:
-            proposal = activate_proposal(session, image_id, model_id, store.workspace.relative(folder))
-            _insert(session, proposal, planted, decoy)
+            stored = may_replace(session)
+            if stored:
+                row = proposal_row(image_id, model_id, store.workspace.relative(folder), decoy.threshold)
+                activate_proposal(session, row)
+                _insert(session, row, planted, decoy)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        stored = False
         raise
-    return len(planted)
+    finally:
+        if not stored:
+            shutil.rmtree(folder, ignore_errors=True)
+    return len(planted) if stored else None
 
 
 def _read(store: Store, image_id: int, model_id: int, prediction: "Prediction") -> _Decoy:
@@ -108,7 +137,8 @@ def _read(store: Store, image_id: int, model_id: int, prediction: "Prediction") 
         num_classes = len(require_class_set(session))
         check_prediction(prediction, image, num_classes)
         rules = read_review_settings(session).region_rules
-        return _Decoy(image, rules, read_rarity(session, num_classes), trust)
+        threshold = threshold_in_force(session, model_id)
+        return _Decoy(image, rules, read_rarity(session, num_classes), trust, threshold)
 
 
 def _choose(

@@ -164,7 +164,8 @@ def _insert(session: Session, request: FlagRequest, known: _Known, area: Delta) 
             closes_region=False, user=request.user, session=request.session, model_id=model.id, lock_override=False,
             stats={
                 "image_sha256": known.image.sha256, "proposal_id": known.proposal.id,
-                "method": settings.method or model.method, "threshold": settings.threshold,
+                "method": settings.method or model.method,
+                "threshold": settings.threshold if (cut_at := known.proposal.threshold) is None else cut_at,
                 "region_kind": RegionKind.FLAGGED.value, "area": region.area, "predicted_class": region.class_id,
                 "mean_confidence": region.mean_confidence, "x": request.x, "y": request.y,
             },

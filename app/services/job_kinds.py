@@ -14,11 +14,13 @@ from app.services.jobs import (
     ExportArguments,
     MeasureArguments,
     PredictArguments,
+    RecutArguments,
     RoundArguments,
 )
 from app.services.local_actor import local_actor
 from app.services.predicting import find_model, predict_pool
 from app.services.processes import Monitor
+from app.services.recutting import recut_pool
 from app.services.round_folder import only_round
 from app.services.round_steps import RoundRequest, export_round, train_round
 from app.services.rounds import require_decided, start_round
@@ -50,6 +52,16 @@ def _predict(store: Store, workspace: Workspace, arguments: PredictArguments, mo
         "skipped": report.skipped,
         "failed": [list(item) for item in report.failed],
     }
+
+
+def _recut(store: Store, workspace: Workspace, arguments: RecutArguments, monitor: Monitor) -> dict[str, Any]:
+    del arguments
+    report = recut_pool(store, workspace, monitor)
+    for sentence in report.sentences:
+        print(sentence)
+    for sample_id, reason in report.failed:
+        print(f"not cut: {sample_id}: {reason}")
+    return report.to_json()
 
 
 def _coco(store: Store, workspace: Workspace, arguments: CocoArguments, monitor: Monitor) -> dict[str, Any]:
@@ -99,6 +111,7 @@ _WORK: dict[JobKind, Work] = {
     JobKind.TRAIN: _train,
     JobKind.EXPORT: _export,
     JobKind.PREDICT: _predict,
+    JobKind.RECUT: _recut,
     JobKind.COCO: _coco,
     JobKind.ROUND: _round,
     JobKind.MEASURE: _measure,

@@ -64,6 +64,10 @@ class PredictArguments(JobArguments):
     model_id: int | None = Field(None, ge=1)
 
 
+class RecutArguments(JobArguments):
+    """`recut`: nothing to choose; the threshold in force is recorded with the model."""
+
+
 class MeasureArguments(JobArguments):
     """`measure`: which models to measure on the gold images as they are now."""
 
@@ -112,6 +116,7 @@ ARGUMENTS: dict[JobKind, type[JobArguments]] = {
     JobKind.TRAIN: RoundArguments,
     JobKind.EXPORT: ExportArguments,
     JobKind.PREDICT: PredictArguments,
+    JobKind.RECUT: RecutArguments,
     JobKind.COCO: CocoArguments,
     JobKind.ROUND: RoundArguments,
     JobKind.MEASURE: MeasureArguments,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from app.domain.audit import AuditAction
 from app.domain.roles import Actor, Permission, permits
@@ -115,6 +116,17 @@ class LeaseService:
         with self._store.reader() as session:
             leases = session.scalars(select(Lease)).all()
         return frozenset(lease.image_id for lease in leases if lease.holder != name and self._is_alive(lease))
+
+    def is_held(self, session: Session, image_id: int) -> bool:
+        """Whether anybody works on an image, as a transaction sees it."""
+        lease = session.get(Lease, image_id)
+        return lease is not None and self._is_alive(lease)
+
+    def signs(self, image_ids: Collection[int]) -> dict[int, tuple[int, str]]:
+        """The last sign of life of each tab that holds one of these images: it changes while the tab is there."""
+        with self._store.reader() as session:
+            leases = session.scalars(select(Lease).where(Lease.image_id.in_(image_ids))).all()
+        return {lease.image_id: (lease.beats, lease.tab) for lease in leases}
 
     def keep_ahead(self, name: str, image_ids: Collection[int]) -> None:
         """Keep the images that a person will be shown next from others; those before them are free again."""

@@ -81,7 +81,7 @@ def predict_pool(
         if should_cancel():
             raise WorkCancelledError(f"stopped after {index} of {len(todo)} images; they are kept")
         if model_id is None:
-            _require_current(store, model, index, len(todo))
+            require_current(store, model, index, len(todo))
         progress(Progress(index, len(todo), image.sample_id))
         try:
             prediction = predictor.predict(read_image(workspace.absolute(image.path)))
@@ -149,7 +149,7 @@ def require_unchanged(path: Path, sha256: str) -> None:
         )
 
 
-def _require_current(store: Store, model: Model, done: int, total: int) -> None:
+def require_current(store: Store, model: Model, done: int, total: int) -> None:
     """A model that was replaced meanwhile must not replace its successor's proposals."""
     with store.reader() as session:
         is_current = session.scalar(select(Model.status).where(Model.id == model.id)) is ModelStatus.CURRENT

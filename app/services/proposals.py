@@ -1,7 +1,7 @@
 """Turning a prediction into something to review: planes on disk, regions in the queue, the old proposal out of it."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.domain.cutting import reliable_at
 from app.domain.decisions import PENDING_STATES, LabelState, replay
 from app.domain.queue import class_rarity, diversified_scores, expected_errors
 from app.domain.regions import RegionInput, RegionPartition, RegionRules, build_regions, undivided, with_kept
@@ -20,6 +21,7 @@ from app.services.labels import active_proposal
 from app.services.restoring import replace_proposal
 from app.services.review_states import refresh_states
 from app.services.showing import shown_image
+from app.storage.cuts import threshold_in_force
 from app.storage.database import Store
 from app.storage.history import effective_deltas, last_decision_id
 from app.storage.models import Image, Model, Proposal, Region
@@ -32,6 +34,11 @@ from datasets.labels import Provenance
 
 if TYPE_CHECKING:  # Storing a prediction needs no ONNX Runtime, and loading it takes seconds.
     from export.session import Prediction
+
+
+def always(_session: Session) -> bool:
+    """Nothing speaks against replacing a proposal."""
+    return True
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,7 @@ class _Known:
     doubts: tuple[Doubt, ...]
     version: int
     control: ControlImage | None
+    threshold: float | None
 
     @property
     def doubted_mask(self) -> NDArray[np.bool_]:
@@ -64,25 +72,43 @@ class _Known:
         return doubted_mask
 
 
-def store_proposal(store: Store, image_id: int, model_id: int, prediction: "Prediction") -> None:
+def store_proposal(
+    store: Store,
+    image_id: int,
+    model_id: int,
+    prediction: "Prediction",
+    may_replace: Callable[[Session], bool] = always,
+) -> bool:
     """Store what a model predicts for a pool image and queue its unreliable regions.
 
-    Pixels that people decided keep their label and are not queued again. The previous proposal and its waiting
-    regions are superseded; those in second review and those flagged come back with the same pixels, however sure the
+    Reliable is what the model file calls so, or what the threshold that somebody chose for the model does. Pixels that
+    people decided keep their label and are not queued again. The previous proposal and its waiting regions are
+    superseded; those in second review and those flagged come back with the same pixels, however sure the
     new model is, and wait there again. Decisions made while this runs are taken into account.
+
+    Args:
+        may_replace: asked in the transaction that replaces the present proposal.
+
+    Returns:
+        Whether it was stored: False when `may_replace` said no.
 
     Raises:
         ValueError: no such image or model, not a pool image, or a prediction of another size, with unknown classes
             or with values that are not numbers.
         StoreError: the store refused; the previous proposal is still active.
     """
-    while not _try_store(store, image_id, model_id, prediction):
-        pass
+    while True:
+        stored = _try_store(store, image_id, model_id, prediction, may_replace)
+        if stored is not None:
+            return stored
 
 
-def _try_store(store: Store, image_id: int, model_id: int, prediction: "Prediction") -> bool:
-    """One attempt; False if somebody decided something about the image meanwhile."""
+def _try_store(
+    store: Store, image_id: int, model_id: int, prediction: "Prediction", may_replace: Callable[[Session], bool]
+) -> bool | None:
+    """One attempt; None if somebody decided something about the image meanwhile, or chose another threshold."""
     known = _read_known(store, image_id, model_id, prediction)
+    prediction = cut(prediction, known.threshold)
     # What a person did not know is neither locked nor a pseudo-label, until a person says what it is.
     prediction = replace(prediction, reliable=prediction.reliable & ~known.doubted_mask)
     trust = ready_to_draw(store)
@@ -92,13 +118,16 @@ def _try_store(store: Store, image_id: int, model_id: int, prediction: "Predicti
         partition, audits = undivided(known.image.size_hw), ()
     parent = store.workspace.proposals / str(model_id)
     folder = write_planes(parent, known.image.sha256[:16], planes_of(prediction, partition))
-    stored = False
+    stored = None
     try:
         with store.session() as session:
-            if last_decision_id(session, image_id) == known.version:
-                proposal = activate_proposal(session, image_id, model_id, store.workspace.relative(folder))
-                _insert(session, known, proposal, partition, audits, trust)
-                stored = True
+            is_as_known = threshold_in_force(session, model_id) == known.threshold
+            if is_as_known and last_decision_id(session, image_id) == known.version:
+                stored = may_replace(session)
+            if stored:
+                row = proposal_row(image_id, model_id, store.workspace.relative(folder), known.threshold)
+                activate_proposal(session, row)
+                _insert(session, known, row, partition, audits, trust)
     finally:
         if not stored:
             shutil.rmtree(folder, ignore_errors=True)
@@ -124,6 +153,7 @@ def _read_known(store: Store, image_id: int, model_id: int, prediction: "Predict
             doubts=read_doubts(store, session, image),
             version=last_decision_id(session, image_id),
             control=session.get(ControlImage, image_id),
+            threshold=threshold_in_force(session, model_id),
         )
 
 
@@ -210,13 +240,24 @@ def planes_of(prediction: "Prediction", partition: RegionPartition) -> ProposalP
     )
 
 
-def activate_proposal(session: Session, image_id: int, model_id: int, folder: str) -> Proposal:
-    """A new row that takes the place of the image's present proposal."""
-    replace_proposal(session, active_proposal(session, image_id))
-    proposal = Proposal(image_id=image_id, model_id=model_id, folder=folder, active=True)
+def cut(prediction: "Prediction", threshold: float | None) -> "Prediction":
+    """The prediction with what a threshold calls reliable; None leaves it as the model file says."""
+    if threshold is None:
+        return prediction
+    wrong = 1 - prediction.confidence if prediction.probability_wrong is None else prediction.probability_wrong
+    return replace(prediction, reliable=reliable_at(wrong, threshold))
+
+
+def proposal_row(image_id: int, model_id: int, folder: str, threshold: float | None) -> Proposal:
+    """The row of a proposal that is in force from now on."""
+    return Proposal(image_id=image_id, model_id=model_id, folder=folder, active=True, threshold=threshold)
+
+
+def activate_proposal(session: Session, proposal: Proposal) -> None:
+    """Put a new row in the place of the image's present proposal."""
+    replace_proposal(session, active_proposal(session, proposal.image_id))
     session.add(proposal)
     session.flush()
-    return proposal
 
 
 def _insert(

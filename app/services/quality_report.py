@@ -47,6 +47,8 @@ from app.domain.quality_words import (
 )
 from app.domain.states import DecisionKind, ImageRole, ImageState, ModelStatus, RegionKind, RegionState
 from app.services.action_log import ActionFilter, read_actions
+from app.services.thresholds import CutInForce, cuts_in_force
+from app.storage.cuts import threshold_in_force
 from app.storage.database import Store
 from app.storage.models import Image, Model, Proposal, Region
 from app.storage.probes import ControlImage, Probe
@@ -83,10 +85,16 @@ class PersonReport:
 
 @dataclass(frozen=True)
 class ModelAudit:
-    """Audited error of the reliable area of one model's proposals."""
+    """Audited error of the reliable area of one model's proposals that were cut at one threshold.
+
+    Attributes:
+        threshold: None is what the model file called reliable.
+        is_current: the current model, at the threshold in force for it.
+    """
 
     model_id: int
     round: int
+    threshold: float | None
     is_current: bool
     audited: AuditedError
 
@@ -117,7 +125,8 @@ class QualityReport:
         classes: names by id.
         names: everybody who did anything, whatever the filter.
         trust: shares of probes; without the seed.
-        audits: by model, the current one first.
+        audits: by model and threshold, those in force first.
+        cuts: what the labels of the pool rest on, with its promise.
         audits_waiting: audits of the active proposals that nobody decided yet.
         caught: planted errors caught by everybody.
         is_low: that is under the limit.
@@ -144,6 +153,7 @@ class QualityReport:
     names: tuple[str, ...]
     trust: TrustSettings
     audits: tuple[ModelAudit, ...]
+    cuts: tuple[CutInForce, ...]
     audits_waiting: int
     caught: CountedShare
     is_low: bool
@@ -176,7 +186,8 @@ class QualityReport:
             "saved": saved_sentence(self.saved),
             "control": control_sentence(self.control, self.num_controls),
         }
-        return {**asdict(self), "trust": self.trust.model_dump(exclude={"seed"}), "sentences": sentences}
+        told = {"trust": self.trust.model_dump(exclude={"seed"}), "cuts": [cut.to_json() for cut in self.cuts]}
+        return {**asdict(self), **told, "sentences": sentences}
 
 
 def quality_report(store: Store, filters: ActionFilter | None = None) -> QualityReport:
@@ -193,6 +204,7 @@ def quality_report(store: Store, filters: ActionFilter | None = None) -> Quality
             names=names,
             trust=read_trust_settings(session),
             audits=_audits(session, actions),
+            cuts=tuple(cuts_in_force(session)),
             audits_waiting=_audits_waiting(session),
             caught=(caught := caught_by_all(actions)),
             is_low=is_low(caught),
@@ -249,12 +261,21 @@ def person_report(user: str, actions: Sequence[Action]) -> PersonReport:
 
 
 def _audits(session: Session, actions: Sequence[Action]) -> tuple[ModelAudit, ...]:
-    audited = {each.model_id for each in actions if each.region_kind is RegionKind.AUDIT}
-    models = session.scalars(select(Model).order_by((Model.status == ModelStatus.CURRENT).desc(), Model.id.desc()))
+    audited = {(each.model_id, each.threshold) for each in actions if each.region_kind is RegionKind.AUDIT}
+    models = {model.id: model for model in session.scalars(select(Model))}
+    current = next((model.id for model in models.values() if model.status is ModelStatus.CURRENT), None)
+    in_force = None if current is None else (current, threshold_in_force(session, current))
+    keys = audited if in_force is None else audited | {in_force}
+    order = sorted(keys, key=lambda key: (key != in_force, key[0] != current, -key[0], key[1] or -1.0))
     return tuple(
-        ModelAudit(model.id, model.round, is_current, audited_error(actions, model.id))
-        for model in models
-        if (is_current := model.status is ModelStatus.CURRENT) or model.id in audited
+        ModelAudit(
+            model_id,
+            models[model_id].round,
+            threshold,
+            (model_id, threshold) == in_force,
+            audited_error([each for each in actions if each.threshold == threshold], model_id),
+        )
+        for model_id, threshold in order
     )
 
 

@@ -308,7 +308,7 @@ def _stats(session: Session, prepared: PreparedRequest) -> dict[str, Any]:
         image_sha256=prepared.now.image.sha256,
         proposal_id=prepared.now.proposal.id,
         method=settings.method or model.method,
-        threshold=settings.threshold,
+        threshold=settings.threshold if (cut_at := prepared.now.proposal.threshold) is None else cut_at,
         pixels_set=num_set,
         pixels_changed=prepared.pixels_changed,
         propagated_pixels=num_set if is_propagation else 0,

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 
 from app.domain.pixel_counts import PixelCounts, confusion_matrix, iou_per_class, mean_iou
-from app.domain.promises import Promise, promise_of
+from app.domain.promises import Cut, Promise, promise_of
 from app.storage.database import Store
 from app.storage.models import Model, Proposal
 from datasets.labels import IGNORE_INDEX, LabelArray
@@ -51,9 +51,11 @@ class LabelScore:
 
 
 def promise_for(store: Store, image_ids: frozenset[int]) -> Promise:
-    """Of the models that proposed the labels of some images."""
+    """Of the models that proposed the labels of some images, at the thresholds at which they were cut."""
     with store.reader() as session:
-        rows = session.execute(select(Proposal.image_id, Proposal.model_id).where(Proposal.active))
-        used, asked = {row.model_id for row in rows if row.image_id in image_ids}, select(Model.id, Model.gold)
-        golds = [row.gold for row in session.execute(asked) if row.id in used]
-    return promise_of([(gold or {}).get("calibration") for gold in golds])
+        asked = select(Proposal.image_id, Proposal.model_id, Proposal.threshold).where(Proposal.active)
+        used = {(row.model_id, row.threshold) for row in session.execute(asked) if row.image_id in image_ids}
+        models = {model.id: model for model in session.scalars(select(Model))}
+    return promise_of(
+        [Cut((models[model_id].gold or {}).get("calibration"), threshold) for model_id, threshold in used]
+    )

@@ -1,4 +1,4 @@
-"""Snapshots: the state of a workspace before every import and training round, cheap enough to be made each time.
+"""Snapshots: the state of a workspace before every import, training round and cut, cheap enough to be made each time.
 
 One folder per snapshot with its rows as text; files are shared objects (see app/storage/objects.py). Which ones stay
 says app/domain/snapshots.py.
@@ -38,7 +38,7 @@ class Snapshot(BaseModel):
 
     Attributes:
         number: from 1; the order in which snapshots were made.
-        reason: before what: "round", "import", "restore", or "asked for".
+        reason: before what: "round", "import", "threshold", "restore", or "asked for".
         made_by: who or what.
         manifest: its content.
     """

@@ -152,7 +152,8 @@ class Proposal(Base):
     """What one model says about one image: planes in `folder`, regions in their own table.
 
     `replaced_after` is the image's last decision when this stopped being the active proposal: while that is still the
-    last one, it can be made active again.
+    last one, it can be made active again. `threshold` is the largest probability of being wrong of its reliable pixels,
+    None where the model file said what is reliable.
     """
 
     __tablename__ = "proposal"
@@ -164,6 +165,7 @@ class Proposal(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     active: Mapped[bool]
     replaced_after: Mapped[int | None]
+    threshold: Mapped[float | None]
 
     __table_args__ = (
         Index(

@@ -14,6 +14,7 @@ from datasets.labels import ClassSet
 CLASSES_KEY = "classes"
 REVIEW_KEY = "review"
 PROMOTION_KEY = "promotion"
+CALIBRATION_KEY = "calibration"
 WORKSPACE_ID_KEY = "workspace_id"
 
 
@@ -24,7 +25,7 @@ class ReviewSettings(BaseModel):
         region_rules: see app/domain/regions.py.
         enough_share: an image is enough when fewer than this share of its pixels are expected to be wrong and open.
         method: name of the selection method that calls pixels reliable, or None for the one in the model file.
-        threshold: its threshold, where it has one; for the log.
+        threshold: its threshold, where it has one; for the log, where the proposal was not cut at a chosen one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,6 +43,18 @@ class PromotionSettings(BaseModel):
 
     miou_fall: float = Field(default=PromotionLimits.miou_fall, ge=0, le=1)
     class_fall: float = Field(default=PromotionLimits.class_fall, ge=0, le=1)
+
+
+class CalibrationSettings(BaseModel):
+    """What the calibration of the next model is asked to promise.
+
+    Attributes:
+        alpha: largest expected share of wrong pixels among an image's reliable ones; docs/calibration.md.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    alpha: float = Field(default=0.01, gt=0, lt=1)
 
 
 class ClassSetChangedError(StoreError):
@@ -126,6 +139,20 @@ def write_promotion_limits(session: Session, limits: PromotionLimits) -> None:
     """Replace the limits of promotion."""
     settings = PromotionSettings(miou_fall=limits.miou_fall, class_fall=limits.class_fall)
     session.merge(Setting(key=PROMOTION_KEY, value=settings.model_dump()))
+
+
+def read_calibration_settings(session: Session) -> CalibrationSettings:
+    """What is asked of the next calibration, with defaults for what was never set.
+
+    Raises:
+        StoreError: the stored value is not valid; the message names the field.
+    """
+    return read_setting(session, CALIBRATION_KEY, CalibrationSettings)
+
+
+def write_calibration_settings(session: Session, settings: CalibrationSettings) -> None:
+    """Replace what is asked of the next calibration."""
+    session.merge(Setting(key=CALIBRATION_KEY, value=settings.model_dump()))
 
 
 _Settings = TypeVar("_Settings", bound=BaseModel)

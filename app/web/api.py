@@ -17,6 +17,7 @@ from app.web import (
     api_people,
     api_quality,
     api_review,
+    api_threshold,
     api_upkeep,
     api_work,
     errors,
@@ -30,8 +31,8 @@ from app.web.rules import Rule, public, read, rules_of
 from app.web.security import Guard
 
 PARTS = (
-    api_review, api_editing, api_images, api_leases, api_work, api_jobs, api_models, api_gold, api_quality, api_people,
-    api_upkeep,
+    api_review, api_editing, api_images, api_leases, api_work, api_jobs, api_models, api_gold, api_threshold,
+    api_quality, api_people, api_upkeep,
 )  # fmt: skip
 PREFIX = "/api"
 

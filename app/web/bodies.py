@@ -110,6 +110,22 @@ class PromoteBody(Body):
     seen_current: int | None = None
 
 
+class ThresholdBody(Body):
+    """Largest probability of being wrong of a reliable pixel; None is what the model file calls reliable.
+
+    `seen_model` is the current model that the person looked at: refused if another one is by now.
+    """
+
+    threshold: float | None = Field(None, ge=0, le=1)
+    seen_model: int | None = None
+
+
+class AlphaBody(Body):
+    """The share of wrong pixels among reliable ones that is to be promised."""
+
+    alpha: float = Field(gt=0, lt=1)
+
+
 class RollbackBody(Body):
     """Why an earlier model becomes the current one again; `seen_current` as in `PromoteBody`."""
 

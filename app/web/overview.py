@@ -11,6 +11,7 @@ from app.services.comments import open_questions
 from app.services.jobs import JobView
 from app.services.region_stories import RegionStory, region_stories
 from app.services.review_types import QueueCounts, QueueFilter
+from app.services.thresholds import cuts_in_force
 from app.storage.models import Model
 from app.web.archives import list_exports
 from app.web.context import WebContext
@@ -36,12 +37,13 @@ JOB_TITLES = {
     JobKind.TRAIN: "Training",
     JobKind.EXPORT: "Model export",
     JobKind.PREDICT: "Prediction of proposals",
+    JobKind.RECUT: "Cut of the queue",
     JobKind.COCO: "COCO export",
     JobKind.MEASURE: "Measurement on gold images",
     JobKind.BACKUP: "Backup",
     JobKind.EXPLORE: "Update of FiftyOne",
 }
-_MODEL_JOBS = frozenset({JobKind.ROUND, JobKind.TRAIN, JobKind.EXPORT, JobKind.PREDICT, JobKind.MEASURE})
+_MODEL_JOBS = frozenset({JobKind.ROUND, JobKind.TRAIN, JobKind.EXPORT, JobKind.PREDICT, JobKind.RECUT, JobKind.MEASURE})
 
 
 def summary(context: WebContext) -> dict[str, Any]:
@@ -200,8 +202,10 @@ def _told(class_set: ClassSet, story: RegionStory) -> dict[str, Any]:
 
 
 def export_list(context: WebContext) -> dict[str, Any]:
-    """Finished exports for the export page."""
-    return {"exports": list_exports(context.workspace)}
+    """Finished exports for the export page, and what the labels that nobody looked at rest on."""
+    with context.store.reader() as session:
+        cuts = [cut.to_json() for cut in cuts_in_force(session)]
+    return {"exports": list_exports(context.workspace), "cuts": cuts}
 
 
 def _action(

@@ -22,6 +22,7 @@ from app.web.pages_queue import build_queue_page  # noqa: E402
 from app.web.pages_reviewer import build_reviewer_page  # noqa: E402
 from app.web.pages_rounds import build_rounds_page  # noqa: E402
 from app.web.pages_second_review import build_second_review_page  # noqa: E402
+from app.web.pages_threshold import build_threshold_page  # noqa: E402
 
 _HEAD = """
 <link rel="stylesheet" href="/static/panels/panels.css">
@@ -47,6 +48,7 @@ PAGES = (
     Page("Review", "/review", Permission.REVIEW, build_reviewer_page),
     Page("Second review", "/second-review", Permission.SECOND_REVIEW, build_second_review_page),
     Page("Models", "/models", Permission.SEE_MODELS, build_models_page),
+    Page("Threshold", "/threshold", Permission.RUN_JOBS, build_threshold_page),
     Page("Quality", "/quality", Permission.REVIEW, build_quality_page),
     Page("Export", "/export", Permission.EXPORT, build_export_page),
     Page("Admin", "/admin", Permission.ADMINISTER, build_admin_page),

@@ -66,15 +66,15 @@ class FakeCommands:
     quality: str = "perfect"
     export_code: int = 0
     calibrate_code: int = 0
-    calibrated: list[int] = field(default_factory=list)
+    calibrated: list[tuple[int, float]] = field(default_factory=list)
     calls: list[dict[str, object]] = field(default_factory=list)
 
     def fit(self, folder: RoundFolder, plan: RoundPlan, init_from: str | None, resume: bool) -> list[str]:
         self.calls.append({"folder": folder.number, "init_from": init_from, "resume": resume, "preset": plan.preset})
         return script(FIT, folder.run_dir, self.what, self.started)
 
-    def calibrate(self, folder: RoundFolder) -> list[str]:
-        self.calibrated.append(folder.number)
+    def calibrate(self, folder: RoundFolder, alpha: float) -> list[str]:
+        self.calibrated.append((folder.number, alpha))
         return script(CALIBRATE, folder.calibration, self.calibrate_code)
 
     def export(self, folder: RoundFolder, check: bool) -> list[str]:

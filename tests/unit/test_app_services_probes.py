@@ -104,6 +104,7 @@ def test_audits_are_drawn_from_reliable_pixels_and_say_how(store: Store) -> None
             assert planes.reliable[y, x] and planes.label[y, x] == region.class_id
         assert probe.chance == {
             "rule": "each reliable pixel with the same chance", "seed": SEED, "intensity": 1 / 4000, "model_id": 1,
+            "threshold": None,
         }  # fmt: skip
         assert probe.facts["mean_confidence"] > 0.8 > region.mean_confidence
 

@@ -12,6 +12,8 @@ from app.config import Workspace
 from app.domain.states import ImageRole, ModelStatus
 from app.services import gold as gold_module
 from app.services import processes
+from app.services.local_actor import local_actor
+from app.services.model_limits import set_alpha
 from app.services.processes import ChildFailedError, Monitor, WorkCancelledError
 from app.services.round_folder import RoundFolder, RoundPlan, RoundState, find_round, only_round, round_folders
 from app.services.round_steps import (
@@ -141,9 +143,12 @@ def test_exporting_a_registered_round_again_compares_it_and_registers_nothing(
     assert len(list_models(store)) == 1
 
 
-def test_a_round_is_calibrated_on_gold_before_it_is_exported(store: Store, commands: FakeCommands) -> None:
+def test_a_round_is_calibrated_on_gold_before_it_is_exported_and_asks_for_the_workspaces_promise(
+    store: Store, commands: FakeCommands
+) -> None:
+    set_alpha(store, local_actor(), 0.2)
     run(store, commands)
-    assert commands.calibrated == [1] and find_round(store.workspace, 1).calibration.exists()
+    assert commands.calibrated == [(1, 0.2)] and find_round(store.workspace, 1).calibration.exists()
     assert "not_calibrated" not in (models_by_round(store)[1].gold or {})
 
 
@@ -167,12 +172,13 @@ def test_the_command_calibrates_on_the_gold_split_of_the_rounds_manifest(
 ) -> None:
     monkeypatch.setattr("app.services.round_steps.require_training", lambda: None)
     folder = RoundFolder(tmp_path / "007")
-    command = TrainingCommands().calibrate(folder)
+    command = TrainingCommands().calibrate(folder, 0.05)
     assert command[1:4] == ["-m", "training", "calibrate"]
     assert command[command.index("--data-root") + 1] == str(folder.manifest)
     assert command[command.index("--split") + 1] == "gold"
-    assert command[-2:] == ["--score", "confidence"]
-    assert TrainingCommands(CalibratedScore.COMBINED).calibrate(folder)[-2:] == ["--score", "combined"]
+    assert command[-3:] == ["--score", "confidence", "--alpha=0.05"]
+    combined = TrainingCommands(CalibratedScore.COMBINED).calibrate(folder, 0.05)
+    assert combined[-3:-1] == ["--score", "combined"]
 
 
 def test_every_score_that_training_can_calibrate_can_be_asked_for() -> None:

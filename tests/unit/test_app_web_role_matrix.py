@@ -43,6 +43,10 @@ WHO_MAY = {
     ("POST", "/api/models/{model_id}/reject"): LEADS,
     ("POST", "/api/models/{model_id}/rollback"): LEADS,
     ("POST", "/api/models/limits"): LEADS,
+    ("GET", "/api/threshold"): TECHNICAL,
+    ("GET", "/api/threshold/preview"): TECHNICAL,
+    ("POST", "/api/threshold"): LEADS,
+    ("POST", "/api/threshold/asked"): LEADS,
     ("GET", "/api/actions"): LEADS,
     ("GET", "/api/quality"): LEADS,
     ("GET", "/api/quality/mine"): EVERYBODY,
@@ -68,6 +72,7 @@ WHO_MAY = {
     ("GET", "/quality"): EVERYBODY,
     ("GET", "/second-review"): NOT_FOR_ANNOTATORS,
     ("GET", "/export"): TECHNICAL,
+    ("GET", "/threshold"): TECHNICAL,
 }
 """What the product says, written down once more by hand: the rules could all be the same and all be wrong."""
 

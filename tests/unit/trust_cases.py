@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image as Picture
@@ -21,7 +22,9 @@ from app.storage.database import Store, open_store
 from app.storage.models import Image, Region
 from app.storage.probes import ControlImage, Probe
 from app.storage.trust_settings import TrustSettings
+from datasets.images import read_image
 from datasets.labels import ClassSet
+from export.session import Prediction
 from tests.browser.workspace import (
     NAMES,
     SceneFiles,
@@ -126,3 +129,27 @@ def roles(store: Store) -> dict[int, ImageRole]:
     """Role of each image by id."""
     with store.reader() as session:
         return {image.id: image.role for image in session.scalars(select(Image))}
+
+
+class ScenePredictor:
+    """Says about a picture what the template's model said; counts its calls."""
+
+    device = "cpu"
+    metadata = SimpleNamespace(method="csl", calibration=None)
+    class_set = ClassSet.from_names(NAMES)
+
+    def __init__(self, store: Store, scene: Scene) -> None:
+        self.calls = 0
+        self.fails: Exception | None = None
+        with store.reader() as session:
+            self._said = {
+                read_image(store.workspace.absolute(image.path)).tobytes(): (image.id, scene.truth[image.sample_id])
+                for image in session.scalars(select(Image))
+            }
+
+    def predict(self, picture: np.ndarray) -> Prediction:
+        self.calls += 1
+        if self.fails is not None:
+            raise self.fails
+        image_id, truth = self._said[picture.tobytes()]
+        return predict_scene(truth, np.random.default_rng([1, image_id]))

@@ -26,6 +26,9 @@ export function swatch([r, g, b]) {
 /** With one digit, or two where one says 0.0 %. */
 export const points = (share) => (share === null || share === undefined ? 'not measured' : `${(share * 100).toFixed(share > 0 && share < 0.001 ? 2 : 1)} %`);
 
+/** With three digits that count, because thresholds reach from one in a million to one. */
+export const threeDigits = (share) => (share === null || share === undefined ? '–' : `${Number((share * 100).toPrecision(3))} %`);
+
 export const day = (time) => new Date(time).toLocaleDateString([], { dateStyle: 'medium' });
 export const moment = (time) => new Date(time).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' });
 

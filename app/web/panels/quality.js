@@ -5,6 +5,7 @@ import { asked, el, startOfDay } from './dom.js';
 import { cards, headline } from './quality_cards.js';
 import { ownNumbers } from './quality_own.js';
 import { arms, classes, overTime, people, pixels, rounds, unseen } from './quality_sections.js';
+import { promised } from './threshold_parts.js';
 
 const FILES = [['csv', 'CSV'], ['json', 'JSON'], ['jsonl', 'JSON, one action a line']];
 
@@ -57,7 +58,7 @@ class QualityPage {
 
   drawn(report) {
     const classList = this.classList;
-    return [headline(report), cards(report), unseen(report, classList), people(report), classes(report, classList), overTime(report), arms(report), rounds(report), pixels(report)]
+    return [headline(report), cards(report), unseen(report, classList), promised(report), people(report), classes(report, classList), overTime(report), arms(report), rounds(report), pixels(report)]
       .filter((part) => part !== null);
   }
 

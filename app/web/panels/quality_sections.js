@@ -1,6 +1,6 @@
 // The parts of the quality page below its main numbers: each a sentence on how to read it, and a table with a chart per row.
 import { lowBadge, measuredBadge } from './quality_cards.js';
-import { el, percent, points, swatch } from './dom.js';
+import { el, percent, points, swatch, threeDigits } from './dom.js';
 import { between, effortChart, medianOf, reachOf, seconds, shareChart, slowest } from './share_chart.js';
 import { timePlot } from './time_plot.js';
 
@@ -12,7 +12,7 @@ export function unseen({ audits, audits_waiting: waiting, classes }, classList) 
   const [{ audited }] = audits;
   const named = ([id, wrong]) => [className(Number(id), classes, classList), wrong];
   const rows = [
-    ...audits.map(({ round, model_id: model, is_current: isCurrent, audited: { wrong } }) => [strong(`Round ${round}, model ${model}${isCurrent ? ', current' : ''}`), wrong]),
+    ...audits.map(({ round, model_id: model, threshold, is_current: isCurrent, audited: { wrong } }) => [strong(`Round ${round}, model ${model}${threshold === null ? '' : `, cut at ${threeDigits(threshold)}`}${isCurrent ? ', current' : ''}`), wrong]),
     ...Object.entries(audited.by_class).map(named),
     ...audited.by_reliability.map(({ low, high, wrong }) => [`reliability ${points(low)} to ${points(high)}`, wrong]),
   ];

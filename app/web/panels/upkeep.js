@@ -2,8 +2,7 @@
 import { getJson, post } from '../reviewer/server.js';
 import { ask } from './dialog.js';
 import { el, moment, percent } from './dom.js';
-
-const POLL_MS = 700;
+import { ended } from './job_follow.js';
 
 const table = (caption, names, rows) => el('table', { class: 'pp-table' }, el('caption', {}, caption),
   el('thead', {}, el('tr', {}, ...names.map((name) => el('th', { scope: 'col', class: 'pp-text' }, name)))), el('tbody', {}, ...rows));
@@ -61,12 +60,7 @@ export class Upkeep {
   async follow(id) {
     this.start.disabled = true;
     try {
-      let job = await getJson(`/api/jobs/${id}`);
-      while (job.finished_at === null) {
-        this.drawProgress(job);
-        await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-        job = await getJson(`/api/jobs/${id}`);
-      }
+      const job = await ended(id, (now) => this.drawProgress(now));
       if (job.state === 'succeeded') await this.done(`The backup ${job.result.path} is made and was read back: ${size(job.result.num_bytes)}.`);
       else this.fail(job.error ?? 'The backup was cancelled; nothing is left of it.');
     } catch (error) {

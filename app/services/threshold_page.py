@@ -1,0 +1,159 @@
+"""What the threshold page shows: the calibration of the model in use, its curve, what is chosen, what that costs."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.domain.cutting import Standing
+from app.domain.promises import Cut, how_to_reach, promise_of
+from app.domain.states import DecisionKind, ModelStatus, RegionKind
+from app.domain.threshold_stops import seconds_per_region, stops_of
+from app.services.cutting import preview_recut
+from app.services.thresholds import choice_of, cuts_in_force, note_of, standings
+from app.storage.database import Store
+from app.storage.models import Decision, Model, Region
+from app.storage.settings import read_calibration_settings, require_class_set
+from datasets.labels import ClassSet
+
+_LATEST = 1000
+"""Actions from which the pace of work is taken."""
+
+
+@dataclass(frozen=True)
+class _StoredCalibration:
+    """calibration.json of a model, or why there is none to be shown."""
+
+    content: Mapping[str, Any] | None
+    missing: str | None
+
+
+def threshold_view(store: Store, held: frozenset[int]) -> dict[str, Any]:
+    """Everything on the page but the preview of a threshold; `model` is None before the first round.
+
+    Args:
+        held: images that somebody works on.
+    """
+    with store.reader() as session:
+        model = session.scalar(select(Model).where(Model.status == ModelStatus.CURRENT))
+        asked = read_calibration_settings(session).alpha
+        if model is None:
+            return {"model": None, "asked": asked}
+        note, stored = note_of(model), _stored(store, model)
+        choice = choice_of(session, model.id)
+        threshold = None if choice is None else choice.threshold
+        content = stored.content
+        stops = stops_of(note, None if content is None else content["curve"])
+        counted = standings(session, model.id, held)
+        return {
+            "model": {"id": model.id, "round": model.round, "method": model.method},
+            "asked": asked,
+            "calibration": note,
+            "not_calibrated": (model.gold or {}).get("not_calibrated"),
+            "curve_missing": None if note is None else stored.missing,
+            "own": _own(model, note),
+            "promise": asdict(promise_of([Cut(note, threshold)])),
+            "help": list(how_to_reach(note, None if content is None else content["thresholds"])) if note else [],
+            "stops": [asdict(stop) for stop in stops],
+            "classes": [] if content is None else _classes(require_class_set(session), content, stops),
+            "choice": None if choice is None else choice.to_json(),
+            "standing": {standing.value: counted[standing] for standing in Standing},
+            "cuts": [cut.to_json() for cut in cuts_in_force(session)],
+            "pace": _pace(session),
+        }
+
+
+def threshold_preview(store: Store, threshold: float | None, held: frozenset[int]) -> dict[str, Any]:
+    """How large the queue would be at a threshold, and the work that this means.
+
+    Args:
+        threshold: None is what the model file calls reliable.
+        held: as in `threshold_view`.
+
+    Raises:
+        LookupError: no model is current.
+        ValueError: a threshold outside 0-1, or a damaged plane.
+    """
+    with store.reader() as session:
+        model = session.scalar(select(Model).where(Model.status == ModelStatus.CURRENT))
+        if model is None:
+            raise LookupError(f"no model is the current one in {store.workspace.root}; train a round first")
+        pace = _pace(session)
+    found = preview_recut(store, model.id, threshold, held)
+    return {
+        "model_id": model.id,
+        "threshold": threshold,
+        "regions": found.size.regions,
+        "images": found.size.images,
+        "region_pixels": found.size.region_pixels,
+        "by_class": list(found.size.by_class),
+        "staying_regions": found.staying.regions,
+        "to_cut": found.to_cut,
+        "looked_at": found.looked_at,
+        "standing": {standing.value: found.standing[standing] for standing in Standing},
+        "minutes": found.size.regions * pace["seconds"] / 60,
+    }
+
+
+def _stored(store: Store, model: Model) -> _StoredCalibration:
+    if model.run_dir is None:
+        return _StoredCalibration(None, "the model has no run folder, so there is no curve")
+    path = store.workspace.absolute(model.run_dir) / "calibration.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        is_its_own = note_of(model) is not None and dict(content["note"]) == dict(note_of(model) or {})
+        _ = content["curve"]["threshold"], content["classes"], content["thresholds"]
+    except FileNotFoundError:
+        return _StoredCalibration(None, f"{path.name} is not in the run folder any more, so there is no curve")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return _StoredCalibration(None, f"{path} is damaged ({error!r}), so there is no curve")
+    if not is_its_own:
+        return _StoredCalibration(None, f"{path.name} was made anew since the export, so there is no curve")
+    return _StoredCalibration(content, None)
+
+
+def _own(model: Model, note: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What the model file itself calls reliable, as measured on gold."""
+    gold = model.gold or {}
+    precision = gold.get("reliable_precision")
+    return {
+        "coverage": gold.get("reliable_coverage"),
+        "error_rate": None if precision is None else 1 - precision,
+        "promise": asdict(promise_of([Cut(note)])),
+    }
+
+
+def _classes(class_set: ClassSet, content: Mapping[str, Any], stops: tuple[Any, ...]) -> list[dict[str, Any]]:
+    """Each class at each stop."""
+    found = []
+    for class_id, name in enumerate(class_set.names):
+        curve = content["classes"].get(name)
+        if curve is not None:
+            found.append(
+                {
+                    "class_id": class_id, "name": name, "color": list(class_set.colors[class_id]),
+                    "pixels": curve["pixels"], "error_rate": curve["error_rate"],
+                    "coverage": [curve["coverage"][stop.index] for stop in stops],
+                    "reliable_error_rate": [curve["reliable_error_rate"][stop.index] for stop in stops],
+                }
+            )  # fmt: skip
+    return found
+
+
+def _pace(session: Session) -> dict[str, Any]:
+    """Seconds of work per region, from the latest actions."""
+    statement = (
+        select(Decision.region_id, Decision.closes_region, Decision.stats)
+        .join(Region, Region.id == Decision.region_id)
+        .where(Region.kind != RegionKind.CONTROL, Decision.kind != DecisionKind.UNDO)
+        .order_by(Decision.id.desc())
+        .limit(_LATEST)
+    )
+    rows = session.execute(statement).all()
+    finished = {row.region_id for row in rows if row.closes_region}
+    worked = sum(row.stats.get("active_ms", 0) for row in rows) / 1000
+    seconds, is_assumed = seconds_per_region(worked, len(finished))
+    return {"seconds": seconds, "regions": len(finished), "is_assumed": is_assumed}

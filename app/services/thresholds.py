@@ -1,0 +1,162 @@
+"""The threshold of a model: which one is in force, who chose it, and where proposals are cut otherwise."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.domain.audit import AuditAction
+from app.domain.cutting import Standing, standing_of, threshold_words
+from app.domain.promises import Cut, Promise, promise_of
+from app.domain.roles import Actor
+from app.domain.states import ImageRole, ModelStatus
+from app.services.audit import record
+from app.services.model_changes import ModelsChangedError
+from app.services.predicting import find_model
+from app.storage.cuts import ThresholdChoice, latest_choice, threshold_in_force
+from app.storage.database import Store
+from app.storage.models import Decision, Image, Model, Proposal
+from app.storage.probes import ControlImage
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A threshold that somebody chose; None is what the model file calls reliable."""
+
+    threshold: float | None
+    chosen_by: str
+    chosen_at: datetime
+
+    def to_json(self) -> dict[str, Any]:
+        """For the HTTP API: the time in ISO 8601."""
+        return {**self.__dict__, "chosen_at": self.chosen_at.isoformat()}
+
+
+@dataclass(frozen=True)
+class CutInForce:
+    """Proposals of the pool that one model made and that are cut at one threshold.
+
+    Attributes:
+        images: how many of them people review or have reviewed.
+        promise: about their reliable pixels.
+    """
+
+    model_id: int
+    round: int
+    threshold: float | None
+    images: int
+    promise: Promise
+
+    @property
+    def words(self) -> str:
+        """The model and the threshold, as people read it."""
+        return f"round {self.round}: reliable is {threshold_words(self.threshold)}"
+
+    def to_json(self) -> dict[str, Any]:
+        """For the HTTP API, exports and reports."""
+        return {
+            "model_id": self.model_id, "round": self.round, "threshold": self.threshold, "images": self.images,
+            "words": self.words, "bound": self.promise.bound, "promise": self.promise.sentence,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CutImage:
+    """An image with a proposal of a model, and what becomes of it when the queue is cut anew."""
+
+    image: Image
+    threshold: float | None
+    standing: Standing
+
+
+def choose_threshold(store: Store, actor: Actor, threshold: float | None, seen_model: int | None = None) -> Model:
+    """Record which threshold the current model's proposals are cut at from now on; cuts nothing anew.
+
+    Args:
+        actor: who chooses.
+        threshold: largest probability of being wrong of a reliable pixel, 0-1; None is what the model file calls
+            reliable.
+        seen_model: the current model that the person looked at; None does not check.
+
+    Raises:
+        LookupError: no model is current.
+        ValueError: a threshold outside 0-1.
+        ModelsChangedError: another model became current meanwhile.
+    """
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise ValueError(f"a threshold is a probability of being wrong, 0-1, got {threshold}")
+    expected = find_model(store, None)
+    with store.session() as session:
+        model = session.scalar(select(Model).where(Model.status == ModelStatus.CURRENT))
+        if model is None or model.id != expected.id or seen_model not in (None, model.id):
+            raise ModelsChangedError("another model is the current one by now, so nothing was changed. Look again.")
+        before = threshold_in_force(session, model.id)
+        if before != threshold:
+            session.add(ThresholdChoice(model_id=model.id, threshold=threshold, chosen_by=actor.name))
+            details = {"round": model.round, "before": before, "after": threshold}
+            record(session, actor, AuditAction.THRESHOLD_CHOSEN, f"model {model.id}", details)
+        return model
+
+
+def choice_of(session: Session, model_id: int) -> Choice | None:
+    """The choice in force for a model; None when nobody ever chose one."""
+    row = latest_choice(session, model_id)
+    return None if row is None else Choice(row.threshold, row.chosen_by, row.chosen_at)
+
+
+def cuts_in_force(session: Session) -> list[CutInForce]:
+    """What the pool's proposals are cut at: usually one line. The current model first, then by number of images."""
+    statement = (
+        select(Proposal.model_id, Proposal.threshold, func.count())
+        .join(Image, Image.id == Proposal.image_id)
+        .where(Proposal.active, Image.role == ImageRole.POOL, Image.deleted_at.is_(None))
+        .group_by(Proposal.model_id, Proposal.threshold)
+    )
+    models = {model.id: model for model in session.scalars(select(Model))}
+    found = [_in_force(models[model_id], threshold, count) for model_id, threshold, count in session.execute(statement)]
+    return sorted(found, key=lambda each: (models[each.model_id].status is not ModelStatus.CURRENT, -each.images))
+
+
+def _in_force(model: Model, threshold: float | None, count: int) -> CutInForce:
+    return CutInForce(model.id, model.round, threshold, count, promise_of([Cut(note_of(model), threshold)]))
+
+
+def note_of(model: Model) -> Mapping[str, Any] | None:
+    """The calibration in a model's file."""
+    note: Mapping[str, Any] | None = (model.gold or {}).get("calibration")
+    return note
+
+
+def cut_images(session: Session, model_id: int, threshold: float | None, held: frozenset[int]) -> list[CutImage]:
+    """Every image with a proposal of a model, labeled ones with planted errors among them, by name.
+
+    Args:
+        threshold: at which the queue is to be cut.
+        held: images that somebody works on.
+    """
+    controls = set(session.scalars(select(ControlImage.image_id)))
+    decided = set(session.scalars(select(Decision.image_id).distinct()))
+    statement = (
+        select(Image, Proposal.threshold)
+        .join(Proposal, (Proposal.image_id == Image.id) & Proposal.active)
+        .where(Proposal.model_id == model_id, Image.deleted_at.is_(None))
+        .order_by(Image.sample_id)
+    )
+    return [
+        CutImage(
+            image,
+            cut_at,
+            standing_of(cut_at == threshold, image.id in controls, image.id in decided, image.id in held),
+        )
+        for image, cut_at in session.execute(statement)
+    ]
+
+
+def standings(session: Session, model_id: int, held: frozenset[int]) -> Counter[Standing]:
+    """How many images of the pool stand how to the threshold in force."""
+    found = cut_images(session, model_id, threshold_in_force(session, model_id), held)
+    return Counter(each.standing for each in found if each.image.role is ImageRole.POOL)

@@ -1,0 +1,197 @@
+// Threshold page: what is promised about pixels that nobody looks at, what another threshold would cost, and cutting the
+// queue anew at it.
+import { getJson, getSession, post } from '../reviewer/server.js';
+import { ask } from './dialog.js';
+import { el, percent, threeDigits as share } from './dom.js';
+import { ended } from './job_follow.js';
+import { answer, askedForm, cards, classTable, costText, counted, inForce, noModel, promiseOf, staysText, whatToDo } from './threshold_parts.js';
+import { plotThresholds } from './threshold_plot.js';
+
+const SETTLE_MS = 250;
+
+export function mount(element) {
+  const root = element.querySelector('.ps-panel');
+  root.classList.add('pp', 'pp-threshold');
+  new ThresholdPage(root).start();
+}
+
+class ThresholdPage {
+  constructor(root) {
+    this.root = root;
+    this.message = el('p', { class: 'pp-message', role: 'status' });
+    this.progress = el('div', { class: 'pp-row' });
+    this.body = el('div', { class: 'pp-report' });
+    root.append(this.message, this.progress, this.body);
+  }
+
+  async start() {
+    try {
+      this.session = await getSession();
+      await this.refresh();
+      await this.followUnfinished();
+    } catch (error) {
+      this.say(error.message, true);
+    }
+    this.root.dataset.drawn = '1';
+  }
+
+  may(permission) {
+    return this.session.permissions.includes(permission);
+  }
+
+  async refresh() {
+    const view = this.view = await getJson('/api/threshold');
+    const asked = askedForm(view.asked, this.may('administer') ? (alpha) => this.changeAsked(alpha) : null);
+    if (view.model === null) {
+      this.body.replaceChildren(noModel(), asked);
+      return;
+    }
+    this.now = view.choice?.threshold ?? null;
+    this.index = nearest(view, this.now);
+    this.picture = el('div');
+    this.classes = el('div');
+    this.cost = el('p', { class: 'pp-cost', role: 'status' });
+    this.body.replaceChildren(answer(view), ...[whatToDo(view)].filter(Boolean), cards(view), this.chooser(), this.classes, inForce(view), asked);
+    this.draw();
+    await this.preview();
+  }
+
+  chooser() {
+    const { stops } = this.view;
+    this.slider = el('input', { type: 'range', min: 0, max: stops.length - 1, step: 1, value: this.index, 'aria-label': 'Largest probability of being wrong of a reliable pixel' });
+    this.slider.addEventListener('input', () => this.move(Number(this.slider.value)));
+    this.shown = el('strong', { class: 'pp-shown' });
+    this.said = el('p', { class: 'pp-promise' });
+    const mayCut = this.may('promote');
+    this.cut = el('button', { class: 'pp-primary', type: 'button', onclick: () => this.tryToCut(this.wanted()) }, 'Cut the queue here…');
+    this.back = el('button', { type: 'button', onclick: () => this.tryToCut(null) }, "Back to the model's own…");
+    return el('section', { 'aria-label': 'Another threshold' }, el('h2', {}, 'Another threshold'),
+      el('p', { class: 'pp-muted pp-how' }, 'The further to the right, the more pixels are called reliable: nobody is asked about them, and more of them are wrong. Moving it changes nothing.'),
+      this.picture,
+      el('div', { class: 'pp-slide' }, el('span', {}, 'ask about more'), this.slider, el('span', {}, 'ask about less')),
+      el('div', { class: 'pp-card' }, this.shown, this.said, this.cost,
+        el('div', { class: 'pp-buttons' }, ...(mayCut ? [this.cut, this.back] : [el('span', { class: 'pp-muted' }, 'A lead can cut the queue here.')]))));
+  }
+
+  /** The threshold of the slider; null is what the model file calls reliable. */
+  wanted() {
+    const stop = this.view.stops[this.index];
+    return stop.is_own ? null : stop.threshold;
+  }
+
+  move(index) {
+    this.index = index;
+    this.isMoved = true;
+    this.draw();
+    this.cost.textContent = 'Counting…';
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.preview().catch((error) => this.say(error.message, true)), SETTLE_MS);
+  }
+
+  draw() {
+    const { view } = this;
+    const stop = view.stops[this.index];
+    const isNow = !this.isMoved && this.now === null && !stop.is_own; // The file's own verdict has no threshold of its own.
+    const called = stop.coverage === null ? '' : `: ${share(stop.coverage)} of the held-out pixels, ${share(stop.error_rate)} of those wrong`;
+    this.shown.textContent = isNow ? "In force: the model file's own verdict" : `Reliable is wrong with at most ${share(stop.threshold)}${called}`;
+    const promise = isNow ? view.own.promise : stop.promise;
+    this.said.textContent = promise.sentence;
+    this.said.classList.toggle('pp-error', promise.bound === null);
+    this.slider.setAttribute('aria-valuetext', `wrong with at most ${share(stop.threshold)}${called}`);
+    this.picture.replaceChildren(plotThresholds(view, isNow ? null : stop));
+    this.cut.disabled = this.wanted() === this.now && view.standing.to_cut === 0;
+    this.back.disabled = this.now === null && view.standing.to_cut === 0;
+  }
+
+  look(at) {
+    return getJson(`/api/threshold/preview${at === null ? '' : `?at=${at}`}`);
+  }
+
+  async preview() {
+    const at = this.isMoved ? this.wanted() : this.now;
+    const asking = this.asking = String(at);
+    const found = await this.look(at);
+    if (asking !== this.asking) return; // The slider was moved on.
+    if (!this.isMoved) this.regionsNow = found;
+    this.cost.textContent = costText(found, this.isMoved ? this.regionsNow : null, this.view.pace);
+    this.cost.dataset.regions = String(found.regions);
+    this.classes.replaceChildren(...[classTable(this.view, this.index, found)].filter(Boolean));
+    this.body.dataset.previewed = String(at);
+  }
+
+  tryToCut(threshold) {
+    this.say('', false);
+    return this.askToCut(threshold).catch((error) => this.say(error.message, true));
+  }
+
+  async askToCut(threshold) {
+    const { model } = this.view;
+    const { standing } = await this.look(threshold);
+    const title = threshold === null ? "Cut the queue at the model's own threshold?" : `Cut the queue at ${share(threshold)}?`;
+    const body = [el('p', {}, `${counted(standing.to_cut, 'image')} that nobody has acted on get${standing.to_cut === 1 ? 's' : ''} new regions; a snapshot is taken first. No decision is touched.`),
+      el('p', {}, staysText(standing)), promiseOf(this.view, threshold)];
+    const job = await ask(title, body, 'Cut the queue', async () => (await post('/api/threshold', { threshold, seen_model: model.id })).job_id);
+    if (job !== null) await this.follow(job);
+  }
+
+  /** A cut that somebody started is shown again when the page is opened. */
+  async followUnfinished() {
+    if (this.view.model === null) return;
+    const { jobs } = await getJson('/api/jobs?limit=20');
+    const job = jobs.find(({ kind, finished_at: finished }) => kind === 'recut' && finished === null);
+    if (job) this.follow(job.id); // The page is drawn meanwhile.
+  }
+
+  async follow(id) {
+    this.say('', false);
+    try {
+      const job = await ended(id, (now) => this.drawProgress(now));
+      this.isMoved = false;
+      await this.refresh();
+      if (job.state === 'succeeded') this.say(doneText(job.result), job.result.failed.length > 0);
+      else this.say(job.error ?? 'The cut was stopped; images that were cut stay so. Cut again to go on.', job.state === 'failed');
+    } catch (error) {
+      this.say(error.message, true);
+    }
+    this.progress.replaceChildren();
+  }
+
+  drawProgress(job) {
+    const done = Math.min(1, job.progress_done / Math.max(1, job.progress_total));
+    const cancel = () => post(`/api/jobs/${job.id}/cancel`, null).catch((error) => this.say(error.message, true));
+    this.progress.replaceChildren(el('progress', { value: done, max: 1, 'aria-label': 'Progress of the cut' }),
+      el('span', {}, job.state === 'queued' ? `Job ${job.id} waits for the worker` : `Job ${job.id} cuts the queue: ${percent(done)} ${job.message}`),
+      el('button', { type: 'button', disabled: job.cancel_requested, onclick: cancel }, 'Stop'));
+  }
+
+  async changeAsked(alpha) {
+    try {
+      await post('/api/threshold/asked', { alpha });
+      this.say(`The next model is asked to promise that at most ${share(alpha)} are wrong. The present one keeps its promise.`, false);
+    } catch (error) {
+      this.say(error.message, true);
+    }
+  }
+
+  say(text, isError) {
+    this.message.textContent = text;
+    this.message.classList.toggle('pp-error', isError);
+  }
+}
+
+/** Place of a threshold among the stops; that of the file's own verdict is where as much is called reliable. */
+function nearest({ stops, own }, threshold) {
+  const known = stops.findIndex((stop) => (threshold === null ? stop.is_own : stop.threshold === threshold));
+  if (known >= 0) return known;
+  const away = (stop) => (threshold !== null ? Math.abs(Math.log(stop.threshold / threshold)) : Math.abs((stop.coverage ?? stop.threshold) - (own.coverage ?? 0)));
+  return stops.reduce((best, stop, index) => (away(stop) < away(stops[best]) ? index : best), 0);
+}
+
+function doneText({ cut, restored, decided, held, controls, failed }) {
+  const parts = [`${cut + restored} images were cut anew.`];
+  if (decided) parts.push(`${decided} stay as they are, because somebody has acted on them.`);
+  if (controls) parts.push(`${controls} are labeled from scratch and stay.`);
+  if (held.length) parts.push(`${held.length} are being worked on: cut again when these people are done.`);
+  if (failed.length) parts.push(`${failed.length} could not be cut: ${failed[0][0]}: ${failed[0][1]}`);
+  return parts.join(' ');
+}

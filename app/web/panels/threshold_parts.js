@@ -1,0 +1,95 @@
+// The parts of the threshold page: the answer in one sentence, what to do about it, and what a threshold costs.
+import { el, moment, points, swatch, threeDigits as share } from './dom.js';
+import { section, table } from './quality_sections.js';
+
+const ONE = { block: 'block of frames', image: 'image' };
+const UNITS = { block: 'blocks of frames', image: 'images' };
+
+export const noModel = () => el('section', { class: 'pp-next', 'aria-label': 'Next action' },
+  el('div', {}, el('small', {}, 'Next'), el('h2', {}, 'There is no model yet'), el('p', {}, 'A threshold says how sure a model must be for nobody to be asked. Train the first round; it is calibrated on the gold images.')),
+  el('a', { class: 'pp-primary', href: '/' }, 'Go to Rounds'));
+
+export function answer({ model, calibration, not_calibrated: why, promise, choice }) {
+  const text = calibration === null && why ? `${promise.sentence} Why: ${why}.` : promise.sentence;
+  const chosen = choice === null ? null : el('p', {}, `${choice.chosen_by} chose on ${moment(choice.chosen_at)}: ${choice.threshold === null ? "the model file's own verdict" : `wrong with at most ${share(choice.threshold)}`}.`);
+  return el('section', { class: 'pp-next pp-answer', 'aria-label': 'The promise in short', 'data-bound': String(promise.bound) },
+    el('div', {}, el('small', {}, `Round ${model.round}: wrong among pixels that are called reliable`),
+      el('h2', {}, promise.bound === null ? 'No promise' : `At most ${share(promise.bound)}`), el('p', {}, text), chosen));
+}
+
+export function whatToDo({ help }) {
+  if (help.length === 0) return null;
+  return el('section', { class: 'pp-verdict', 'aria-label': 'What to do' }, el('h3', {}, 'The asked error could not be promised. What can be done'), el('ul', {}, ...help.map((text) => el('li', {}, text))));
+}
+
+export function cards({ calibration: note, own, curve_missing: missing }) {
+  if (note === null) return el('p', { class: 'pp-muted' }, 'Without a calibration the threshold is on 1 - confidence, which says nothing about how many pixels are wrong. Five gold images or more, apart from training frames, are calibrated on at the next export or retraining.');
+  const unit = note.units === 1 ? ONE[note.unit] : UNITS[note.unit];
+  const calibrated = note.threshold > 0 ? `at a threshold of ${share(note.threshold)}` : 'nothing can be called reliable';
+  return el('div', {}, el('div', { class: 'pp-cards' },
+    card('Asked', 'alpha', share(note.alpha), note.risk === 'reliable' ? 'of the reliable pixels may be wrong, as an average over images.' : 'of all pixels may be wrong and called reliable.'),
+    card('Promised', 'bound', note.is_promised ? share(note.bound) : 'no promise', note.is_promised ? calibrated : `the best threshold as measured could promise ${share(note.bound)}, ${calibrated}.`),
+    card('Called reliable there', 'coverage', share(note.coverage), `of the held-out pixels, ${share(note.error_rate)} of them wrong.${note.decides ? '' : ` The file keeps its method's verdict, which calls ${points(own.coverage)} reliable.`}`),
+    card('Held out', 'units', `${note.units} ${unit}`, `${note.images} gold images chose the threshold. The fewer ${UNITS[note.unit]}, the less can be promised.`)),
+  missing ? el('p', { class: 'pp-muted' }, `${missing[0].toUpperCase()}${missing.slice(1)}.`) : null);
+}
+
+const card = (title, name, number, text) => el('section', { class: 'pp-card', 'aria-label': title, 'data-number': name }, el('small', {}, title), el('strong', {}, number), el('p', {}, text));
+
+const duration = (minutes) => (minutes < 1 ? 'under a minute' : minutes < 90 ? `${Math.round(minutes)} min` : `${(minutes / 60).toFixed(1)} h`);
+export const counted = (number, what) => `${number.toLocaleString('en')} ${what}${number === 1 ? '' : 's'}`;
+
+/** What the queue would be, against what it is now (null: this is what it is now). */
+export function costText(found, now, pace) {
+  const from = found.looked_at < found.to_cut ? ` (estimated from ${found.looked_at} of ${found.to_cut} images)` : '';
+  const before = now === null ? '' : `; now ${counted(now.regions, 'region')}, ${duration(now.minutes)}`;
+  const how = pace.is_assumed ? `${pace.seconds} s a region, assumed until 20 are finished` : `${pace.seconds.toFixed(1)} s a region, as over the latest ${pace.regions}`;
+  const stays = found.staying_regions && found.to_cut ? ` ${counted(found.staying_regions, 'region')} of them stay as they are.` : '';
+  return `People would be asked about ${counted(found.regions, 'region')} in ${counted(found.images, 'image')}, about ${duration(found.minutes)} of work${from}${before}.${stays} (${how}.)`;
+}
+
+/** Null without a curve and without regions. */
+export function classTable({ classes, stops }, index, found) {
+  if (classes.length === 0) return null;
+  return section('By class', 'classes', 'At the threshold of the slider, on held-out images: how much of what is predicted as a class is called reliable, how wrong that is, and how many regions people would be asked about.',
+    table('One line a predicted class', ['Class', 'Called reliable', 'Wrong among these', 'Wrong in all', 'Regions asked about'],
+      classes.map(({ class_id: id, name, color, pixels, coverage, reliable_error_rate: wrong, error_rate: all }) => [
+        el('span', {}, swatch(color), name), pixels ? share(coverage[index]) : 'never predicted', share(wrong[index]), share(all), (found.by_class[id] ?? 0).toLocaleString('en')])));
+}
+
+/** Which images a cut leaves as they are. */
+export function staysText({ decided, control, held, as_chosen: asChosen }) {
+  const parts = [[decided, 'because somebody has acted on them'], [control, 'because they are labeled from scratch'], [held, 'while somebody works on them'], [asChosen, 'because they are cut so already']];
+  const said = parts.filter(([number]) => number > 0).map(([number, why]) => `${number} ${why}`);
+  return said.length ? `As they are stay ${said.join(', ')}.` : 'Every image of the pool is cut.';
+}
+
+export function inForce({ standing, cuts }) {
+  const stands = [[standing.as_chosen, 'are cut at the threshold in force'], [standing.to_cut, 'are cut otherwise and can be cut anew'], [standing.decided, 'are cut otherwise and stay, because somebody has acted on them'],
+    [standing.held, 'are cut otherwise while somebody works on them'], [standing.control, 'are labeled from scratch']].filter(([number]) => number > 0);
+  return section('In force', 'cuts', stands.map(([number, what]) => `${number} ${what}`).join(', ') || 'No image has a proposal of this model yet: predict first.',
+    ...(cuts.length ? [cutsTable(cuts)] : []));
+}
+
+/** On the quality page: what is promised about the labels, by the threshold at which they were cut. */
+export const promised = ({ cuts }) => (cuts.length === 0 ? null : section('What is promised about reliable pixels', 'cuts', 'By the calibration of the model and the threshold in force; the audits above measure it.', cutsTable(cuts)));
+
+const cutsTable = (cuts) => table('Which threshold the labels of the pool rest on', ['Model and threshold', 'Images', 'Promised', 'In words'],
+  cuts.map(({ words, images, bound, promise }) => [words, images, bound === null ? 'no promise' : `at most ${share(bound)}`, el('span', { class: 'pp-wrap' }, promise)]));
+
+/** What the next model is asked; `change` is null for those who may not. */
+export function askedForm(alpha, change) {
+  const text = 'Which share of wrong pixels among the reliable ones the next export or retraining is asked to promise. Less is safer and calls fewer pixels reliable; with n images or blocks nothing below 1 / (n + 1) can be promised.';
+  if (change === null) return section('What the next model is asked', 'asked', text, el('p', {}, `Asked: ${share(alpha)}.`));
+  const field = el('input', { type: 'number', min: 0.01, max: 99, step: 'any', required: true, value: Number((alpha * 100).toPrecision(6)) });
+  const form = el('form', { class: 'pp-inline', 'aria-label': 'What the next model is asked' }, el('label', {}, el('span', {}, 'Asked error, in %'), field), el('button', { type: 'submit' }, 'Save'));
+  form.addEventListener('submit', (event) => { event.preventDefault(); change(Number(field.value) / 100); });
+  return section('What the next model is asked', 'asked', text, form);
+}
+
+/** What is promised at a threshold; where nothing is, as a warning. */
+export function promiseOf({ stops, own }, threshold) {
+  const { promise } = threshold === null ? own : stops.find((stop) => stop.threshold === threshold);
+  return promise.bound === null ? el('p', { class: 'pp-error' }, promise.sentence) : el('p', {}, promise.sentence);
+}
+
