@@ -39,7 +39,7 @@ def threshold_view(store: Store, held: frozenset[int]) -> dict[str, Any]:
     """
     with store.reader() as session:
         model = session.scalar(select(Model).where(Model.status == ModelStatus.CURRENT))
-        asked = read_calibration_settings(session).alpha
+        asked = read_calibration_settings(session).model_dump()
         if model is None:
             return {"model": None, "asked": asked}
         note, stored = note_of(model), _stored(store, model)
