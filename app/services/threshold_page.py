@@ -46,7 +46,7 @@ def threshold_view(store: Store, held: frozenset[int]) -> dict[str, Any]:
         choice = choice_of(session, model.id)
         threshold = None if choice is None else choice.threshold
         content = stored.content
-        stops = stops_of(note, None if content is None else content["curve"])
+        stops = stops_of(note, None if content is None else content["curve"], threshold)
         counted = standings(session, model.id, held)
         return {
             "model": {"id": model.id, "round": model.round, "method": model.method},
