@@ -31,10 +31,14 @@ COSTS: Mapping[str, tuple[str, Callable[[Mapping[str, float]], float]]] = {
 
 def cost_of(curve: Curve, cost: str, miou: float) -> float | None:
     """What a curve had cost when its label mIoU first reached a value, straight between its points; None if never."""
-    costs = [COSTS[cost][1](row) for row in curve]
-    reached = np.maximum.accumulate([row["label_miou"] for row in curve])
+    return cost_to_reach([COSTS[cost][1](row) for row in curve], [row["label_miou"] for row in curve], miou)
+
+
+def cost_to_reach(costs: Sequence[float], mious: Sequence[float], miou: float) -> float | None:
+    """The same of a curve that is given as its costs and its label mIoUs."""
+    reached = np.maximum.accumulate(mious)
     index = int(np.searchsorted(reached, miou))
-    if index == len(curve):
+    if index == len(reached):
         return None
     if index == 0:
         return float(costs[0])

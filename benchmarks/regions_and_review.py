@@ -15,7 +15,7 @@ from sqlalchemy import insert, select
 
 from app.config import Workspace
 from app.domain.decisions import Delta
-from app.domain.queue import diversified_scores, expected_errors
+from app.domain.queue import QueueRules, diversified_scores, expected_errors
 from app.domain.regions import RegionInput, RegionRules, build_regions
 from app.domain.states import DecisionKind, ImageRole, ImageState, ModelStatus, RegionKind, RegionState
 from app.services.review_types import DecisionRequest, QueueFilter
@@ -33,6 +33,8 @@ from datasets.labels import ClassSet
 CLASSES = ClassSet.from_names(tuple(f"class_{index}" for index in range(11)))
 SIZES = {"480x360": (360, 480), "2048x1024": (1024, 2048)}
 LARGEST = (3000, 4000)
+SPLIT = RegionRules(max_area_share=0.04)
+"""Small enough a cap for superpixels to have work."""
 WHOLE = RegionRules(max_area_share=1.0)
 """Nothing is split, because the loop does not split either."""
 
@@ -66,7 +68,7 @@ def compare_regions(size_name: str, repeats: int) -> Comparison:
     facts = {
         "size": size_name,
         "regions": len(ours.regions),
-        "regions_after_splitting": len(build_regions(prediction, RegionRules()).regions),
+        "regions_after_splitting": len(build_regions(prediction, SPLIT).regions),
         "same_regions": {region.bbox: region.area for region in ours.regions}
         == {region.bbox: region.area for region in plain.regions},
         "same_pixels_in_regions_band_and_leftovers": bool(
@@ -77,7 +79,7 @@ def compare_regions(size_name: str, repeats: int) -> Comparison:
     variants: dict[str, Callable[[], object]] = {
         "loop_over_components": lambda: build_by_loop(prediction, WHOLE),
         "build_regions": lambda: build_regions(prediction, WHOLE),
-        "build_regions_with_superpixels": lambda: build_regions(prediction, RegionRules()),
+        "build_regions_with_superpixels": lambda: build_regions(prediction, SPLIT),
     }
     return compare(
         f"region_building_{size_name}".replace("-", "_"), variants, repeats=repeats, baseline="loop_over_components",
@@ -89,13 +91,13 @@ def compare_sizes(repeats: int) -> Comparison:
     """How region building grows from the smallest to the largest picture."""
     small, large = prediction_like(SIZES["480x360"]), prediction_like(LARGEST)
     variants: dict[str, Callable[[], object]] = {
-        "480x360": lambda: build_regions(small, RegionRules()),
-        "4000x3000": lambda: build_regions(large, RegionRules()),
+        "480x360": lambda: build_regions(small, SPLIT),
+        "4000x3000": lambda: build_regions(large, SPLIT),
     }
     growth = LARGEST[0] * LARGEST[1] / (360 * 480)
     return compare(
         "region_building_growth", variants, repeats=repeats, baseline="480x360",
-        facts={"times_the_pixels": round(growth, 1), "regions": len(build_regions(large, RegionRules()).regions)},
+        facts={"times_the_pixels": round(growth, 1), "regions": len(build_regions(large, SPLIT).regions)},
     )  # fmt: skip
 
 
@@ -189,7 +191,7 @@ def made_regions(image_id: int) -> list[dict[str, object]]:
     areas = rng.integers(24, 400, REGIONS_PER_IMAGE)
     confidences = rng.uniform(0.3, 0.9, REGIONS_PER_IMAGE)
     gains = [expected_errors(int(area), float(mean)) for area, mean in zip(areas, confidences, strict=True)]
-    scores = diversified_scores(gains)
+    scores = diversified_scores(gains, QueueRules())
     return [
         {
             "proposal_id": image_id, "image_id": image_id, "number": index + 1, "kind": RegionKind.QUEUE,

@@ -18,6 +18,7 @@ from benchmarks.matrix_cells import BASELINE, METHODS, PRESETS, REFERENCE
 from benchmarks.matrix_plots import plot_classes, plot_miou, plot_pseudo_labels, plot_risk
 from benchmarks.matrix_results import MethodResults, Results, read_results
 from benchmarks.matrix_statistics import RESAMPLES, auroc_interval, miou_interval
+from benchmarks.rules_report import is_rules, write_rules_report
 from datasets.files import write_atomically
 
 REPORT_NAME = "report.md"
@@ -294,11 +295,12 @@ def main(arguments: list[str] | None = None) -> int:
         "folder",
         type=Path,
         metavar="DIR",
-        help="with the JSON files of benchmarks.camvid_matrix or benchmarks.camvid_loop",
+        help="with the JSON files of benchmarks.camvid_matrix, benchmarks.camvid_loop or benchmarks.region_rules",
     )
     try:
         folder = parser.parse_args(arguments).folder
-        print(write_loop_report(folder) if is_loop(folder) else write_report(folder))
+        kinds = ((is_rules, write_rules_report), (is_loop, write_loop_report))
+        print(next((write for fits, write in kinds if fits(folder)), write_report)(folder))
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -1,5 +1,7 @@
 """How much of a reliable area becomes a region when somebody points at it and says that it is wrong."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +28,7 @@ def flagged_area(
         free_mask: (H, W), pixels that may be flagged; True at the point.
         image: (H, W, 3) uint8 RGB; superpixels follow its edges.
         point: column and row.
-        rules: give the cap, as a share of the image.
+        rules: give the cap of flags, as a share of the image.
     """
     x, y = point
     same = (free_mask & (label == label[y, x])).view(np.uint8)
@@ -34,7 +36,8 @@ def flagged_area(
     left, top, width, height, area = (int(value) for value in boxes[numbers[y, x]])
     box = slice(top, top + height), slice(left, left + width)
     pieces = (numbers[box] == numbers[y, x]).astype(np.int32)
-    if area > rules.max_area(label.size):
-        pieces = split_large(pieces, image[box], rules, label.size)
+    of_flags = replace(rules, max_area_share=min(1.0, max(rules.max_flag_share, 2 * rules.min_area_share)))
+    if area > of_flags.max_area(label.size):
+        pieces = split_large(pieces, image[box], of_flags, label.size)
     piece_mask = pieces == pieces[y - top, x - left]
     return delta_from_mask(piece_mask, label[box], left, top)

@@ -1,5 +1,6 @@
 """Annotators who know the truth, for measuring what a queue is worth: their answers, and what these cost."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -19,6 +20,8 @@ for saying whether a box is right (Papadopoulos et al., CVPR 2016)."""
 
 _OUTLINE_PX = 2.0
 """How far a clicked outline may be from the true one; chosen by us. It sets how many clicks an outline costs."""
+_MARGIN_PX = 16
+"""How far around a region an outline may spill; chosen by us."""
 _DAB_PX = 30
 """Parts of at most so many pixels are one dab of the brush; chosen by us."""
 _KEYS_PER_OUTLINE = 2
@@ -123,6 +126,29 @@ def seconds_of(answer: Answer, person: SimulatedPerson, rng: np.random.Generator
     mean = DECIDE_S * answer.looks + KEY_S * answer.keys + CLICK_S * answer.clicks
     spread = float(np.exp(rng.normal(0.0, person.time_spread) - person.time_spread**2 / 2)) if person.time_spread else 1
     return mean * spread
+
+
+def box_around(bbox: tuple[int, int, int, int], size_wh: tuple[int, int]) -> tuple[int, int, int, int]:
+    """What a person works in: a region's box and a margin for outlines that spill over, inside the image."""
+    (x0, y0, x1, y1), (width, height) = bbox, size_wh
+    return (
+        max(0, x0 - _MARGIN_PX),
+        max(0, y0 - _MARGIN_PX),
+        min(width, x1 + _MARGIN_PX),
+        min(height, y1 + _MARGIN_PX),
+    )
+
+
+def entropy_of(likeliest: Sequence[float]) -> float:
+    """Entropy of a region's mean class probabilities.
+
+    Args:
+        likeliest: of the likeliest classes; what the others have counts as one more class.
+    """
+    likely = np.array(likeliest, np.float64)
+    every = np.append(likely, max(0.0, 1.0 - likely.sum()))
+    present = every[every > 0]
+    return float(-(present * np.log(present)).sum())
 
 
 def _drawn(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from app.domain.auditing import AuditRegion, audit_regions, draw_pixels, numbered_together
 from app.domain.decisions import UNTOUCHED, Delta, encode_delta
 from app.domain.disguise import Look, disguised_classes, invented_look, mixed_look
-from app.domain.queue import DIVERSITY_DISCOUNT, expected_errors
+from app.domain.queue import QueueRules, expected_errors
 from app.domain.regions import Region as DescribedRegion
 from app.domain.regions import RegionInput, RegionPartition, RegionRules, describe_regions
 from app.domain.states import RegionKind, RegionState
@@ -94,7 +94,7 @@ def _draw_order(seed: int, chance: Sequence[int], pixel: tuple[int, int]) -> flo
 
 def audit_rows(
     drawn: Sequence[DrawnAudit], proposal: Proposal, gains: Sequence[float], rarity: NDArray[np.float64],
-    trust: TrustSettings,
+    order: QueueRules, trust: TrustSettings,
 ) -> list[tuple[Region, Probe]]:  # fmt: skip
     """Rows for the audits of a proposal; the probe gets its region's id once that is stored.
 
@@ -102,8 +102,9 @@ def audit_rows(
         gains: of the proposal's other regions, before diversity; an audit's score is what its look would earn among
             them.
         rarity: (C,) factor per class.
+        order: of the workspace.
     """
-    return [(_region(audit, proposal, gains, rarity), _probe(audit, proposal, trust)) for audit in drawn]
+    return [(_region(audit, proposal, gains, rarity, order), _probe(audit, proposal, trust)) for audit in drawn]
 
 
 def _looks(
@@ -128,7 +129,9 @@ def _right_share(said: RegionInput) -> float:
     )
 
 
-def _region(audit: DrawnAudit, proposal: Proposal, gains: Sequence[float], rarity: NDArray[np.float64]) -> Region:
+def _region(
+    audit: DrawnAudit, proposal: Proposal, gains: Sequence[float], rarity: NDArray[np.float64], order: QueueRules
+) -> Region:
     height, width = audit.region.mask.shape
     gain = expected_errors(audit.said.area, audit.look.mean_confidence) * float(rarity[audit.class_id])
     rank = sum(other > gain for other in gains)
@@ -137,7 +140,7 @@ def _region(audit: DrawnAudit, proposal: Proposal, gains: Sequence[float], rarit
         proposal_id=proposal.id, image_id=proposal.image_id, number=audit.number, kind=RegionKind.AUDIT,
         class_id=audit.class_id, area=audit.said.area, x0=audit.region.x0, y0=audit.region.y0,
         x1=audit.region.x0 + width, y1=audit.region.y0 + height, mean_confidence=audit.look.mean_confidence,
-        score=gain * DIVERSITY_DISCOUNT**rank, top_classes=[list(entry) for entry in top_classes],
+        score=gain * order.diversity_discount**rank, top_classes=[list(entry) for entry in top_classes],
         state=RegionState.HELD,
     )  # fmt: skip
 

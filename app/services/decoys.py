@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain.planting import LARGEST_SHARE_OF_IMAGE, shown_classes, true_class, wrong_class
-from app.domain.queue import diversified_scores, expected_errors
+from app.domain.queue import QueueRules, diversified_scores, gains_of
 from app.domain.regions import Region as DescribedRegion
 from app.domain.regions import RegionInput, RegionRules, build_regions
 from app.domain.states import ImageRole, RegionKind, RegionState
@@ -49,6 +49,7 @@ class _Decoy:
 
     image: Image
     rules: RegionRules
+    order: QueueRules
     rarity: NDArray[np.float64]
     trust: TrustSettings
     threshold: float | None
@@ -136,9 +137,10 @@ def _read(store: Store, image_id: int, model_id: int, prediction: "Prediction") 
             raise ValueError(f"{image.sample_id} is a {image.role} image; errors are planted in labeled ones only")
         num_classes = len(require_class_set(session))
         check_prediction(prediction, image, num_classes)
-        rules = read_review_settings(session).region_rules
+        settings = read_review_settings(session)
+        rarity = read_rarity(session, num_classes, settings.queue_rules)
         threshold = threshold_in_force(session, model_id)
-        return _Decoy(image, rules, read_rarity(session, num_classes), trust, threshold)
+        return _Decoy(image, settings.region_rules, settings.queue_rules, rarity, trust, threshold)
 
 
 def _choose(
@@ -149,11 +151,7 @@ def _choose(
     rng: np.random.Generator,
 ) -> list[_Planted]:
     """Regions whose class is known, in an order drawn by chance, as many as an image may hold."""
-    gains = [
-        expected_errors(region.area, region.mean_confidence) * float(decoy.rarity[region.class_id])
-        for region in regions
-    ]
-    scores = diversified_scores(gains)
+    scores = diversified_scores(gains_of(regions, decoy.rarity), decoy.order)
     fitting: list[_Planted] = []
     for index in rng.permutation(len(regions)):
         region = regions[index]

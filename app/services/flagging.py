@@ -182,7 +182,7 @@ def _region(session: Session, known: _Known, area: Delta) -> Region:
     touched_mask = area.touched_mask
     class_id, num_pixels = int(area.values[touched_mask][0]), int(np.count_nonzero(touched_mask))
     confidence = 1.0 - float(known.unreliability[area.rows_columns][touched_mask].mean()) / 255
-    rarity = read_rarity(session, len(require_class_set(session)))
+    rarity = read_rarity(session, len(require_class_set(session)), read_review_settings(session).queue_rules)
     return Region(
         proposal_id=known.proposal.id, image_id=known.image.id, number=number, kind=RegionKind.FLAGGED,
         class_id=class_id, area=num_pixels, x0=x, y0=y, x1=x1, y1=y1, mean_confidence=confidence,

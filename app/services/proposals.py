@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.domain.cutting import reliable_at
 from app.domain.decisions import PENDING_STATES, LabelState, replay
-from app.domain.queue import class_rarity, diversified_scores, expected_errors
+from app.domain.queue import QueueRules, class_rarity, diversified_scores, gains_of
 from app.domain.regions import RegionInput, RegionPartition, RegionRules, build_regions, undivided, with_kept
 from app.domain.states import PROBE_KINDS, ImageRole, RegionKind, RegionState
 from app.services.audit_drawing import DrawnAudit, audit_rows, draw_audits
@@ -56,6 +56,7 @@ class _Known:
 
     image: Image
     rules: RegionRules
+    order: QueueRules
     rarity: NDArray[np.float64]
     human_mask: NDArray[np.bool_]
     doubts: tuple[Doubt, ...]
@@ -145,10 +146,12 @@ def _read_known(store: Store, image_id: int, model_id: int, prediction: "Predict
         check_prediction(prediction, image, len(class_set))
         nothing = LabelState(np.zeros(image.size_hw, np.uint8), np.zeros(image.size_hw, np.uint8))
         decided = replay(nothing, effective_deltas(session, image))
+        settings = read_review_settings(session)
         return _Known(
             image=image,
-            rules=read_review_settings(session).region_rules,
-            rarity=read_rarity(session, len(class_set)),
+            rules=settings.region_rules,
+            order=settings.queue_rules,
+            rarity=read_rarity(session, len(class_set), settings.queue_rules),
             human_mask=decided.provenance == Provenance.HUMAN,
             doubts=read_doubts(store, session, image),
             version=last_decision_id(session, image_id),
@@ -204,13 +207,13 @@ def check_prediction(prediction: "Prediction", image: Image, num_classes: int) -
             raise ValueError(f"{image.sample_id}: the model's {name} has values outside 0-1 or NaN; export it again")
 
 
-def read_rarity(session: Session, num_classes: int) -> NDArray[np.float64]:
+def read_rarity(session: Session, num_classes: int, order: QueueRules) -> NDArray[np.float64]:
     """(C,) factor per class on a region's score, from the labeled images."""
     totals = np.zeros(num_classes, np.int64)
     labeled = (Image.role == ImageRole.LABELED) & Image.deleted_at.is_(None) & Image.class_pixels.is_not(None)
     for pixels in session.scalars(select(Image.class_pixels).where(labeled)):
         totals += np.asarray(pixels, np.int64)
-    return class_rarity(totals.tolist())
+    return class_rarity(totals.tolist(), order)
 
 
 def _divide(
@@ -268,14 +271,11 @@ def _insert(
     audits: tuple[DrawnAudit, ...],
     trust: TrustSettings,
 ) -> None:
-    gains = [
-        expected_errors(region.area, region.mean_confidence) * float(known.rarity[region.class_id])
-        for region in partition.regions
-    ]
-    rows = _rows(proposal, partition, gains)
+    gains = gains_of(partition.regions, known.rarity)
+    rows = _rows(proposal, partition, gains, known.order)
     for row, doubt in zip(rows[len(rows) - len(known.doubts) :], known.doubts, strict=True):
         row.origin_id, row.kind = doubt.region_id, doubt.kind
-    probes = audit_rows(audits, proposal, gains, known.rarity, trust)
+    probes = audit_rows(audits, proposal, gains, known.rarity, known.order, trust)
     if known.control is not None and not known.human_mask.all():
         probes = [control_row(known.control, known.image, proposal)]
     image = session.get_one(Image, known.image.id)
@@ -292,7 +292,7 @@ def _insert(
     refresh_states(session, image)
 
 
-def _rows(proposal: Proposal, partition: RegionPartition, gains: Sequence[float]) -> list[Region]:
+def _rows(proposal: Proposal, partition: RegionPartition, gains: Sequence[float], order: QueueRules) -> list[Region]:
     return [
         Region(
             proposal_id=proposal.id, image_id=proposal.image_id, number=region.number, kind=RegionKind.QUEUE,
@@ -301,5 +301,5 @@ def _rows(proposal: Proposal, partition: RegionPartition, gains: Sequence[float]
             mean_confidence=region.mean_confidence, score=score,
             top_classes=[list(entry) for entry in region.top_classes], state=RegionState.OPEN,
         )
-        for region, score in zip(partition.regions, diversified_scores(gains), strict=True)
+        for region, score in zip(partition.regions, diversified_scores(gains, order), strict=True)
     ]  # fmt: skip

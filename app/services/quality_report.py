@@ -178,11 +178,7 @@ class QualityReport:
     def to_json(self) -> dict[str, Any]:
         """For the HTTP API, the page and the command line."""
         sentences = {
-            "audited": audited_sentence(
-                self.audits[0].audited if self.audits else None,
-                self.audits_waiting,
-                sum(each.audited.wrong.trials for each in self.audits[1:]),
-            ),
+            "audited": audited_sentence(self.audits[0].audited if self.audits else None, self.audits_waiting),
             "caught": caught_sentence(self.caught),
             "effort": effort_sentence(self.effort),
             "changed": changed_sentence(self.changed),

@@ -20,7 +20,7 @@ from sqlalchemy import select
 
 from app.config import Workspace
 from app.domain.decisions import delta_from_mask
-from app.domain.simulated_people import Answer, SimulatedPerson, answer_for, seconds_of
+from app.domain.simulated_people import Answer, SimulatedPerson, answer_for, box_around, entropy_of, seconds_of
 from app.domain.states import DecisionKind, ImageRole, RegionKind
 from app.services.backup_restoring import restore_backup
 from app.services.backups import save_workspace
@@ -38,8 +38,6 @@ from datasets.progress import Progress
 
 _CACHED_LABELS = 64
 _HEAD = 20
-_MARGIN_PX = 16
-"""How far around a region an outline may spill where nothing is locked; chosen by us."""
 _SESSION = "simulation"
 _PROBES = (RegionKind.AUDIT, RegionKind.PLANTED, RegionKind.CONTROL)
 
@@ -285,11 +283,7 @@ class _Run:
             offset += len(page)
 
     def _entropy(self, region_id: int) -> float:
-        """Of the mean probabilities of the likeliest classes; what the others have counts as one more class."""
-        likely = np.array([entry.probability for entry in self._review.region(region_id).top_classes])
-        every = np.append(likely, max(0.0, 1.0 - likely.sum()))
-        present = every[every > 0]
-        return float(-(present * np.log(present)).sum())
+        return entropy_of([entry.probability for entry in self._review.region(region_id).top_classes])
 
     def _images(self) -> list[int]:
         ids = [image_id for image_id in self._truth.image_ids if not self._shown[image_id].all()]
@@ -300,14 +294,7 @@ class _Run:
 
     def _answer_region(self, region_id: int) -> None:
         view = self._review.region(region_id)
-        image_id, (width, height) = view.row.image_id, view.size_wh
-        x0, y0, x1, y1 = view.row.bbox
-        bbox = (
-            max(0, x0 - _MARGIN_PX),
-            max(0, y0 - _MARGIN_PX),
-            min(width, x1 + _MARGIN_PX),
-            min(height, y1 + _MARGIN_PX),
-        )
+        image_id, bbox = view.row.image_id, box_around(view.row.bbox, view.size_wh)
         before = self._review.image_patch(image_id, bbox)
         region_mask = before.region_map == view.row.number
         is_locked = self._arm is not Arm.UNLOCKED

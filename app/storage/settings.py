@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.orm import Session
 
 from app.domain.promotion import PromotionLimits
+from app.domain.queue import QueueRules
 from app.domain.regions import RegionRules
 from app.storage.errors import StoreError
 from app.storage.models import Setting
@@ -23,6 +24,7 @@ class ReviewSettings(BaseModel):
 
     Attributes:
         region_rules: see app/domain/regions.py.
+        queue_rules: see app/domain/queue.py.
         enough_share: an image is enough when fewer than this share of its pixels are expected to be wrong and open.
         method: name of the selection method that calls pixels reliable, or None for the one in the model file.
         threshold: its threshold, where it has one; for the log, where the proposal was not cut at a chosen one.
@@ -31,6 +33,7 @@ class ReviewSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     region_rules: RegionRules = Field(default_factory=RegionRules)
+    queue_rules: QueueRules = Field(default_factory=QueueRules)
     enough_share: float = Field(default=0.001, ge=0, le=1)
     method: str | None = None
     threshold: float | None = None
@@ -50,14 +53,11 @@ class CalibrationSettings(BaseModel):
 
     Attributes:
         alpha: largest expected share of wrong pixels among an image's reliable ones; docs/calibration.md.
-        independent: the pictures do not come from videos, so each gold image counts by itself. Otherwise names that end
-            in digits name frames of a recording, and frames count in blocks.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     alpha: float = Field(default=0.01, gt=0, lt=1)
-    independent: bool = False
 
 
 class ClassSetChangedError(StoreError):

@@ -120,12 +120,10 @@ class ThresholdBody(Body):
     seen_model: int | None = None
 
 
-class AskedBody(Body):
-    """The share of wrong pixels among reliable ones that is to be promised, and whether the pictures do not come from
-    videos; None stays as it is."""
+class AlphaBody(Body):
+    """The share of wrong pixels among reliable ones that is to be promised."""
 
-    alpha: float | None = Field(None, gt=0, lt=1)
-    independent: bool | None = None
+    alpha: float = Field(gt=0, lt=1)
 
 
 class RollbackBody(Body):

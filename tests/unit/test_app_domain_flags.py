@@ -10,7 +10,7 @@ from app.domain.flags import flagged_area
 from app.domain.regions import RegionRules
 
 SIZE_HW = (40, 50)
-LOOSE = RegionRules(max_area_share=1.0)
+LOOSE = RegionRules(max_flag_share=1.0)
 
 
 def picture(seed=0):
@@ -52,16 +52,16 @@ def test_a_flag_is_free_connected_of_one_class_holds_its_point_and_keeps_the_cap
     label = np.repeat(rng.integers(0, 2, (SIZE_HW[0], 5), dtype=np.uint8), 10, axis=1)
     free_mask = rng.random(SIZE_HW) < 0.9
     free_mask[y, x] = True
-    rules = RegionRules(max_area_share=share)
+    rules = RegionRules(max_flag_share=share)
     mask = flagged_mask(flagged_area(label, free_mask, picture(seed), (x, y), rules))
     assert mask[y, x] and not (mask & ~free_mask).any() and np.unique(label[mask]).size == 1
     assert label_components(mask, connectivity=1).max() == 1
-    assert mask.sum() <= rules.max_area(mask.size)
+    assert mask.sum() <= RegionRules(max_area_share=share).max_area(mask.size)
 
 
 def test_two_points_of_one_piece_flag_the_same_pixels():
     label, free_mask = np.zeros(SIZE_HW, np.uint8), np.ones(SIZE_HW, np.bool_)
-    rules = RegionRules(max_area_share=0.1)
+    rules = RegionRules(max_flag_share=0.1)
     first = flagged_mask(flagged_area(label, free_mask, picture(), (10, 10), rules))
     row, column = np.argwhere(first)[-1]
     second = flagged_mask(flagged_area(label, free_mask, picture(), (int(column), int(row)), rules))
@@ -71,9 +71,24 @@ def test_two_points_of_one_piece_flag_the_same_pixels():
 @pytest.mark.parametrize("share", [0.02, 1.0], ids=["cut", "whole"])
 def test_pieces_of_an_area_are_disjoint(share):
     label, free_mask = np.zeros(SIZE_HW, np.uint8), np.ones(SIZE_HW, np.bool_)
-    rules = RegionRules(max_area_share=share)
+    rules = RegionRules(max_flag_share=share)
     covered = np.zeros(SIZE_HW, np.int64)
     while (covered == 0).any():
         row, column = np.argwhere(covered == 0)[0]
         covered += flagged_mask(flagged_area(label, free_mask, picture(), (int(column), int(row)), rules))
     assert covered.max() == 1
+
+
+def test_a_flag_is_capped_by_a_rule_of_its_own_however_large_queued_regions_may_be():
+    label, free_mask = np.zeros(SIZE_HW, np.uint8), np.ones(SIZE_HW, np.bool_)
+    small, large = (
+        flagged_area(label, free_mask, picture(), (10, 10), RegionRules(max_area_share=share)) for share in (0.04, 0.5)
+    )
+    assert np.array_equal(flagged_mask(small), flagged_mask(large))
+    assert 0 < flagged_mask(large).sum() <= RegionRules(max_area_share=0.04).max_area(label.size) < label.size
+
+
+def test_a_flag_of_less_than_the_fewest_pixels_of_a_region_is_not_asked_for():
+    label, free_mask = np.zeros(SIZE_HW, np.uint8), np.ones(SIZE_HW, np.bool_)
+    rules = RegionRules(min_area_share=0.6, max_area_share=1.0)
+    assert flagged_mask(flagged_area(label, free_mask, picture(), (10, 10), rules)).all()

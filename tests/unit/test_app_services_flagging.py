@@ -118,7 +118,7 @@ def test_undo_takes_relabel_and_flag_back_to_the_initial_bytes_and_redo_brings_b
 def test_two_flags_share_no_pixel_and_each_is_taken_back_alone(ann, image_id):
     with ann.store.session() as session:
         settings = ReviewSettings()
-        rules = settings.region_rules.__class__(max_area_share=0.05)
+        rules = settings.region_rules.__class__(max_flag_share=0.05)
         write_review_settings(session, settings.model_copy(update={"region_rules": rules}))
     first = flagged_view(ann, set_flag(ann, image_id))
     between = ann.state(image_id)

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
-from app.domain.queue import DIVERSITY_DISCOUNT, class_rarity
+from app.domain.queue import QueueRules, class_rarity
 from app.domain.regions import BAND, LEFTOVER
 from app.domain.states import DecisionKind, ImageRole, RegionState
 from app.services import proposals
 from app.services.proposals import store_proposal
 from app.services.review_types import QueueFilter
 from app.storage.models import Image, Proposal
+from app.storage.settings import ReviewSettings, write_review_settings
 from datasets.labels import Provenance
 from tests.unit.made_workspace import SIZE_HW, Reviewer, copy_store, make_prediction, make_template, mask_of, pool_ids
 
@@ -78,14 +79,18 @@ def test_every_unreliable_pixel_has_a_place_in_the_stored_region_map(ann):
     assert set(np.unique(planes.region_map)) - {0, BAND, LEFTOVER} == numbers
 
 
-def test_a_score_is_expected_errors_times_rarity_discounted_by_rank(ann):
+@pytest.mark.parametrize("rules", [QueueRules(), QueueRules(diversity_discount=0.5, rarity_low=1, rarity_high=1.2)])
+def test_a_score_is_expected_errors_times_rarity_discounted_by_rank(ann, rules):
+    with ann.store.session() as session:
+        write_review_settings(session, ReviewSettings(queue_rules=rules))
+    store_proposal(ann.store, pool_ids(ann.store)[0], 1, make_prediction(0))
     with ann.store.reader() as session:
         labeled = session.scalars(select(Image.class_pixels).where(Image.role == ImageRole.LABELED)).all()
-    rarity = class_rarity(np.sum(labeled, axis=0).tolist())
+    rarity = class_rarity(np.sum(labeled, axis=0).tolist(), rules)
     rows = ann.service.queue(QueueFilter(image_id=pool_ids(ann.store)[0]), limit=500)
     for rank, row in enumerate(rows):
         gain = row.area * (1 - row.mean_confidence) * rarity[row.class_id]
-        assert row.score == pytest.approx(gain * DIVERSITY_DISCOUNT**rank)
+        assert row.score == pytest.approx(gain * rules.diversity_discount**rank)
 
 
 def test_a_calibrated_file_scores_regions_and_colors_maps_by_its_probability_of_being_wrong(ann):

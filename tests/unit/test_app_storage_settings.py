@@ -3,6 +3,7 @@
 import pytest
 
 from app.config import Workspace
+from app.domain.queue import QueueRules
 from app.domain.regions import RegionRules
 from app.storage.database import open_store
 from app.storage.errors import StoreError
@@ -28,7 +29,10 @@ def store(tmp_path):
 
 
 def test_review_settings_come_back_as_they_were_written(store):
-    written = ReviewSettings(region_rules=RegionRules(band_px=3), enough_share=0.01, method="csl", threshold=0.5)
+    written = ReviewSettings(
+        region_rules=RegionRules(band_px=3), queue_rules=QueueRules(rarity_high=2.0), enough_share=0.01, method="csl",
+        threshold=0.5,
+    )  # fmt: skip
     with store.session() as session:
         write_review_settings(session, written)
     with store.reader() as session:
@@ -42,8 +46,9 @@ def test_review_settings_come_back_as_they_were_written(store):
         ({"enuogh_share": 0.1}, "enuogh_share"),
         ({"region_rules": {"band": 2}}, "region_rules.band"),
         ({"region_rules": {"band_px": "wide"}}, "region_rules.band_px"),
+        ({"queue_rules": {"discount": 1}}, "queue_rules.discount"),
     ],
-    ids=["out-of-range", "unknown", "unknown-rule", "wrong-type"],
+    ids=["out-of-range", "unknown", "unknown-rule", "wrong-type", "unknown-order"],
 )
 def test_a_wrong_stored_setting_is_named(store, content, key):
     with store.session() as session:

@@ -10,6 +10,7 @@ from PIL import Image as Picture
 from sqlalchemy import select
 
 from app.config import Workspace
+from app.domain.regions import RegionRules
 from app.domain.states import DecisionKind, ImageRole, ModelStatus, RegionKind
 from app.services.controls import choose_controls
 from app.services.decoys import decoy_images, store_decoy
@@ -21,6 +22,7 @@ from app.services.review_types import QueueFilter, RegionView
 from app.storage.database import Store, open_store
 from app.storage.models import Image, Region
 from app.storage.probes import ControlImage, Probe
+from app.storage.settings import ReviewSettings, write_review_settings
 from app.storage.trust_settings import TrustSettings
 from datasets.images import read_image
 from datasets.labels import ClassSet
@@ -38,6 +40,8 @@ from tests.unit.made_workspace import Reviewer, copy_store, set_trust
 SEED = 20_261_126
 TRUST = TrustSettings(audit_share=0.05, planted_share=0.04, control_share=0.1, seed=SEED, intensity=1 / 4000)
 SIZE_HW = (120, 160)
+SMALL_REGIONS = RegionRules(max_area_share=0.04)
+"""A blob of doubt covers a tenth of these small pictures: in one piece, few would have one true class."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ def make_scene(root: Path, pool: int = 10, trust: TrustSettings = TRUST) -> Scen
     store = open_store(Workspace(root / "workspace"), create=True)
     import_dataset(store, SceneFiles(folder, truth, ClassSet.from_names(NAMES)), set(names[:6]), {"gold_0"})
     set_trust(store, trust)
+    with store.session() as session:
+        write_review_settings(session, ReviewSettings(region_rules=SMALL_REGIONS))
     add_model(store, 1, ModelStatus.CURRENT, miou=0.6)
     predict(store, truth, 1)
     store.close()
