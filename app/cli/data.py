@@ -39,6 +39,14 @@ def import_command(
         float, typer.Option(min=0.0, max=0.9, help="Share of the labeled images held out to measure rounds; 0: none.")
     ] = 0.2,
     seed: Annotated[int, typer.Option(min=0, help="Of the choice of held-out images.")] = 0,
+    independent: Annotated[
+        bool,
+        typer.Option(
+            "--independent",
+            help="No picture comes from a video. Otherwise names that end in digits name frames, and neighbors of gold "
+            "are left out.",
+        ),
+    ] = False,
     database_url: DatabaseUrlOption = None,
 ) -> None:
     """Make a workspace from images and the few masks there are. Safe to repeat."""
@@ -46,7 +54,7 @@ def import_command(
         raise ValueError(f"unknown format {format_name!r}; choose one of {', '.join(dataset_names())}")
     if not source.is_dir():
         raise ValueError(f"there is no folder {source}; give the folder that holds the images and masks")
-    plan = plan_import(ImportSource(source, format_name, split, gold_share, seed))
+    plan = plan_import(ImportSource(source, format_name, split, gold_share, seed, independent))
     with progress_bar("Import") as report:
         store = open_store(Workspace(workspace), create=True, url=database_url)
         summary = run_import(store, plan, report)

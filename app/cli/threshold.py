@@ -14,7 +14,7 @@ from app.cli.models import print_calibration
 from app.domain.cutting import QueueSize, threshold_words
 from app.services.cutting import preview_cuts
 from app.services.local_actor import command_line_actor
-from app.services.model_limits import read_alpha, set_alpha
+from app.services.model_limits import ask_promise, read_asked
 from app.services.predicting import find_model
 from app.services.recutting import recut_pool
 from app.services.thresholds import choice_of, choose_threshold, cuts_in_force
@@ -48,7 +48,7 @@ def show_command(
     if as_json:
         rows = [{"threshold": value, **asdict(size)} for value, size in zip(thresholds, sizes, strict=True)]
         told = {
-            "model_id": model.id, "calibration": gold.get("calibration"), "asked": read_alpha(store),
+            "model_id": model.id, "calibration": gold.get("calibration"), "asked": read_asked(store).model_dump(),
             "choice": None if choice is None else choice.to_json(), "cuts": [cut.to_json() for cut in cuts],
             "queue": rows,
         }  # fmt: skip
@@ -92,12 +92,22 @@ def ask_command(
     alpha: Annotated[
         float | None, typer.Argument(help="Largest share of wrong pixels among reliable ones to be promised, 0-1.")
     ] = None,
+    independent: Annotated[
+        bool | None,
+        typer.Option(
+            "--independent/--frames",
+            help="No picture comes from a video: each gold image counts by itself. Or: names that end in digits name "
+            "frames, which count in blocks.",
+        ),
+    ] = None,
 ) -> None:
     """Say or set which error of reliable pixels the next export or retraining is asked to promise (1 % at first)."""
     store, _ = open_workspace(workspace)
-    if alpha is not None:
-        set_alpha(store, command_line_actor(), alpha)
-    console.print(f"The next model is asked to promise that at most {percent(read_alpha(store))} are wrong.")
+    asked = read_asked(store)
+    if alpha is not None or independent is not None:
+        asked = ask_promise(store, command_line_actor(), alpha, independent)
+    counted = "each gold image counts by itself" if asked.independent else "gold frames of a recording count in blocks"
+    console.print(f"The next model is asked to promise that at most {percent(asked.alpha)} are wrong; {counted}.")
 
 
 def _choose_and_cut(workspace: WorkspaceOption, value: float | None) -> None:

@@ -69,9 +69,10 @@ class ModelCalls:
         body = {"threshold": threshold, "seen_model": seen_model}
         return int(self._connection.post("/api/threshold", body)["job_id"])
 
-    def ask_promise(self, alpha: float) -> Json:
-        """Which error of reliable pixels the next calibration is asked to promise, as a share."""
-        return self._connection.post("/api/threshold/asked", {"alpha": alpha})
+    def ask_promise(self, alpha: float | None = None, independent: bool | None = None) -> Json:
+        """Which error of reliable pixels the next calibration is asked to promise, as a share, and whether the pictures
+        do not come from videos; None stays as it is."""
+        return self._connection.post("/api/threshold/asked", {"alpha": alpha, "independent": independent})
 
     def gold_picture(self, image_id: int, width: int = 480) -> bytes:
         """A gold image as a PNG of at most `width` pixels."""

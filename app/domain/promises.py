@@ -102,7 +102,8 @@ def how_to_reach(note: Mapping[str, Any], thresholds: Mapping[str, Any] | None) 
             f"one error, and there were {note['units']}."
         )
         if note["unit"] == "block":
-            said.append("Take them from many recordings, or as single pictures: neighboring frames count as one block.")
+            said.append("Take them from many recordings: neighboring frames count as one block.")
+            said.append("If no picture comes from a video, say so below: each gold image then counts by itself.")
     else:
         said.append(
             "Make the model better where it is surest: review more of the queue and train another round, which is "

@@ -22,18 +22,20 @@ def between(found: CountedShare) -> str:
     return f"between {percent(found.low)} and {percent(found.high)}"
 
 
-def audited_sentence(audited: AuditedError | None, waiting: int) -> str:
+def audited_sentence(audited: AuditedError | None, waiting: int, elsewhere: int = 0) -> str:
     """How wrong the pixels are that nobody looked at, and how that is known.
 
     Args:
-        audited: of the current model; None without one.
+        audited: of the current model, at the threshold in force; None without one.
         waiting: audits that could still be decided.
+        elsewhere: audits of other models, or at another threshold.
     """
     if audited is None:
         return "There is no model yet, so there are no reliable pixels to audit."
     wrong = audited.wrong
     if wrong.share is None:
-        return _why_unknown(audited, waiting)
+        said = _why_unknown(audited, waiting)
+        return f"{said} Audits of other models or at other thresholds: {elsewhere}." if elsewhere else said
     said = (
         f"Of the reliable pixels, which nobody looks at, {percent(wrong.share)} are wrong, {between(wrong)} with 95 % "
         f"confidence. How that is known: {_drawn(wrong.trials)} by chance from the whole reliable area of "

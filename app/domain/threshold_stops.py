@@ -39,28 +39,34 @@ class Stop:
     promise: Promise
 
 
-def stops_of(note: Mapping[str, Any] | None, curve: Mapping[str, Sequence[float | None]] | None) -> tuple[Stop, ...]:
+def stops_of(
+    note: Mapping[str, Any] | None, curve: Mapping[str, Sequence[float | None]] | None, chosen: float | None = None
+) -> tuple[Stop, ...]:
     """The thresholds on offer, strictest first; of neighbors that call the same pixels reliable only the last.
 
     Args:
         note: the calibration in the model file; None for a file without.
         curve: the entry of the same name in calibration.json; None without that file.
+        chosen: the threshold in force, which is always among them; None where the model file says what is reliable.
     """
     if note is None or curve is None:
-        thresholds = set(UNCALIBRATED)
+        thresholds = {*UNCALIBRATED, *([chosen] if chosen is not None else [])}
         if note is not None and note["threshold"] > 0:
             thresholds.add(float(note["threshold"]))
-        return tuple(_bare(note, threshold) for threshold in sorted(thresholds))
+        return tuple(_unmeasured(note, threshold, None) for threshold in sorted(thresholds))
     listed = [_listed(note, curve, index) for index in range(len(curve["threshold"]))]
     called = [stop for stop in listed if stop.coverage]
-    last = [
-        stop for stop, after in zip(called, called[1:], strict=False) if stop.coverage != after.coverage or stop.is_own
-    ]
-    last += called[-1:]
+    stops = {
+        stop.threshold: stop
+        for stop, after in zip(called, [*called[1:], None], strict=True)
+        if after is None or stop.coverage != after.coverage or stop.is_own
+    }
     calibrated = float(note["threshold"])
-    if calibrated > 0 and all(stop.threshold != calibrated for stop in last):
-        last.append(_calibrated(note, curve))
-    return tuple(sorted(last, key=lambda stop: stop.threshold))
+    if calibrated > 0 and calibrated not in stops:
+        stops[calibrated] = _calibrated(note, curve)
+    if chosen is not None and chosen not in stops:
+        stops[chosen] = _unmeasured(note, chosen, _stricter(curve, chosen))
+    return tuple(stops[threshold] for threshold in sorted(stops))
 
 
 def _listed(note: Mapping[str, Any], curve: Mapping[str, Sequence[float | None]], index: int) -> Stop:
@@ -81,16 +87,25 @@ def _listed(note: Mapping[str, Any], curve: Mapping[str, Sequence[float | None]]
 def _calibrated(note: Mapping[str, Any], curve: Mapping[str, Sequence[float | None]]) -> Stop:
     """The calibrated threshold, which need not be among those that are listed."""
     threshold = float(note["threshold"])
-    stricter = [index for index, each in enumerate(curve["threshold"]) if each is not None and each <= threshold]
     return Stop(
-        threshold, max(stricter, default=0), note["coverage"], note["error_rate"], note["bound"], bool(note["decides"]),
-        promise_of([Cut(note, threshold)]),
-    )  # fmt: skip
+        threshold=threshold,
+        index=_stricter(curve, threshold),
+        coverage=note["coverage"],
+        error_rate=note["error_rate"],
+        bound=note["bound"],
+        is_own=bool(note["decides"]),
+        promise=promise_of([Cut(note, threshold)]),
+    )
 
 
-def _bare(note: Mapping[str, Any] | None, threshold: float) -> Stop:
+def _stricter(curve: Mapping[str, Sequence[float | None]], threshold: float) -> int:
+    """Place of the last listed threshold that is not above another one."""
+    return max((index for index, each in enumerate(curve["threshold"]) if (each or 0) <= threshold), default=0)
+
+
+def _unmeasured(note: Mapping[str, Any] | None, threshold: float, index: int | None) -> Stop:
     is_own = note is not None and bool(note["decides"]) and threshold == note["threshold"]
-    return Stop(threshold, None, None, None, None, is_own, promise_of([Cut(note, threshold)]))
+    return Stop(threshold, index, None, None, None, is_own, promise_of([Cut(note, threshold)]))
 
 
 def seconds_per_region(seconds: float, regions: int) -> tuple[float, bool]:

@@ -25,7 +25,7 @@ def make_scenes(workspace: Workspace, monitor: Monitor) -> Path:
 
 def import_scenes(workspace: Workspace, root: Path, monitor: Monitor) -> tuple[Store, ImportSummary]:
     """Import the scenes with the few labels of their split. Raises: ValueError, OSError: see `plan_import`."""
-    plan = plan_import(ImportSource(root, "scenes", LABELED_SPLIT))
+    plan = plan_import(ImportSource(root, "scenes", LABELED_SPLIT, independent=True))
     store = open_store(workspace, create=True)
     return store, run_import(store, plan, monitor.progress)
 

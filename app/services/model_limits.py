@@ -32,21 +32,38 @@ def set_limits(store: Store, actor: Actor, limits: PromotionLimits) -> None:
         record(session, actor, AuditAction.SETTINGS_CHANGED, f"setting {PROMOTION_KEY}", details)
 
 
-def read_alpha(store: Store) -> float:
-    """The error of reliable pixels that the next calibration is asked to promise, as a share."""
+def read_asked(store: Store) -> CalibrationSettings:
+    """What the next calibration is asked to promise."""
     with store.reader() as session:
-        return read_calibration_settings(session).alpha
+        return read_calibration_settings(session)
 
 
-def set_alpha(store: Store, actor: Actor, alpha: float) -> None:
+def ask_promise(
+    store: Store, actor: Actor, alpha: float | None = None, independent: bool | None = None
+) -> CalibrationSettings:
     """Ask the next calibration for another promise; models that are registered keep theirs.
 
+    Args:
+        store: of the workspace.
+        actor: who asks.
+        alpha: the error of reliable pixels, as a share; None stays as it is.
+        independent: whether the pictures do not come from videos; None stays as it is.
+
+    Returns:
+        What is asked now.
+
     Raises:
-        ValueError: not between 0 and 1.
+        ValueError: an error that is not between 0 and 1.
     """
-    if not 0 < alpha < 1:
+    if alpha is not None and not 0 < alpha < 1:
         raise ValueError(f"the asked error of reliable pixels is a share between 0 and 1, got {alpha}")
     with store.session() as session:
-        details = {"before": read_calibration_settings(session).alpha, "after": alpha}
-        write_calibration_settings(session, CalibrationSettings(alpha=alpha))
+        before = read_calibration_settings(session)
+        after = CalibrationSettings(
+            alpha=before.alpha if alpha is None else alpha,
+            independent=before.independent if independent is None else independent,
+        )
+        write_calibration_settings(session, after)
+        details = {"before": before.model_dump(), "after": after.model_dump()}
         record(session, actor, AuditAction.SETTINGS_CHANGED, f"setting {CALIBRATION_KEY}", details)
+    return after

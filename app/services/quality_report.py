@@ -178,7 +178,11 @@ class QualityReport:
     def to_json(self) -> dict[str, Any]:
         """For the HTTP API, the page and the command line."""
         sentences = {
-            "audited": audited_sentence(self.audits[0].audited if self.audits else None, self.audits_waiting),
+            "audited": audited_sentence(
+                self.audits[0].audited if self.audits else None,
+                self.audits_waiting,
+                sum(each.audited.wrong.trials for each in self.audits[1:]),
+            ),
             "caught": caught_sentence(self.caught),
             "effort": effort_sentence(self.effort),
             "changed": changed_sentence(self.changed),

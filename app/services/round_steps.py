@@ -18,7 +18,7 @@ from app.domain.states import ImageRole, ModelStatus
 from app.services.gold import evaluate_gold, gold_images, measure_again, require_frozen_gold
 from app.services.gold_files import remove_other_measurements
 from app.services.labels import training_entries
-from app.services.model_limits import read_alpha
+from app.services.model_limits import read_asked
 from app.services.processes import (
     CANNOT_CALIBRATE_EXIT_CODE,
     USER_ERROR_EXIT_CODE,
@@ -42,7 +42,7 @@ from app.services.snapshots import take_snapshot
 from app.services.workspaces import preset_for_training
 from app.storage.database import Store
 from app.storage.models import Decision, Image, Model, Proposal
-from app.storage.settings import require_class_set
+from app.storage.settings import CalibrationSettings, require_class_set
 from datasets.files import sha256_of
 from datasets.formats.manifest import ManifestEntry, write_manifest
 from datasets.progress import Progress
@@ -53,7 +53,7 @@ class RoundCommands(Protocol):
 
     def fit(self, folder: RoundFolder, plan: RoundPlan, init_from: str | None, resume: bool) -> list[str]: ...
 
-    def calibrate(self, folder: RoundFolder, alpha: float) -> list[str]: ...
+    def calibrate(self, folder: RoundFolder, asked: CalibrationSettings) -> list[str]: ...
 
     def export(self, folder: RoundFolder, check: bool) -> list[str]: ...
 
@@ -94,8 +94,8 @@ class TrainingCommands:
             arguments += ["--init-from", init_from]
         return python_module("training", *arguments, *(["--resume"] if resume else []))
 
-    def calibrate(self, folder: RoundFolder, alpha: float) -> list[str]:
-        """Calibrate `folder.run_dir` on the gold images, asking for an error of reliable pixels of at most `alpha`.
+    def calibrate(self, folder: RoundFolder, asked: CalibrationSettings) -> list[str]:
+        """Calibrate `folder.run_dir` on the gold images.
 
         Raises:
             ValueError: the training packages are not installed.
@@ -103,7 +103,8 @@ class TrainingCommands:
         require_training()
         data = ["--data-format", "manifest", "--data-root", str(folder.manifest), "--split", "gold"]
         run = ["--run-dir", str(folder.run_dir), "--progress-file", str(folder.progress_file)]
-        return python_module("training", "calibrate", *run, *data, "--score", self.score.value, f"--alpha={alpha}")
+        promise = [f"--alpha={asked.alpha}", *(["--independent"] if asked.independent else [])]
+        return python_module("training", "calibrate", *run, *data, "--score", self.score.value, *promise)
 
     def export(self, folder: RoundFolder, check: bool) -> list[str]:
         """Write `folder.onnx` from `folder.run_dir`; with `check`, only if it agrees with torch.
@@ -293,7 +294,7 @@ def _calibrate(store: Store, folder: RoundFolder, monitor: Monitor, commands: Ro
         folder.not_calibrated = "there are no gold images to calibrate on"
         return
     try:
-        run_child(commands.calibrate(folder, read_alpha(store)), monitor, folder.log, folder.progress_file)
+        run_child(commands.calibrate(folder, read_asked(store)), monitor, folder.log, folder.progress_file)
     except ChildFailedError as error:
         if error.exit_code != CANNOT_CALIBRATE_EXIT_CODE:
             raise

@@ -39,14 +39,14 @@ def threshold_view(store: Store, held: frozenset[int]) -> dict[str, Any]:
     """
     with store.reader() as session:
         model = session.scalar(select(Model).where(Model.status == ModelStatus.CURRENT))
-        asked = read_calibration_settings(session).alpha
+        asked = read_calibration_settings(session).model_dump()
         if model is None:
             return {"model": None, "asked": asked}
         note, stored = note_of(model), _stored(store, model)
         choice = choice_of(session, model.id)
         threshold = None if choice is None else choice.threshold
         content = stored.content
-        stops = stops_of(note, None if content is None else content["curve"])
+        stops = stops_of(note, None if content is None else content["curve"], threshold)
         counted = standings(session, model.id, held)
         return {
             "model": {"id": model.id, "round": model.round, "method": model.method},

@@ -13,12 +13,12 @@ from app.services.importing import ImportReport, import_dataset
 from app.services.snapshots import take_snapshot
 from app.storage.database import Store
 from app.storage.models import Image, Setting
-from app.storage.settings import read_setting
+from app.storage.settings import read_calibration_settings, read_setting, write_calibration_settings
 from datasets import views
 from datasets.lookup import build_dataset
 from datasets.progress import Progress
 from datasets.sample import SegmentationDataset
-from datasets.splits import beside, find_split, hold_out_blocks, read_split
+from datasets.splits import beside, find_split, hold_out_blocks, make_split, read_split
 
 TRAINING_KEY = "training"
 
@@ -47,7 +47,8 @@ class ImportSource:
         labeled_split: name of a split under root/splits; None labels every image that has a mask.
         gold_share: share of the labeled images that is held out to measure the rounds, 0 for none. Not used when the
             data set has a split named "gold".
-        seed: of the choice of gold blocks.
+        seed: of the choice of gold images.
+        independent: the pictures do not come from videos: gold is drawn one by one, and none is left out beside it.
     """
 
     root: Path
@@ -55,6 +56,7 @@ class ImportSource:
     labeled_split: str | None = None
     gold_share: float = 0.2
     seed: int = 0
+    independent: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def plan_import(source: ImportSource) -> ImportPlan:
     held_out: tuple[str, ...] = ()
     if gold_dataset is None and source.gold_share > 0 and labeled:
         kept, held_out = _hold_out(labeled, source)
-    left_out = beside(dataset.sample_ids, set(held_out))
+    left_out = () if source.independent else beside(dataset.sample_ids, set(held_out))
     if held_out and set(kept) <= set(left_out):
         raise ValueError(
             f"{len(labeled)} labeled images are too few: all that are not gold lie right beside gold. "
@@ -124,8 +126,10 @@ def run_import(store: Store, plan: ImportPlan, progress: Callable[[Progress], No
 
     A workspace that holds images already is saved as a snapshot before.
     """
-    if any(count_roles(store).values()):
+    is_first = not any(count_roles(store).values())
+    if not is_first:
         take_snapshot(store, "import", f"import of {plan.source.root.name}")
+    _remember_frames(store, plan.source, is_first)
     reports = [import_dataset(store, plan.dataset, set(plan.labeled), set(plan.held_out), progress)]
     if plan.gold_dataset is not None:
         reports.append(import_dataset(store, plan.gold_dataset, set(), set(plan.gold_dataset.sample_ids), progress))
@@ -190,12 +194,24 @@ def _gold_split(source: ImportSource) -> SegmentationDataset | None:
 
 def _hold_out(labeled: Sequence[str], source: ImportSource) -> tuple[tuple[str, ...], tuple[str, ...]]:
     try:
+        if source.independent:
+            drawn = make_split(labeled, source.gold_share, source.seed)
+            return drawn.unlabeled, drawn.labeled
         return hold_out_blocks(labeled, source.gold_share, source.seed)
     except ValueError as error:
         raise ValueError(
             f"{len(labeled)} labeled images are too few to hold out {source.gold_share:.0%} as gold ({error}). "
             "Label more, or import with --gold-share 0: rounds are then promoted without being measured."
         ) from error
+
+
+def _remember_frames(store: Store, source: ImportSource, is_first: bool) -> None:
+    """Pictures of a workspace are independent only if those of every import are."""
+    with store.session() as session:
+        asked = read_calibration_settings(session)
+        independent = source.independent and (is_first or asked.independent)
+        if independent != asked.independent:
+            write_calibration_settings(session, asked.model_copy(update={"independent": independent}))
 
 
 def _remember_preset(store: Store, source: ImportSource) -> str:

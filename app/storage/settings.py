@@ -53,11 +53,14 @@ class CalibrationSettings(BaseModel):
 
     Attributes:
         alpha: largest expected share of wrong pixels among an image's reliable ones; docs/calibration.md.
+        independent: the pictures do not come from videos, so each gold image counts by itself. Otherwise names that end
+            in digits name frames of a recording, and frames count in blocks.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     alpha: float = Field(default=0.01, gt=0, lt=1)
+    independent: bool = False
 
 
 class ClassSetChangedError(StoreError):

@@ -5,11 +5,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from app.domain.roles import Permission
-from app.services.model_limits import read_alpha, set_alpha
+from app.services.model_limits import ask_promise
 from app.services.threshold_page import threshold_preview, threshold_view
 from app.services.thresholds import choose_threshold
 from app.web.api_jobs import submit
-from app.web.bodies import AlphaBody, ThresholdBody
+from app.web.bodies import AskedBody, ThresholdBody
 from app.web.context import Context, CurrentActor, requires
 from app.web.errors import user_errors
 
@@ -44,8 +44,7 @@ def choose(context: Context, actor: CurrentActor, body: ThresholdBody) -> dict[s
 
 
 @router.post("/asked", dependencies=[requires(Permission.ADMINISTER)])
-def ask(context: Context, actor: CurrentActor, body: AlphaBody) -> dict[str, float]:
-    """Set which error of reliable pixels the next calibration is asked to promise, as a share."""
+def ask(context: Context, actor: CurrentActor, body: AskedBody) -> dict[str, Any]:
+    """Set what the next calibration is asked to promise, and whether its gold images count one by one."""
     with user_errors():
-        set_alpha(context.store, actor, body.alpha)
-    return {"alpha": read_alpha(context.store)}
+        return ask_promise(context.store, actor, body.alpha, body.independent).model_dump()

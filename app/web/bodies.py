@@ -120,10 +120,12 @@ class ThresholdBody(Body):
     seen_model: int | None = None
 
 
-class AlphaBody(Body):
-    """The share of wrong pixels among reliable ones that is to be promised."""
+class AskedBody(Body):
+    """The share of wrong pixels among reliable ones that is to be promised, and whether the pictures do not come from
+    videos; None stays as it is."""
 
-    alpha: float = Field(gt=0, lt=1)
+    alpha: float | None = Field(None, gt=0, lt=1)
+    independent: bool | None = None
 
 
 class RollbackBody(Body):

@@ -24,12 +24,16 @@ class Address:
     drawn: str
 
 
+_DRAWN = {"/review": "#reviewer .ps[data-hydrated]", "/threshold": "#threshold .pp[data-drawn]"}
+"""Pages that fetch what they show after they have begun to draw."""
+
+
 def every_page() -> list[Address]:
     """In the order of the navigation bar."""
     return [
         Address(
             page.name.lower().replace(" ", "-"), page.path,
-            "#reviewer .ps[data-hydrated]" if page.path == "/review" else "#workspace.pp h1, #workspace .pp h1",
+            _DRAWN.get(page.path, "#workspace.pp h1, #workspace .pp h1"),
         )
         for page in PAGES
     ]  # fmt: skip

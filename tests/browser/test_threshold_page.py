@@ -14,7 +14,7 @@ from app.config import Workspace
 from app.domain.roles import Actor, Role
 from app.domain.states import DecisionKind, ImageRole, RegionState
 from app.services import predicting
-from app.services.model_limits import read_alpha
+from app.services.model_limits import read_asked
 from app.services.processes import Monitor
 from app.services.recutting import recut_pool
 from app.services.review_types import QueueFilter
@@ -22,6 +22,7 @@ from app.services.snapshots import list_snapshots
 from app.services.thresholds import choose_threshold
 from app.storage.database import Store, open_store
 from app.storage.models import Image, Model, Proposal, Region
+from app.storage.settings import CalibrationSettings
 from tests.browser.conftest import SCREENSHOTS, WAIT_MS, LiveApp, Watched
 from tests.browser.workspace import NAMES, NO_PROBES
 from tests.unit.trust_cases import Annotator, ScenePredictor, make_scene
@@ -138,7 +139,8 @@ def test_the_slider_previews_one_button_cuts_the_queue_and_another_goes_back(pag
     expect(page.get_by_label("The promise in short")).to_contain_text("At most 4.5 %")
 
     page.get_by_label("Asked error, in %").fill("3")
+    page.get_by_label("No picture comes from a video").check()
     page.get_by_role("button", name="Save").click()
     expect(page.locator("#threshold .pp-message")).to_contain_text("at most 3 % are wrong")
     with closing(open_store(own_app.workspace)) as store:
-        assert read_alpha(store) == 0.03
+        assert read_asked(store) == CalibrationSettings(alpha=0.03, independent=True)

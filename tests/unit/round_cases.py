@@ -23,6 +23,7 @@ from app.services.rounds import list_models, start_round
 from app.services.workspaces import ImportSource, plan_import, run_import
 from app.storage.database import Store, open_store
 from app.storage.models import Image, Job, Model, Proposal
+from app.storage.settings import CalibrationSettings
 from datasets.labels import ClassSet
 from export.session import Prediction
 
@@ -73,8 +74,8 @@ class FakeCommands:
         self.calls.append({"folder": folder.number, "init_from": init_from, "resume": resume, "preset": plan.preset})
         return script(FIT, folder.run_dir, self.what, self.started)
 
-    def calibrate(self, folder: RoundFolder, alpha: float) -> list[str]:
-        self.calibrated.append((folder.number, alpha))
+    def calibrate(self, folder: RoundFolder, asked: CalibrationSettings) -> list[str]:
+        self.calibrated.append((folder.number, asked.alpha))
         return script(CALIBRATE, folder.calibration, self.calibrate_code)
 
     def export(self, folder: RoundFolder, check: bool) -> list[str]:

@@ -61,5 +61,6 @@ def test_who_could_not_be_promised_anything_is_told_what_it_takes() -> None:
     too_few = {"block": {"is_reachable": False, "units_needed": 99, "smallest_bound": 0.125}}
     told = " ".join(how_to_reach(note(promised=False), too_few))
     assert "at least 99 blocks of frames" in told and "there were 7" in told and "promise is 12.5 %" in told
+    assert "If no picture comes from a video" in told
     too_wrong = {"block": {"is_reachable": True, "units_needed": 19, "smallest_bound": 0.06}}
     assert "Make the model better" in " ".join(how_to_reach(note(promised=False), too_wrong))

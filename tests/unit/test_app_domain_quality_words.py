@@ -36,6 +36,7 @@ def test_what_cannot_count_is_named_where_no_audit_counts():
     said = audited_sentence(audited(0, 0, num_void=2, num_set_aside=1), waiting=4)
     assert "2 called void, 1 opened out of turn" in said and "4 are drawn" in said
     assert "predict the pool" in audited_sentence(audited(0, 0), waiting=0)
+    assert "at other thresholds: 7." in audited_sentence(audited(0, 0), waiting=4, elsewhere=7)
 
 
 @pytest.mark.parametrize(

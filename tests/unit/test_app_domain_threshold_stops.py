@@ -45,6 +45,13 @@ def test_a_calibration_that_does_not_decide_owns_no_threshold_and_promises_nothi
     assert not any(stop.is_own for stop in stops) and all(stop.promise.bound is None for stop in stops)
 
 
+def test_the_threshold_in_force_is_on_offer_even_where_nothing_was_measured_at_it() -> None:
+    stop = next(stop for stop in stops_of(note(0.1), CURVE, 0.5) if stop.threshold == 0.5)
+    assert (stop.coverage, stop.index, stop.promise.bound) == (None, 2, None)
+    assert 0.17 in {stop.threshold for stop in stops_of(None, None, 0.17)}
+    assert len(stops_of(note(0.1), CURVE, 0.1)) == len(stops_of(note(0.1), CURVE))
+
+
 def test_blocks_count_where_they_are_the_unit() -> None:
     stops = stops_of({**note(0.1), "unit": "block"}, CURVE)
     assert stops[0].bound == 0.1

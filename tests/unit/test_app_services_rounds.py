@@ -13,7 +13,7 @@ from app.domain.states import ImageRole, ModelStatus
 from app.services import gold as gold_module
 from app.services import processes
 from app.services.local_actor import local_actor
-from app.services.model_limits import set_alpha
+from app.services.model_limits import ask_promise
 from app.services.processes import ChildFailedError, Monitor, WorkCancelledError
 from app.services.round_folder import RoundFolder, RoundPlan, RoundState, find_round, only_round, round_folders
 from app.services.round_steps import (
@@ -27,6 +27,7 @@ from app.services.round_steps import (
 from app.services.rounds import list_models, start_round
 from app.storage.database import Store, open_store
 from app.storage.models import Image
+from app.storage.settings import CalibrationSettings
 from datasets.formats.manifest import read_manifest
 from reliability.calibrated import SCORE_NAMES
 from tests.unit.made_workspace import copy_store
@@ -146,7 +147,7 @@ def test_exporting_a_registered_round_again_compares_it_and_registers_nothing(
 def test_a_round_is_calibrated_on_gold_before_it_is_exported_and_asks_for_the_workspaces_promise(
     store: Store, commands: FakeCommands
 ) -> None:
-    set_alpha(store, local_actor(), 0.2)
+    ask_promise(store, local_actor(), 0.2)
     run(store, commands)
     assert commands.calibrated == [(1, 0.2)] and find_round(store.workspace, 1).calibration.exists()
     assert "not_calibrated" not in (models_by_round(store)[1].gold or {})
@@ -172,13 +173,16 @@ def test_the_command_calibrates_on_the_gold_split_of_the_rounds_manifest(
 ) -> None:
     monkeypatch.setattr("app.services.round_steps.require_training", lambda: None)
     folder = RoundFolder(tmp_path / "007")
-    command = TrainingCommands().calibrate(folder, 0.05)
+    asked = CalibrationSettings(alpha=0.05)
+    command = TrainingCommands().calibrate(folder, asked)
     assert command[1:4] == ["-m", "training", "calibrate"]
     assert command[command.index("--data-root") + 1] == str(folder.manifest)
     assert command[command.index("--split") + 1] == "gold"
     assert command[-3:] == ["--score", "confidence", "--alpha=0.05"]
-    combined = TrainingCommands(CalibratedScore.COMBINED).calibrate(folder, 0.05)
+    combined = TrainingCommands(CalibratedScore.COMBINED).calibrate(folder, asked)
     assert combined[-3:-1] == ["--score", "combined"]
+    alone = TrainingCommands().calibrate(folder, CalibrationSettings(alpha=0.05, independent=True))
+    assert alone == [*command, "--independent"]
 
 
 def test_every_score_that_training_can_calibrate_can_be_asked_for() -> None:

@@ -41,7 +41,7 @@ class ThresholdPage {
 
   async refresh() {
     const view = this.view = await getJson('/api/threshold');
-    const asked = askedForm(view.asked, this.may('administer') ? (alpha) => this.changeAsked(alpha) : null);
+    const asked = askedForm(view.asked, this.may('administer') ? (asked) => this.changeAsked(asked) : null);
     if (view.model === null) {
       this.body.replaceChildren(noModel(), asked);
       return;
@@ -164,10 +164,10 @@ class ThresholdPage {
       el('button', { type: 'button', disabled: job.cancel_requested, onclick: cancel }, 'Stop'));
   }
 
-  async changeAsked(alpha) {
+  async changeAsked(asked) {
     try {
-      await post('/api/threshold/asked', { alpha });
-      this.say(`The next model is asked to promise that at most ${share(alpha)} are wrong. The present one keeps its promise.`, false);
+      await post('/api/threshold/asked', asked);
+      this.say(`The next model is asked to promise that at most ${share(asked.alpha)} are wrong. The present one keeps its promise.`, false);
     } catch (error) {
       this.say(error.message, true);
     }

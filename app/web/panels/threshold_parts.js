@@ -78,12 +78,14 @@ const cutsTable = (cuts) => table('Which threshold the labels of the pool rest o
   cuts.map(({ words, images, bound, promise }) => [words, images, bound === null ? 'no promise' : `at most ${share(bound)}`, el('span', { class: 'pp-wrap' }, promise)]));
 
 /** What the next model is asked; `change` is null for those who may not. */
-export function askedForm(alpha, change) {
+export function askedForm({ alpha, independent }, change) {
   const text = 'Which share of wrong pixels among the reliable ones the next export or retraining is asked to promise. Less is safer and calls fewer pixels reliable; with n images or blocks nothing below 1 / (n + 1) can be promised.';
-  if (change === null) return section('What the next model is asked', 'asked', text, el('p', {}, `Asked: ${share(alpha)}.`));
+  if (change === null) return section('What the next model is asked', 'asked', text, el('p', {}, `Asked: ${share(alpha)}. ${independent ? 'Each gold image counts by itself.' : 'Gold frames of a recording count in blocks.'}`));
   const field = el('input', { type: 'number', min: 0.01, max: 99, step: 'any', required: true, value: Number((alpha * 100).toPrecision(6)) });
-  const form = el('form', { class: 'pp-inline', 'aria-label': 'What the next model is asked' }, el('label', {}, el('span', {}, 'Asked error, in %'), field), el('button', { type: 'submit' }, 'Save'));
-  form.addEventListener('submit', (event) => { event.preventDefault(); change(Number(field.value) / 100); });
+  const alone = el('input', { type: 'checkbox', checked: independent });
+  const form = el('form', { class: 'pp-inline', 'aria-label': 'What the next model is asked' }, el('label', {}, el('span', {}, 'Asked error, in %'), field),
+    el('label', { class: 'pp-check' }, alone, el('span', {}, 'No picture comes from a video: each gold image counts by itself')), el('button', { type: 'submit' }, 'Save'));
+  form.addEventListener('submit', (event) => { event.preventDefault(); change({ alpha: Number(field.value) / 100, independent: alone.checked }); });
   return section('What the next model is asked', 'asked', text, form);
 }
 
