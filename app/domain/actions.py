@@ -47,8 +47,9 @@ class Action:
         audited_pixels: pixels that have a class and tell how right the model is where nobody looks: the drawn pixel of
             an audit that it decided (rarely several), all reliable pixels of a control image that it finished.
         wrong_pixels: those of them that the model had wrong.
-        draw_order: place of a probe among those of its kind, drawn by chance, 0-1; None for other regions.
-        was_given: the queue gave the probe by chance alone; False where a person chose it, by a click or a filter.
+        draw_order: place of a probe among those of its kind, drawn by chance, 0-1; None for other regions, and for
+            audits of images that came with a label.
+        was_given: the person's queue had come to the probe; False where a person chose it, by a click or a filter.
         caught: for a planted error that it decided, whether it was found; None for other regions.
         is_undone: taken back later, and not put in force again; counts in no report.
     """

@@ -1,11 +1,13 @@
 """Wrong labels on purpose: which regions they suit, and which wrong class is worth showing.
 
-They are planted in images whose label people drew before the import. The model predicts such an image like any other;
-where it is unsure, the label is known nevertheless, so a region of doubt can be shown with a class that is certainly
-wrong. What anybody answers there is looked at and thrown away.
+They are planted in images whose label people drew before the import. The model predicts such an image, a decoy, like
+any other; where it is unsure, the label is known nevertheless, so a region of doubt can be shown with a class that is
+certainly wrong. What anybody answers there is looked at and thrown away. All other regions of a decoy are asked as they
+are: an image with nothing but errors in it, or with fewer regions than others, would give itself away.
 """
 
 from collections.abc import Sequence
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +17,17 @@ from datasets.labels import IGNORE_INDEX, LabelArray
 PURE_SHARE = 0.9
 """Least share of a region's pixels that must have its true class: what is half right is no test. Chosen by us."""
 
-LARGEST_SHARE_OF_IMAGE = 1 / 3
-"""Of the regions of an image, so that the others, shown as decided, look like an image that somebody works on."""
+SHARE_OF_DECOY = 1 / 2
+"""Of the regions of a decoy, at most. Regions of doubt are wrong about as often, and each of the others costs a person
+an answer that tells nothing new. Chosen by us."""
 
 CAUGHT_SHARE = 0.5
 """A planted error is caught when at most this share of its pixels still has the wrong class."""
+
+
+def number_in_decoy(regions: int) -> int:
+    """How many of a decoy's regions may be shown with a wrong class."""
+    return ceil(SHARE_OF_DECOY * regions)
 
 
 def true_class(label: LabelArray, mask: NDArray[np.bool_]) -> int | None:

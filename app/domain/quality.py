@@ -89,7 +89,7 @@ def audited_error(actions: Sequence[Action], model_id: int) -> AuditedError:
         actions: that count, oldest first.
         model_id: whose proposals.
     """
-    audits = [each for each in actions if each.region_kind is RegionKind.AUDIT and each.model_id == model_id]
+    audits = [each for each in actions if _measures(each, model_id)]
     reached = max((each.draw_order or 0.0 for each in audits if each.was_given), default=-1.0)
     last = last_by_region(audits)
     decided = [each for each in last.values() if each.closes_region]
@@ -107,6 +107,12 @@ def audited_error(actions: Sequence[Action], model_id: int) -> AuditedError:
         num_void=len(sample) - len(with_class),
         num_set_aside=len(decided) - len(sample),
     )
+
+
+def _measures(action: Action, model_id: int) -> bool:
+    """Whether it is about an audit of a model's proposals for the pool; those in decoys have no place in the order."""
+    is_drawn = action.region_kind is RegionKind.AUDIT and action.draw_order is not None
+    return is_drawn and action.model_id == model_id
 
 
 def catch_rates(actions: Sequence[Action]) -> dict[str, CountedShare]:

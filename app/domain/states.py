@@ -58,7 +58,7 @@ class RegionState(StrEnum):
     SUPERSEDED = "superseded"
     """A later proposal replaced it."""
     HELD = "held"
-    """A probe that nobody is shown: not needed yet, or somebody accepted the rest of its image."""
+    """A probe that nobody is shown, because it is not needed."""
 
 
 class DecisionKind(StrEnum):

@@ -9,8 +9,9 @@ from sqlalchemy.orm import Session
 from app.domain.assignment import share_out
 from app.domain.audit import AuditAction
 from app.domain.roles import Actor
-from app.domain.states import ImageRole, ImageState, RegionKind, RegionState
+from app.domain.states import ImageState, RegionKind, RegionState
 from app.services.audit import record
+from app.services.decoys import is_listed, listed_state
 from app.services.review_queue import assigned_to, name_holds, open_to
 from app.services.review_types import NotFoundError, ReviewError
 from app.storage.database import Store
@@ -24,7 +25,7 @@ _EXPECTED_ERRORS = Region.area * (1.0 - Region.mean_confidence)
 
 @dataclass(frozen=True)
 class ImageFilter:
-    """Which pool images to list.
+    """Which images to list.
 
     Attributes:
         state: only images in this state.
@@ -41,7 +42,7 @@ class ImageFilter:
 
 @dataclass(frozen=True)
 class ImageWork:
-    """A pool image and what is left to do in it.
+    """An image that people review and what is left to do in it.
 
     Attributes:
         image_id: the image.
@@ -67,7 +68,7 @@ class ImageWork:
 def list_image_work(
     store: Store, filters: ImageFilter | None = None, limit: int = 100, offset: int = 0
 ) -> list[ImageWork]:
-    """Pool images, those with the most expected errors first.
+    """Images that people review, those with the most expected errors first.
 
     Raises:
         ReviewError: a limit below 1 or an offset below 0.
@@ -84,7 +85,7 @@ def assign_images(store: Store, actor: Actor, image_ids: Collection[int], assign
     Decisions stay, and whoever has one of them open may finish the region.
 
     Raises:
-        NotFoundError: an id that is no pool image; nothing was changed.
+        NotFoundError: an id that is no image to review; nothing was changed.
         ReviewError: no image, or an empty name.
     """
     if not image_ids:
@@ -92,7 +93,7 @@ def assign_images(store: Store, actor: Actor, image_ids: Collection[int], assign
     if assignee is not None and not 1 <= len(assignee) <= MAX_NAME:
         raise ReviewError(f"a person's name has 1-{MAX_NAME} characters, got {len(assignee)}")
     with store.session() as session:
-        _require_pool_images(session, image_ids)
+        _require_listed(session, image_ids)
         changed = _give(session, image_ids, assignee)
         _record(session, actor, changed, assignee)
         return len(changed)
@@ -108,14 +109,14 @@ def share_images(
         image_ids: these images, whoever has them now; None for all unfinished ones that are nobody's.
 
     Raises:
-        NotFoundError: an id that is no pool image; nothing was changed.
+        NotFoundError: an id that is no image to review; nothing was changed.
         ReviewError: nobody to share with, or a name twice.
     """
     if not people or len(set(people)) != len(people) or not all(1 <= len(name) <= MAX_NAME for name in people):
         raise ReviewError(f"name each person once to share the images with, got {list(people)}")
     with store.session() as session:
         if image_ids is not None:
-            _require_pool_images(session, image_ids)
+            _require_listed(session, image_ids)
         unfinished = [work for work in _image_work(session, ImageFilter()) if work.state is not ImageState.DONE]
         shared = [work for work in unfinished if _is_shared(work, image_ids)]
         shared_ids = {work.image_id for work in shared}
@@ -163,12 +164,11 @@ def _record(session: Session, actor: Actor, image_ids: Sequence[int], assignee: 
         record(session, actor, AuditAction.ASSIGNED, assignee or "everybody", {"image_ids": list(image_ids)})
 
 
-def _require_pool_images(session: Session, image_ids: Collection[int]) -> None:
-    is_pool = (Image.role == ImageRole.POOL) & Image.deleted_at.is_(None)
-    known = set(session.scalars(select(Image.id).where(Image.id.in_(image_ids), is_pool)))
+def _require_listed(session: Session, image_ids: Collection[int]) -> None:
+    known = set(session.scalars(select(Image.id).where(Image.id.in_(image_ids), is_listed(session))))
     unknown = sorted(set(image_ids) - known)
     if unknown:
-        raise NotFoundError(f"there is no image {unknown[0]} in the pool; nothing was changed")
+        raise NotFoundError(f"there is no image {unknown[0]} to review; nothing was changed")
 
 
 def _image_work(session: Session, filters: ImageFilter, limit: int | None = None, offset: int = 0) -> list[ImageWork]:
@@ -177,18 +177,19 @@ def _image_work(session: Session, filters: ImageFilter, limit: int | None = None
     def count(condition: ColumnElement[bool]) -> ColumnElement[int]:
         return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
 
-    # Regions of other kinds are tests or whole images: their pixels say nothing about what the model got wrong.
+    # Where people start from nothing, the model got nothing wrong. All other regions count for what they look like.
     errors = func.coalesce(
-        func.sum(case((waits & (Region.kind == RegionKind.QUEUE), _EXPECTED_ERRORS), else_=0.0)), 0.0
+        func.sum(case((waits & (Region.kind != RegionKind.CONTROL), _EXPECTED_ERRORS), else_=0.0)), 0.0
     )
+    state = listed_state()
     statement = (
         select(
-            Image.id, Image.sample_id, Image.state, Image.assignee,
+            Image.id, Image.sample_id, state, Image.assignee,
             count(waits), count(Region.state == RegionState.SECOND_REVIEW), count(Region.state == RegionState.DECIDED),
             errors,
         )
         .outerjoin(Region, Region.image_id == Image.id)
-        .where(Image.role == ImageRole.POOL, Image.deleted_at.is_(None), *_conditions(filters))
+        .where(is_listed(session), *_conditions(filters))
         .group_by(Image.id)
         .order_by(errors.desc(), Image.id)
         .limit(limit)
@@ -200,7 +201,7 @@ def _image_work(session: Session, filters: ImageFilter, limit: int | None = None
 def _conditions(filters: ImageFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if filters.state is not None:
-        conditions.append(Image.state == filters.state)
+        conditions.append(listed_state() == filters.state)
     if filters.assignee is not None:
         conditions.append(assigned_to(filters.assignee))
     if filters.text:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from app.domain.auditing import AuditRegion, audit_regions, draw_pixels, numbered_together
 from app.domain.decisions import UNTOUCHED, Delta, encode_delta
-from app.domain.disguise import Look, disguised_classes, invented_look, mixed_look
+from app.domain.disguise import Look, disguised_classes, doubt_beside, doubt_quantiles, invented_look, mixed_look
 from app.domain.queue import QueueRules, expected_errors
 from app.domain.regions import Region as DescribedRegion
 from app.domain.regions import RegionInput, RegionPartition, RegionRules, describe_regions
@@ -110,8 +110,17 @@ def audit_rows(
 def _looks(
     said: RegionInput, partition: RegionPartition, rules: RegionRules, number: int, rng: np.random.Generator
 ) -> list[Look]:
+    if number == 0:
+        return []
+    around = doubt_beside(1 - said.confidence, said.reliable) or 0.0
     looks = [
-        Look(region.area, region.mean_confidence, tuple(share for _, share in region.top_classes))
+        Look(
+            region.area,
+            region.mean_confidence,
+            tuple(share for _, share in region.top_classes),
+            _doubts(said, partition, region),
+            around,
+        )
         for region in partition.regions
     ]
     num_pixels = said.label.size
@@ -119,6 +128,12 @@ def _looks(
         areas = rules.min_area(num_pixels), rules.max_area(num_pixels)
         looks.append(invented_look(len(said.probabilities), *areas, rng, _right_share(said)))
     return [mixed_look(looks, rng) for _ in range(number)]
+
+
+def _doubts(said: RegionInput, partition: RegionPartition, region: DescribedRegion) -> tuple[float, ...]:
+    x0, y0, x1, y1 = region.bbox
+    box = slice(y0, y1), slice(x0, x1)
+    return doubt_quantiles(1 - said.confidence[box][partition.region_map[box] == region.number])
 
 
 def _right_share(said: RegionInput) -> float:
@@ -141,7 +156,7 @@ def _region(
         class_id=audit.class_id, area=audit.said.area, x0=audit.region.x0, y0=audit.region.y0,
         x1=audit.region.x0 + width, y1=audit.region.y0 + height, mean_confidence=audit.look.mean_confidence,
         score=gain * order.diversity_discount**rank, top_classes=[list(entry) for entry in top_classes],
-        state=RegionState.HELD,
+        state=RegionState.HELD, is_asked_regardless=True,
     )  # fmt: skip
 
 
@@ -166,6 +181,8 @@ def _probe(audit: DrawnAudit, proposal: Proposal, trust: TrustSettings) -> Probe
             "top_classes": [list(entry) for entry in audit.said.top_classes],
             "drawn": [list(pixel) for pixel in audit.region.drawn],
             "look_seed": audit.look_seed,
+            "doubts": list(audit.look.doubts),
+            "around": audit.look.around,
         },
         pixels=encode_delta(Delta(audit.region.x0, audit.region.y0, values)),
     )  # fmt: skip

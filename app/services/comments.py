@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, exists, select
 from sqlalchemy.orm import Session, aliased
 
+from app.domain.states import RegionState
 from app.services.review_types import NotFoundError, ReviewError
 from app.storage.database import Store
 from app.storage.models import Comment, Image, Region
@@ -68,7 +69,8 @@ def add_comment(
         if image is None or image.deleted_at is not None:
             raise NotFoundError(f"there is no image {image_id}")
         region = None if region_id is None else session.get(Region, region_id)
-        if region_id is not None and (region is None or region.image_id != image_id):
+        is_unseen = region is None or region.state is RegionState.HELD
+        if region_id is not None and (region is None or is_unseen or region.image_id != image_id):
             raise NotFoundError(f"there is no region {region_id} in image {image_id}")
         if closes_id is not None:
             _require_open_question(session, closes_id, image_id)

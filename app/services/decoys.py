@@ -1,201 +1,162 @@
-"""Planting errors: labeled images are predicted like the pool, and some of their doubtful regions get a wrong class.
+"""Decoys: labeled images that are predicted and asked about like the pool, with errors planted in some regions.
 
-The label of such an image is that of its import, whatever anybody answers here (app/services/labels.py).
+To people a decoy is an image of the pool. Its label stays that of its import, whatever anybody answers here
+(app/services/labels.py). Once chosen it stays a decoy, so that no image comes and goes.
 """
 
-import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, case, func, or_, select
 from sqlalchemy.orm import Session
 
-from app.domain.planting import LARGEST_SHARE_OF_IMAGE, shown_classes, true_class, wrong_class
-from app.domain.queue import QueueRules, diversified_scores, gains_of
+from app.domain.planting import number_in_decoy, shown_classes, true_class, wrong_class
 from app.domain.regions import Region as DescribedRegion
-from app.domain.regions import RegionInput, RegionRules, build_regions
-from app.domain.states import ImageRole, RegionKind, RegionState
-from app.services.proposals import (
-    activate_proposal,
-    always,
-    check_prediction,
-    cut,
-    planes_of,
-    proposal_row,
-    read_rarity,
-)
-from app.services.review_states import refresh_states
-from app.storage.cuts import threshold_in_force
+from app.domain.regions import RegionPartition
+from app.domain.states import ImageRole, ImageState, RegionKind, RegionState
 from app.storage.database import Store
-from app.storage.models import Image, Model, Proposal, Region
-from app.storage.planes import write_planes
-from app.storage.probes import Probe
-from app.storage.settings import read_review_settings, require_class_set
-from app.storage.trust_settings import TrustSettings, ready_to_draw
-from datasets.images import read_image, read_plane
+from app.storage.models import Image, Proposal, Region
+from app.storage.probes import DecoyImage, Probe
+from app.storage.trust_settings import TrustSettings, read_trust_settings, ready_to_draw
+from datasets.labels import LabelArray
 
-if TYPE_CHECKING:  # As in app/services/proposals.py.
-    from export.session import Prediction
-
-_RULE = "each region with a known class with the same chance, at most a third of an image's"
+_RULE = "each region with a known class with the same chance, at most half of an image's"
 
 
 @dataclass(frozen=True)
-class _Decoy:
-    """A labeled image as it is known when errors are planted in it."""
+class Planted:
+    """An error that stands in a decoy.
 
-    image: Image
-    rules: RegionRules
-    order: QueueRules
-    rarity: NDArray[np.float64]
-    trust: TrustSettings
-    threshold: float | None
-
-
-@dataclass(frozen=True)
-class _Planted:
-    """A region that can be shown with a wrong class."""
+    Attributes:
+        region: as people are shown it, with the wrong class.
+        said: as the model gave it.
+        truth: the class that it has in the label.
+        draw_order: drawn by chance, 0-1.
+    """
 
     region: DescribedRegion
+    said: DescribedRegion
     truth: int
-    wrong: int
-    score: float
     draw_order: float
 
+    def probe(self, trust: TrustSettings, model_id: int) -> Probe:
+        """Its row, which gets the region's id once that is stored."""
+        facts: dict[str, Any] = {
+            "mean_confidence": self.said.mean_confidence,
+            "predicted_class": self.said.class_id,
+            "top_classes": [list(entry) for entry in self.said.top_classes],
+            "true_class": self.truth,
+        }
+        chance = {"rule": _RULE, "seed": trust.seed, "model_id": model_id}
+        return Probe(kind=RegionKind.PLANTED, draw_order=self.draw_order, chance=chance, facts=facts, is_active=True)
 
-def decoy_images(store: Store) -> list[Image]:
-    """The labeled images, by name; none when no errors are to be planted."""
-    if ready_to_draw(store).planted_share == 0:
-        return []
-    with store.reader() as session:
-        labeled = (Image.role == ImageRole.LABELED) & Image.deleted_at.is_(None)
-        return list(session.scalars(select(Image).where(labeled).order_by(Image.sample_id)))
 
-
-def store_decoy(
-    store: Store,
-    image_id: int,
-    model_id: int,
-    prediction: "Prediction",
-    may_replace: Callable[[Session], bool] = always,
-) -> int | None:
-    """Store what a model predicts for a labeled image and prepare planted errors in it; how many.
-
-    Nobody sees them before they are activated. Those of an earlier proposal that nobody decided are superseded. The
-    image is cut at the same threshold as the pool, so that its regions look the same.
+def plant_errors(
+    partition: RegionPartition, num_fixed: int, known: LabelArray, trust: TrustSettings, rng: np.random.Generator
+) -> tuple[RegionPartition, tuple[Planted, ...]]:
+    """Give some regions of a decoy a class that is certainly wrong.
 
     Args:
-        may_replace: asked in the transaction that replaces the present proposal; None is returned when it says no.
+        partition: of the decoy.
+        num_fixed: so many of its last regions are shown as they are, because people had something to say about them.
+        known: (H, W) uint8 label that people drew.
+        trust: nothing is planted when its share is 0.
+        rng: the source of chance.
 
-    Raises:
-        ValueError: no such image or model, not a labeled image, or a prediction that does not fit it.
-        StoreError: the store refused; the previous proposal is still active.
+    Returns:
+        The partition with the regions as they are shown, in their order, and the errors.
     """
-    decoy = _read(store, image_id, model_id, prediction)
-    prediction = cut(prediction, decoy.threshold)
-    said = RegionInput(
-        image=read_image(store.workspace.absolute(decoy.image.path)),
-        label=prediction.label,
-        reliable=prediction.reliable,
-        confidence=prediction.probability_right,
-        probabilities=prediction.probabilities,
+    if trust.planted_share == 0:
+        return partition, ()
+    free = partition.regions[: len(partition.regions) - num_fixed]
+    planted: dict[int, Planted] = {}
+    for index in rng.permutation(len(free)):
+        found = _planted(partition.region_map, free[index], known, float(rng.random()))
+        if found is not None and len(planted) < number_in_decoy(len(partition.regions)):
+            planted[found.region.number] = found
+    regions = tuple(
+        planted[region.number].region if region.number in planted else region for region in partition.regions
     )
-    partition = build_regions(said, decoy.rules)
-    known = read_plane(store.workspace.absolute(decoy.image.label_path or ""))
-    rng = np.random.default_rng([decoy.trust.seed or 0, model_id, int(decoy.image.sha256[:15], 16), 1])
-    planted = _choose(partition.region_map, partition.regions, known, decoy, rng)
-    folder = write_planes(
-        store.workspace.proposals / str(model_id), decoy.image.sha256[:16], planes_of(prediction, partition)
-    )
-    stored = False
-    try:
-        with store.session() as session:
-            stored = may_replace(session)
-            if stored:
-                row = proposal_row(image_id, model_id, store.workspace.relative(folder), decoy.threshold)
-                activate_proposal(session, row)
-                _insert(session, row, planted, decoy)
-    except BaseException:
-        stored = False
-        raise
-    finally:
-        if not stored:
-            shutil.rmtree(folder, ignore_errors=True)
-    return len(planted) if stored else None
+    return replace(partition, regions=regions), tuple(planted.values())
 
 
-def _read(store: Store, image_id: int, model_id: int, prediction: "Prediction") -> _Decoy:
-    trust = ready_to_draw(store)
+def _planted(
+    region_map: NDArray[np.int32], region: DescribedRegion, known: LabelArray, draw_order: float
+) -> Planted | None:
+    box = slice(region.bbox[1], region.bbox[3]), slice(region.bbox[0], region.bbox[2])
+    truth = true_class(known[box], region_map[box] == region.number)
+    wrong = None if truth is None else wrong_class(truth, region.top_classes)
+    if truth is None or wrong is None:
+        return None
+    shown = replace(region, class_id=wrong, top_classes=shown_classes(wrong, region.top_classes))
+    return Planted(shown, region, truth, draw_order)
+
+
+def decoys_and_others(store: Store) -> tuple[list[Image], list[Image]]:
+    """The labeled images that are decoys, and those that may become one now, both by name."""
+    ready_to_draw(store)
     with store.reader() as session:
-        image = session.get(Image, image_id)
-        if image is None or image.deleted_at is not None or session.get(Model, model_id) is None:
-            raise ValueError(f"there is no image {image_id} or no model {model_id} in this workspace")
-        if image.role is not ImageRole.LABELED:
-            raise ValueError(f"{image.sample_id} is a {image.role} image; errors are planted in labeled ones only")
-        num_classes = len(require_class_set(session))
-        check_prediction(prediction, image, num_classes)
-        settings = read_review_settings(session)
-        rarity = read_rarity(session, num_classes, settings.queue_rules)
-        threshold = threshold_in_force(session, model_id)
-        return _Decoy(image, settings.region_rules, settings.queue_rules, rarity, trust, threshold)
+        chosen = set(session.scalars(select(DecoyImage.image_id)))
+        labeled = (Image.role == ImageRole.LABELED) & Image.deleted_at.is_(None)
+        images = session.scalars(select(Image).where(labeled).order_by(Image.sample_id)).all()
+        may_join = may_decoys_join(session)
+    others = [image for image in images if image.id not in chosen] if may_join else []
+    return [image for image in images if image.id in chosen], others
 
 
-def _choose(
-    region_map: NDArray[np.int32],
-    regions: tuple[DescribedRegion, ...],
-    known: NDArray[np.uint8],
-    decoy: _Decoy,
-    rng: np.random.Generator,
-) -> list[_Planted]:
-    """Regions whose class is known, in an order drawn by chance, as many as an image may hold."""
-    scores = diversified_scores(gains_of(regions, decoy.rarity), decoy.order)
-    fitting: list[_Planted] = []
-    for index in rng.permutation(len(regions)):
-        region = regions[index]
-        box = slice(region.bbox[1], region.bbox[3]), slice(region.bbox[0], region.bbox[2])
-        truth = true_class(known[box], region_map[box] == region.number)
-        wrong = None if truth is None else wrong_class(truth, region.top_classes)
-        if truth is not None and wrong is not None:
-            fitting.append(_Planted(region, truth, wrong, scores[index], float(rng.random())))
-    return fitting[: int(np.ceil(LARGEST_SHARE_OF_IMAGE * len(regions)))]
+def may_decoys_join(session: Session) -> bool:
+    """Whether labeled images may become decoys: only together with images of the pool that were never predicted.
+
+    One that appeared among images that everybody knows would be one that came with a label. Where there is no decoy at
+    all, as before errors were planted for the first time, that cannot be helped.
+    """
+    if read_trust_settings(session).planted_share == 0:
+        return False
+    in_pool = (Image.role == ImageRole.POOL) & Image.deleted_at.is_(None)
+    is_new = in_pool & Image.id.not_in(select(Proposal.image_id))
+    has_decoys = session.scalar(select(DecoyImage.image_id).limit(1)) is not None
+    return not has_decoys or session.scalar(select(Image.id).where(is_new).limit(1)) is not None
 
 
-def _insert(session: Session, proposal: Proposal, planted: list[_Planted], decoy: _Decoy) -> None:
-    probes = [(_region(each, proposal), _probe(each, proposal, decoy.trust)) for each in planted]
-    probes.sort(key=lambda pair: pair[0].number)
-    session.add_all([region for region, _ in probes])
-    session.flush()
-    for region, probe in probes:
-        probe.region_id = region.id
-        session.add(probe)
-    session.flush()
-    refresh_states(session, session.get_one(Image, proposal.image_id))
+def are_decoys_wanted(store: Store) -> bool:
+    """Whether planted errors are less than their share of what waits for people now."""
+    with store.reader() as session:
+        trust = read_trust_settings(session)
+        waits = select(Region.kind, func.count()).join(Proposal, Proposal.id == Region.proposal_id)
+        waits = waits.where(Region.state == RegionState.OPEN, Proposal.active).group_by(Region.kind)
+        numbers: dict[RegionKind, int] = {row[0]: row[1] for row in session.execute(waits)}
+    planted = numbers.get(RegionKind.PLANTED, 0)
+    regions = planted + numbers.get(RegionKind.QUEUE, 0)
+    return planted < trust.planted_share / (1 - trust.audit_share) * regions
 
 
-def _region(planted: _Planted, proposal: Proposal) -> Region:
-    region = planted.region
-    return Region(
-        proposal_id=proposal.id, image_id=proposal.image_id, number=region.number, kind=RegionKind.PLANTED,
-        class_id=planted.wrong, area=region.area, x0=region.bbox[0], y0=region.bbox[1], x1=region.bbox[2],
-        y1=region.bbox[3], mean_confidence=region.mean_confidence, score=planted.score,
-        top_classes=[list(entry) for entry in shown_classes(planted.wrong, region.top_classes)],
-        state=RegionState.HELD,
-    )  # fmt: skip
+def join_decoys(session: Session, image: Image, trust: TrustSettings) -> None:
+    """Make a labeled image a decoy, for good; does nothing where it is one."""
+    if session.get(DecoyImage, image.id) is None:
+        session.add(DecoyImage(image_id=image.id, seed=trust.seed, share=trust.planted_share))
+        session.flush()
 
 
-def _probe(planted: _Planted, proposal: Proposal, trust: TrustSettings) -> Probe:
-    region = planted.region
-    return Probe(
-        kind=RegionKind.PLANTED,
-        draw_order=planted.draw_order,
-        chance={"rule": _RULE, "seed": trust.seed, "model_id": proposal.model_id},
-        facts={
-            "mean_confidence": region.mean_confidence,
-            "predicted_class": region.class_id,
-            "top_classes": [list(entry) for entry in region.top_classes],
-            "true_class": planted.truth,
-        },
-    )
+def is_reviewed(session: Session, image: Image) -> bool:
+    """Whether regions of an image are put before people."""
+    return image.role is ImageRole.POOL or session.get(DecoyImage, image.id) is not None
+
+
+def is_listed(session: Session) -> ColumnElement[bool]:
+    """For a WHERE over `Image`: images of which people are told, which must not tell decoys from the pool.
+
+    While labeled images may become decoys, all of them are listed as images that wait for a proposal: those that do not
+    become one leave the list, and none joins it that was not there before.
+    """
+    told = or_(Image.role == ImageRole.POOL, Image.id.in_(select(DecoyImage.image_id)))
+    if may_decoys_join(session):
+        told = or_(told, Image.role == ImageRole.LABELED)
+    return told & Image.deleted_at.is_(None)
+
+
+def listed_state() -> ColumnElement[ImageState]:
+    """Of a listed image, how far it is, as people are told."""
+    is_decoy = Image.id.in_(select(DecoyImage.image_id))
+    return case(((Image.role == ImageRole.LABELED) & ~is_decoy, ImageState.WAITING), else_=Image.state)

@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.domain.explorer import WORSE_TAG
-from app.domain.states import PROBE_KINDS, ImageRole, ImageState, RegionState
+from app.domain.states import ImageRole, ImageState, RegionKind, RegionState
 from app.services.explorer_folder import DIGITS, ExplorerFolder
 from app.services.labels import active_proposal, label_state
 from app.services.model_changes import list_changes
@@ -93,8 +93,8 @@ class _Waiting:
 
 
 def _waiting_regions(session: Session) -> dict[int, _Waiting]:
-    """By image. Regions of other kinds are tests: their number must not tell which images hold one."""
-    waits = Region.state.in_((RegionState.OPEN, RegionState.SKIPPED)) & Region.kind.not_in(PROBE_KINDS)
+    """By image, as on the queue page, whatever a region is for: a difference would tell which images hold a test."""
+    waits = Region.state.in_((RegionState.OPEN, RegionState.SKIPPED)) & (Region.kind != RegionKind.CONTROL)
     errors = func.sum(Region.area * (1.0 - Region.mean_confidence))
     statement = select(Region.image_id, func.count(), errors, func.max(Region.score)).where(waits)
     return {row[0]: _Waiting(*row[1:]) for row in session.execute(statement.group_by(Region.image_id))}

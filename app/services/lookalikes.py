@@ -39,7 +39,8 @@ class LookalikeService:
     def find(self, region_id: int) -> Sequence[RegionRow]:
         """Waiting regions of the same image and predicted class that look like a region, most similar first.
 
-        Only regions that are queued because the model is unsure: whatever is shown to test somebody is decided alone.
+        Only regions that are queued because the model is unsure, and only for these: whatever is shown to test somebody
+        is decided alone. It looks like nothing else then, as most regions do.
 
         Raises:
             NotFoundError: no such region, or it belongs to an older proposal.
@@ -47,7 +48,8 @@ class LookalikeService:
         with self._store.reader() as session:
             region = session.get(Region, region_id)
             image = None if region is None else session.get(Image, region.image_id)
-            if region is None or image is None or image.deleted_at is not None:
+            is_unseen = region is None or region.state is RegionState.HELD
+            if region is None or is_unseen or image is None or image.deleted_at is not None:
                 raise NotFoundError(f"there is no region {region_id}")
             proposal = active_proposal(session, image.id)
             if proposal is None or proposal.id != region.proposal_id:
@@ -102,6 +104,8 @@ def propagated_delta(
 
 
 def _candidates(session: Session, source: Region) -> list[Region]:
+    if source.kind is not RegionKind.QUEUE:
+        return []
     return [
         each for each in _siblings(session, source) if each.state in _OPEN_STATES and each.class_id == source.class_id
     ]

@@ -9,8 +9,8 @@ from sqlalchemy import select
 from app.config import Workspace
 from app.domain.states import ImageRole, ModelStatus
 from app.services.controls import choose_controls
-from app.services.decoys import decoy_images, store_decoy
-from app.services.probe_giving import activate_probes
+from app.services.decoys import are_decoys_wanted, decoys_and_others
+from app.services.probe_mixing import activate_probes
 from app.services.processes import WorkCancelledError
 from app.services.proposals import store_proposal
 from app.services.restoring import restore_proposals
@@ -54,8 +54,9 @@ def predict_pool(
 ) -> PredictReport:
     """Give every pool image a proposal of this model: an earlier one where it still holds, else a new one.
 
-    Labeled images are predicted among them, because errors are planted there. Control images are chosen before, and as
-    many audits and planted errors as the queue needs are put into their pictures at the end.
+    Some labeled images are predicted among them, because errors are planted there: as many as these take, and more only
+    together with new images. Control images are chosen before; they and as many audits as are needed come into the
+    queue at the end.
 
     Args:
         model_id: None is the current model; when another one becomes current meanwhile, this ends early.
@@ -69,33 +70,33 @@ def predict_pool(
     model = find_model(store, model_id)
     restored = restore_proposals(store, model.id)
     choose_controls(store)
-    todo, others = _images_to_predict(store, model.id)
-    skipped = others - restored
-    if not todo:
+    todo = _images_to_predict(store, model.id)
+    skipped = todo.num_done - restored
+    if not todo.images:
         activate_probes(store)
         return PredictReport(model.id, 0, restored, skipped, (), "")
     predictor = open_model(store, workspace, model)
     failed: list[tuple[str, str]] = []
     predicted = 0
-    for index, image in enumerate(todo):
+    total = len(todo.images)
+    for index, image in enumerate(todo.images):
         if should_cancel():
-            raise WorkCancelledError(f"stopped after {index} of {len(todo)} images; they are kept")
+            raise WorkCancelledError(f"stopped after {index} of {total} images; they are kept")
         if model_id is None:
-            require_current(store, model, index, len(todo))
-        progress(Progress(index, len(todo), image.sample_id))
+            require_current(store, model, index, total)
+        if image.id in todo.optional_ids and not are_decoys_wanted(store):
+            continue
+        progress(Progress(index, total, image.sample_id))
         try:
             prediction = predictor.predict(read_image(workspace.absolute(image.path)))
-            if image.role is ImageRole.LABELED:
-                store_decoy(store, image.id, model.id, prediction)
-            else:
-                store_proposal(store, image.id, model.id, prediction)
-                predicted += 1
+            store_proposal(store, image.id, model.id, prediction)
+            predicted += image.role is ImageRole.POOL
         except StoreError:
             raise  # A full disk or a locked store concerns every image.
         except (ValueError, RuntimeError, FileNotFoundError) as error:
             failed.append((image.sample_id, str(error)))
     activate_probes(store)
-    progress(Progress(len(todo), len(todo), "proposals stored"))
+    progress(Progress(total, total, "proposals stored"))
     return PredictReport(model.id, predicted, restored, skipped, tuple(failed), predictor.device)
 
 
@@ -160,19 +161,41 @@ def require_current(store: Store, model: Model, done: int, total: int) -> None:
         )
 
 
-def _images_to_predict(store: Store, model_id: int) -> tuple[list[Image], int]:
-    """Images without an active proposal of this model, by name, and how many of the pool have one."""
+@dataclass(frozen=True)
+class _Todo:
+    """What is to be predicted.
+
+    Attributes:
+        images: in this order.
+        optional_ids: those of them that become decoys only if more are needed.
+        num_done: images of the pool that have a proposal of the model.
+    """
+
+    images: list[Image]
+    optional_ids: frozenset[int]
+    num_done: int
+
+
+def _images_to_predict(store: Store, model_id: int) -> _Todo:
+    """Images without an active proposal of this model."""
+    decoys, others = decoys_and_others(store)
     with store.reader() as session:
         in_pool = (Image.role == ImageRole.POOL) & Image.deleted_at.is_(None)
         pool = session.scalars(select(Image).where(in_pool)).all()
         done = set(session.scalars(select(Proposal.image_id).where(Proposal.model_id == model_id, Proposal.active)))
-    order = prediction_order(pool, decoy_images(store))
-    return [image for image in order if image.id not in done], sum(image.id in done for image in pool)
+    order = prediction_order(pool, [*decoys, *others])
+    return _Todo(
+        images=[image for image in order if image.id not in done],
+        optional_ids=frozenset(image.id for image in others),
+        num_done=sum(image.id in done for image in pool),
+    )
 
 
-def prediction_order(pool: Sequence[Image], decoys: Sequence[Image]) -> list[Image]:
-    """The pool by name, with the labeled images strewn in by chance: ids of regions then tell nobody which is which."""
+def prediction_order(pool: Sequence[Image], labeled: Sequence[Image]) -> list[Image]:
+    """The pool by name, with labeled images strewn in by chance: ids of regions then tell nobody which is which."""
     by_name = sorted(pool, key=lambda image: image.sample_id)
     places: list[tuple[float, Image]] = [(float(index), image) for index, image in enumerate(by_name)]
-    places += [(len(by_name) * int(image.sha256[:8], 16) / 16**8 - 0.5, image) for image in decoys]
+    # Never behind the last of the pool: with that, labeled images that may still become decoys leave the lists.
+    last = max(0, len(by_name) - 1)
+    places += [(last * int(image.sha256[:8], 16) / 16**8 - 0.5, image) for image in labeled]
     return [image for _, image in sorted(places, key=lambda place: (place[0], place[1].sample_id))]

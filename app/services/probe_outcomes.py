@@ -9,22 +9,29 @@ from app.domain.decisions import Delta, LabelState, replay
 from app.domain.planting import is_caught
 from app.domain.states import PROBE_KINDS, RegionKind
 from app.services.labels import proposal_planes
+from app.services.review_queue import count_ahead
 from app.services.showing import ShownImage
 from app.storage.database import Store
 from app.storage.models import Proposal, Region
-from app.storage.probes import Probe
+from app.storage.probes import DecoyImage, Probe
 from datasets.labels import IGNORE_INDEX, LabelArray
+
+LOOK_AHEAD = 40
+"""A probe so near to the head of a person's queue was not chosen: the reviewer page fetches as many at once."""
 
 _SAID: tuple[str, ...] = ("mean_confidence", "predicted_class", "top_classes")
 
 
-def probe_facts(session: Session, region: Region) -> dict[str, Any]:
-    """What is logged about a probe that was shown: what the model really said about it, and how it was drawn."""
+def probe_facts(session: Session, region: Region, person: str) -> dict[str, Any]:
+    """What is logged about a probe that was shown: what the model said about it, and how the person came to it."""
     probe = session.get(Probe, region.id)
     if probe is None:
         return {}
     facts: dict[str, Any] = {name: probe.facts[name] for name in _SAID if name in probe.facts}
-    facts.update(draw_order=probe.draw_order, was_given=probe.place is not None and not probe.is_filtered)
+    if region.kind is RegionKind.AUDIT and session.get(DecoyImage, region.image_id) is not None:
+        return facts  # The model learned from this image: its reliable area says nothing about that of others.
+    was_given = count_ahead(session, region, person, LOOK_AHEAD) < LOOK_AHEAD
+    facts.update(draw_order=probe.draw_order, was_given=was_given)
     return facts
 
 
@@ -53,6 +60,8 @@ def probe_outcome(
     if region.kind is RegionKind.PLANTED:
         mask = shown.planes.region_map[box] == region.number
         return {"caught": is_caught(after, mask, region.class_id)}
+    if region.kind is RegionKind.AUDIT and session.get(DecoyImage, region.image_id) is not None:
+        return {}
     said = proposal_planes(store, session, proposal)
     if region.kind is RegionKind.CONTROL:
         checked = said.reliable[box] & (after != IGNORE_INDEX)

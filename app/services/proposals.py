@@ -12,11 +12,13 @@ from sqlalchemy.orm import Session
 
 from app.domain.cutting import reliable_at
 from app.domain.decisions import PENDING_STATES, LabelState, replay
+from app.domain.mixing import ASKED_REGARDLESS
 from app.domain.queue import QueueRules, class_rarity, diversified_scores, gains_of
 from app.domain.regions import RegionInput, RegionPartition, RegionRules, build_regions, undivided, with_kept
 from app.domain.states import PROBE_KINDS, ImageRole, RegionKind, RegionState
 from app.services.audit_drawing import DrawnAudit, audit_rows, draw_audits
 from app.services.controls import control_row
+from app.services.decoys import Planted, join_decoys, plant_errors
 from app.services.labels import active_proposal
 from app.services.restoring import replace_proposal
 from app.services.review_states import refresh_states
@@ -26,11 +28,11 @@ from app.storage.database import Store
 from app.storage.history import effective_deltas, last_decision_id
 from app.storage.models import Image, Model, Proposal, Region
 from app.storage.planes import MadePlanes, ProposalPlanes, write_planes
-from app.storage.probes import ControlImage
+from app.storage.probes import ControlImage, DecoyImage, Probe
 from app.storage.settings import read_review_settings, require_class_set
 from app.storage.trust_settings import TrustSettings, ready_to_draw
-from datasets.images import read_image
-from datasets.labels import Provenance
+from datasets.images import read_image, read_plane
+from datasets.labels import LabelArray, Provenance
 
 if TYPE_CHECKING:  # Storing a prediction needs no ONNX Runtime, and loading it takes seconds.
     from export.session import Prediction
@@ -51,8 +53,20 @@ class Doubt:
 
 
 @dataclass(frozen=True)
+class _Divided:
+    """An image's regions as people see them, and those among them that are no regions of doubt as the model gave them.
+
+    Audits are not in the region map.
+    """
+
+    partition: RegionPartition
+    audits: tuple[DrawnAudit, ...] = ()
+    planted: tuple[Planted, ...] = ()
+
+
+@dataclass(frozen=True)
 class _Known:
-    """What the store knew about an image when its regions were built."""
+    """What the store knew about an image when its regions were built; `label` is that of a decoy."""
 
     image: Image
     rules: RegionRules
@@ -63,6 +77,7 @@ class _Known:
     version: int
     control: ControlImage | None
     threshold: float | None
+    label: LabelArray | None
 
     @property
     def doubted_mask(self) -> NDArray[np.bool_]:
@@ -80,12 +95,14 @@ def store_proposal(
     prediction: "Prediction",
     may_replace: Callable[[Session], bool] = always,
 ) -> bool:
-    """Store what a model predicts for a pool image and queue its unreliable regions.
+    """Store what a model predicts for an image of the pool, or for a decoy, and queue its unreliable regions.
 
     Reliable is what the model file calls so, or what the threshold that somebody chose for the model does. Pixels that
     people decided keep their label and are not queued again. The previous proposal and its waiting regions are
     superseded; those in second review and those flagged come back with the same pixels, however sure the
     new model is, and wait there again. Decisions made while this runs are taken into account.
+
+    A labeled image becomes a decoy by this: some of its regions are shown with a class that is wrong.
 
     Args:
         may_replace: asked in the transaction that replaces the present proposal.
@@ -94,8 +111,8 @@ def store_proposal(
         Whether it was stored: False when `may_replace` said no.
 
     Raises:
-        ValueError: no such image or model, not a pool image, or a prediction of another size, with unknown classes
-            or with values that are not numbers.
+        ValueError: no such image or model, an image that nobody reviews, or a prediction of another size, with unknown
+            classes or with values that are not numbers.
         StoreError: the store refused; the previous proposal is still active.
     """
     while True:
@@ -108,17 +125,17 @@ def _try_store(
     store: Store, image_id: int, model_id: int, prediction: "Prediction", may_replace: Callable[[Session], bool]
 ) -> bool | None:
     """One attempt; None if somebody decided something about the image meanwhile, or chose another threshold."""
-    known = _read_known(store, image_id, model_id, prediction)
+    trust = ready_to_draw(store)
+    known = _read_known(store, image_id, model_id, prediction, trust)
     prediction = cut(prediction, known.threshold)
     # What a person did not know is neither locked nor a pseudo-label, until a person says what it is.
     prediction = replace(prediction, reliable=prediction.reliable & ~known.doubted_mask)
-    trust = ready_to_draw(store)
     if known.control is None:
-        partition, audits = _divide(store, known, model_id, prediction, trust)
+        divided = _divide(store, known, model_id, prediction, trust)
     else:
-        partition, audits = undivided(known.image.size_hw), ()
+        divided = _Divided(undivided(known.image.size_hw))
     parent = store.workspace.proposals / str(model_id)
-    folder = write_planes(parent, known.image.sha256[:16], planes_of(prediction, partition))
+    folder = write_planes(parent, known.image.sha256[:16], _planes_of(prediction, divided.partition))
     stored = None
     try:
         with store.session() as session:
@@ -128,19 +145,21 @@ def _try_store(
             if stored:
                 row = proposal_row(image_id, model_id, store.workspace.relative(folder), known.threshold)
                 activate_proposal(session, row)
-                _insert(session, known, row, partition, audits, trust)
+                _insert(session, known, row, divided, trust)
     finally:
         if not stored:
             shutil.rmtree(folder, ignore_errors=True)
     return stored
 
 
-def _read_known(store: Store, image_id: int, model_id: int, prediction: "Prediction") -> _Known:
+def _read_known(store: Store, image_id: int, model_id: int, prediction: "Prediction", trust: TrustSettings) -> _Known:
     with store.reader() as session:
         image = session.get(Image, image_id)
         if image is None or image.deleted_at is not None or session.get(Model, model_id) is None:
             raise ValueError(f"there is no image {image_id} or no model {model_id} in this workspace")
-        if image.role is not ImageRole.POOL:
+        may_be_decoy = session.get(DecoyImage, image_id) is not None or trust.planted_share > 0
+        is_decoy = image.role is ImageRole.LABELED and may_be_decoy
+        if image.role is not ImageRole.POOL and not is_decoy:
             raise ValueError(f"{image.sample_id} is a {image.role} image; only pool images get proposals")
         class_set = require_class_set(session)
         check_prediction(prediction, image, len(class_set))
@@ -157,6 +176,7 @@ def _read_known(store: Store, image_id: int, model_id: int, prediction: "Predict
             version=last_decision_id(session, image_id),
             control=session.get(ControlImage, image_id),
             threshold=threshold_in_force(session, model_id),
+            label=read_plane(store.workspace.absolute(image.label_path or "")) if is_decoy else None,
         )
 
 
@@ -216,10 +236,8 @@ def read_rarity(session: Session, num_classes: int, order: QueueRules) -> NDArra
     return class_rarity(totals.tolist(), order)
 
 
-def _divide(
-    store: Store, known: _Known, model_id: int, prediction: "Prediction", trust: TrustSettings
-) -> tuple[RegionPartition, tuple[DrawnAudit, ...]]:
-    """Regions for the unreliable pixels, and audits drawn from the reliable ones that nobody decided."""
+def _divide(store: Store, known: _Known, model_id: int, prediction: "Prediction", trust: TrustSettings) -> _Divided:
+    """Regions for the unreliable pixels; audits drawn from the reliable ones that nobody decided, or errors planted."""
     said = RegionInput(
         image=read_image(store.workspace.absolute(known.image.path)),
         label=prediction.label,
@@ -229,10 +247,16 @@ def _divide(
     )
     partition = with_kept(build_regions(said, known.rules), [doubt.mask for doubt in known.doubts], said)
     chance = model_id, int(known.image.sha256[:15], 16)
-    return draw_audits(said, prediction.reliable & ~known.human_mask, partition, known.rules, trust, chance)
+    drawable = prediction.reliable & ~known.human_mask
+    partition, audits = draw_audits(said, drawable, partition, known.rules, trust, chance)
+    if known.label is None:
+        return _Divided(partition, audits)
+    rng = np.random.default_rng([trust.seed or 0, *chance, 1])
+    partition, planted = plant_errors(partition, len(known.doubts), known.label, trust, rng)
+    return _Divided(partition, audits, planted)
 
 
-def planes_of(prediction: "Prediction", partition: RegionPartition) -> ProposalPlanes:
+def _planes_of(prediction: "Prediction", partition: RegionPartition) -> ProposalPlanes:
     """A prediction and its regions as they are kept."""
     return MadePlanes(
         label=prediction.label,
@@ -267,21 +291,25 @@ def _insert(
     session: Session,
     known: _Known,
     proposal: Proposal,
-    partition: RegionPartition,
-    audits: tuple[DrawnAudit, ...],
+    divided: _Divided,
     trust: TrustSettings,
 ) -> None:
-    gains = gains_of(partition.regions, known.rarity)
-    rows = _rows(proposal, partition, gains, known.order)
+    gains = gains_of(divided.partition.regions, known.rarity)
+    rows = _rows(proposal, divided.partition, gains, known.order)
     for row, doubt in zip(rows[len(rows) - len(known.doubts) :], known.doubts, strict=True):
         row.origin_id, row.kind = doubt.region_id, doubt.kind
-    probes = audit_rows(audits, proposal, gains, known.rarity, known.order, trust)
+    probes = audit_rows(divided.audits, proposal, gains, known.rarity, known.order, trust)
+    probes += _planted_rows(rows, divided.planted, proposal, trust)
     if known.control is not None and not known.human_mask.all():
         probes = [control_row(known.control, known.image, proposal)]
     image = session.get_one(Image, known.image.id)
+    if known.label is not None:
+        join_decoys(session, image, trust)
+    rng = np.random.default_rng([trust.seed or 0, proposal.model_id, int(image.sha256[:15], 16), 2])
     for row in rows:
         row.score *= image.queue_weight
-    rows += [row for row, _ in probes]
+        row.is_asked_regardless = trust.audit_share > 0 and bool(rng.random() < ASKED_REGARDLESS)
+    rows += [row for row, _ in probes if row not in rows]
     rows.sort(key=lambda row: row.number)  # Ids follow the numbers, so that they tell as little.
     session.add_all(rows)
     session.flush()
@@ -290,6 +318,15 @@ def _insert(
         session.add(probe)
     session.flush()
     refresh_states(session, image)
+
+
+def _planted_rows(
+    rows: Sequence[Region], planted: Sequence[Planted], proposal: Proposal, trust: TrustSettings
+) -> list[tuple[Region, Probe]]:
+    by_number = {row.number: row for row in rows}
+    for each in planted:
+        by_number[each.region.number].kind = RegionKind.PLANTED
+    return [(by_number[each.region.number], each.probe(trust, proposal.model_id)) for each in planted]
 
 
 def _rows(proposal: Proposal, partition: RegionPartition, gains: Sequence[float], order: QueueRules) -> list[Region]:

@@ -190,7 +190,8 @@ class QualityReport:
             "saved": saved_sentence(self.saved),
             "control": control_sentence(self.control, self.num_controls),
         }
-        told = {"trust": self.trust.model_dump(exclude={"seed"}), "cuts": [cut.to_json() for cut in self.cuts]}
+        trust = self.trust.model_dump(exclude={"seed", "mixed_up_to"})
+        told = {"trust": trust, "cuts": [cut.to_json() for cut in self.cuts]}
         return {**asdict(self), **told, "sentences": sentences}
 
 
@@ -290,7 +291,8 @@ def _audits_waiting(session: Session) -> int:
         .select_from(Probe)
         .join(Region, Region.id == Probe.region_id)
         .join(Proposal, Proposal.id == Region.proposal_id)
-        .where(Probe.kind == RegionKind.AUDIT, waits, Proposal.active)
+        .join(Image, Image.id == Region.image_id)
+        .where(Probe.kind == RegionKind.AUDIT, waits, Proposal.active, Image.role == ImageRole.POOL)
     )
     return session.scalar(statement) or 0
 

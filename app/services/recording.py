@@ -5,9 +5,8 @@ from sqlalchemy.orm import Session
 from app.domain.decisions import stored_bbox
 from app.domain.states import DecisionKind, RegionState
 from app.services.labels import active_proposal
-from app.services.probe_giving import counts_for, give_due_probes, note_found
 from app.services.review_queue import QueuePlace, count_regions, next_in_queue
-from app.services.review_states import refresh_states, told_state
+from app.services.review_states import refresh_states
 from app.services.review_types import DecisionResult, QueueFilter, RegionNow, ReviewError
 from app.storage.history import find_decision, last_decision_id, last_foreign_id, propagated_regions, root_decision
 from app.storage.models import Decision, Image, Region
@@ -31,12 +30,10 @@ def append(session: Session, decision: Decision) -> DecisionResult:
     """Add a row to the log and bring all states in line with it."""
     session.add(decision)
     session.flush()
-    note_found(session, decision)
     root = root_decision(session, decision)
     if root.kind is not DecisionKind.DRAW or root.closes_region:  # A stroke leaves all states as they were.
         refresh_states(session, session.get_one(Image, decision.image_id))
         session.flush()
-    give_due_probes(session, QueueFilter(person=decision.user))
     return result_of(session, decision)
 
 
@@ -51,11 +48,11 @@ def result_of(session: Session, decision: Decision, replayed: bool = False) -> D
         image_id=image.id,
         region_id=decision.region_id,
         region_state=None if region is None else region.state,
-        image_state=told_state(session, image),
+        image_state=image.state,
         image_version=last_decision_id(session, image.id),
         foreign_version=last_foreign_id(session, image.id, decision.session),
         next_region_id=_what_next(session, decision, region),
-        counts=counts_for(session, count_regions(session), decision.user),
+        counts=count_regions(session),
         bbox=_bbox(root, region),
         regions=tuple(_regions(session, root, region)),
         undone_op_id=root.op_id if decision.kind is DecisionKind.UNDO else None,

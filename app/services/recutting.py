@@ -14,11 +14,10 @@ from sqlalchemy.orm import Session
 from app.config import Workspace
 from app.domain.cutting import Standing, threshold_words
 from app.domain.states import ImageRole
-from app.services.decoys import store_decoy
 from app.services.labels import active_proposal
 from app.services.leases import LIFE_S, LeaseService
 from app.services.predicting import find_model, open_model, prediction_order, require_current
-from app.services.probe_giving import activate_probes
+from app.services.probe_mixing import activate_probes
 from app.services.processes import Monitor, WorkCancelledError
 from app.services.proposals import store_proposal
 from app.services.restoring import restore_cut
@@ -182,11 +181,7 @@ class _Recut:
         if self._predictor is None:
             self._predictor = open_model(self._store, self._workspace, self._model)
         prediction = self._predictor.predict(read_image(self._workspace.absolute(image.path)))
-        if image.role is ImageRole.LABELED:
-            stored = store_decoy(self._store, image.id, self._model.id, prediction, is_free) is not None
-        else:
-            stored = store_proposal(self._store, image.id, self._model.id, prediction, is_free)
-        self._cut += int(stored)
+        self._cut += store_proposal(self._store, image.id, self._model.id, prediction, is_free)
 
     def _wait_for_signs(self, busy: list[Image]) -> None:
         """Give tabs that were closed without a word the time after which they count as gone."""

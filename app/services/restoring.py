@@ -1,6 +1,6 @@
 """Earlier proposals of a model put back into force, where nothing happened since another one took their place."""
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from app.domain.cutting import proposal_to_restore
@@ -11,32 +11,36 @@ from app.storage.cuts import threshold_in_force
 from app.storage.database import Store
 from app.storage.history import last_decision_id
 from app.storage.models import Image, Proposal
+from app.storage.probes import DecoyImage
 
 _PER_TRANSACTION = 25
 """Images per write: the lock is held for a few milliseconds, and a thousand images take no thousand flushes."""
 
 
 def restore_proposals(store: Store, model_id: int) -> int:
-    """Make a model's earlier proposals active again where another model's are; returns how many.
+    """Make a model's earlier proposals active again where another model's are; returns how many of the pool's.
 
     An image is left out when somebody decided something about it since its proposal was replaced: regions made before
     would ask again what is known now, so that image has to be predicted anew.
     """
     with store.reader() as session:
-        is_pool = (Image.role == ImageRole.POOL) & Image.deleted_at.is_(None)
+        # Decoys, too: with new regions among old ones they would be known.
+        is_reviewed = or_(Image.role == ImageRole.POOL, Image.id.in_(select(DecoyImage.image_id)))
         waiting = list(
-            session.scalars(
-                select(Proposal.image_id)
-                .join(Image, Image.id == Proposal.image_id)
-                .where(is_pool, Proposal.model_id == model_id, ~Proposal.active, Proposal.replaced_after.is_not(None))
+            session.execute(
+                select(Image.id, Image.role)
+                .join(Proposal, Image.id == Proposal.image_id)
+                .where(is_reviewed, Image.deleted_at.is_(None))
+                .where(Proposal.model_id == model_id, ~Proposal.active, Proposal.replaced_after.is_not(None))
                 .distinct()
-                .order_by(Proposal.image_id)
+                .order_by(Image.id)
             )
         )
     restored = 0
     for start in range(0, len(waiting), _PER_TRANSACTION):
         with store.session() as session:
-            restored += sum(_restore(store, session, i, model_id) for i in waiting[start : start + _PER_TRANSACTION])
+            for image_id, role in waiting[start : start + _PER_TRANSACTION]:
+                restored += _restore(store, session, image_id, model_id) and role is ImageRole.POOL
     return restored
 
 

@@ -18,7 +18,6 @@ from app.domain.states import DecisionKind, ImageState, RegionState
 from app.services.labels import active_proposal
 from app.services.lookalikes import propagated_delta
 from app.services.probe_outcomes import probe_facts, probe_outcome
-from app.services.review_states import told_state
 from app.services.review_types import (
     ConflictError,
     DecisionRequest,
@@ -153,7 +152,7 @@ def prepare(store: Store, session: Session, request: DecisionRequest) -> Prepare
     region = None if request.region_id is None else _active_region(session, request, image, proposal)
     if request.kind in _NOT_FROM_SCRATCH and is_from_scratch(session, proposal):
         raise ReviewError("this image is labeled from scratch: draw it, then finish it with Enter. Nothing was saved.")
-    if request.kind is DecisionKind.ACCEPT_REST and told_state(session, image) is ImageState.DONE:
+    if request.kind is DecisionKind.ACCEPT_REST and image.state is ImageState.DONE:
         raise ReviewError(f"nothing is left open in {image.sample_id}")
     now = ImageNow(image, proposal, shown_image(store, session, image, proposal), image_history(session, image.id))
     delta = _delta(session, request, now, region)
@@ -324,6 +323,6 @@ def _stats(session: Session, prepared: PreparedRequest) -> dict[str, Any]:
             predicted_class=region.class_id,
             top_classes=region.top_classes,
         )
-        logged.update(probe_facts(session, region))
+        logged.update(probe_facts(session, region, prepared.request.user))
         logged.update(prepared.outcome)
     return logged

@@ -1,16 +1,17 @@
 """The order of the queue, and how much is left of it."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select, true
 from sqlalchemy.orm import Session
 
-from app.domain.states import PROBE_KINDS, DecisionKind, ImageState, RegionKind, RegionState
+from app.domain.states import DecisionKind, ImageState, RegionKind, RegionState
 from app.services.comments import is_open_question
+from app.services.decoys import is_listed, listed_state
 from app.services.review_types import QueueCounts, QueueFilter, RegionRow
 from app.storage.models import Comment, Decision, Image, Region
-from app.storage.probes import Probe
 
 _LAST_SKIP = (
     select(func.max(Decision.id))
@@ -71,35 +72,41 @@ def place_of(session: Session, region: Region) -> QueuePlace:
 
 
 def count_regions(session: Session) -> QueueCounts:
-    """How much is left over the whole workspace, without probes that wait: these are somebody's, or nobody's."""
+    """How much is left over the whole workspace, whatever a region is for."""
     # Grouped by image first: that reads one index in its order, where a plain join would look up every region's image.
-    is_waiting_probe = and_(Region.kind.in_(PROBE_KINDS), Region.state.in_((RegionState.OPEN, RegionState.SKIPPED)))
+    is_flagged = Region.kind == RegionKind.FLAGGED
     per_image = (
-        select(Region.image_id, Region.state, func.sum(case((is_waiting_probe, 0), else_=1)).label("number"))
+        select(
+            Region.image_id,
+            Region.state,
+            func.count().label("number"),
+            func.sum(case((Region.is_asked_regardless & ~is_flagged, 1), else_=0)).label("regardless"),
+        )
         .group_by(Region.image_id, Region.state)
         .subquery()
     )
-    regions: dict[tuple[RegionState, ImageState], int] = {
-        (row[0], row[1]): int(row[2])  # PostgreSQL sums to a decimal.
-        for row in session.execute(
-            select(per_image.c.state, Image.state, func.sum(per_image.c.number))
-            .join(Image, Image.id == per_image.c.image_id)
-            .where(Image.deleted_at.is_(None))
-            .group_by(per_image.c.state, Image.state)
-        )
-    }
-    beyond = _flagged_beyond_queue(session)
+    found = session.execute(
+        select(per_image.c.state, Image.state, func.sum(per_image.c.number), func.sum(per_image.c.regardless))
+        .join(Image, Image.id == per_image.c.image_id)
+        .where(Image.deleted_at.is_(None))
+        .group_by(per_image.c.state, Image.state)
+    ).all()
+    asked, everywhere = _flagged_beyond_queue(session), Counter[RegionState]()
+    for state, image_state, number, regardless in found:
+        everywhere[state] += int(number)  # PostgreSQL sums to a decimal.
+        if image_state is ImageState.OPEN:
+            asked[state] += int(number)
+        elif image_state is ImageState.ENOUGH:
+            asked[state] += int(regardless)
+    listed = select(listed_state().label("told")).where(is_listed(session)).subquery()
     images: dict[ImageState, int] = {
-        row[0]: row[1]
-        for row in session.execute(
-            select(Image.state, func.count()).where(Image.deleted_at.is_(None)).group_by(Image.state)
-        )
+        row[0]: row[1] for row in session.execute(select(listed.c.told, func.count()).group_by(listed.c.told))
     }
     return QueueCounts(
-        open=regions.get((RegionState.OPEN, ImageState.OPEN), 0) + beyond.get(RegionState.OPEN, 0),
-        skipped=regions.get((RegionState.SKIPPED, ImageState.OPEN), 0) + beyond.get(RegionState.SKIPPED, 0),
-        second_review=sum(count for (state, _), count in regions.items() if state is RegionState.SECOND_REVIEW),
-        decided=sum(count for (state, _), count in regions.items() if state is RegionState.DECIDED),
+        open=asked[RegionState.OPEN],
+        skipped=asked[RegionState.SKIPPED],
+        second_review=everywhere[RegionState.SECOND_REVIEW],
+        decided=everywhere[RegionState.DECIDED],
         propagated=session.scalar(_COUNT_PROPAGATED) or 0,
         images_waiting=images.get(ImageState.WAITING, 0),
         images_open=images.get(ImageState.OPEN, 0),
@@ -108,7 +115,7 @@ def count_regions(session: Session) -> QueueCounts:
     )
 
 
-def _flagged_beyond_queue(session: Session) -> dict[RegionState, int]:
+def _flagged_beyond_queue(session: Session) -> Counter[RegionState]:
     """Flagged regions of images that are not queued any more, by state: they wait nevertheless."""
     statement = (
         select(Region.state, func.count())
@@ -117,7 +124,7 @@ def _flagged_beyond_queue(session: Session) -> dict[RegionState, int]:
         .where(Image.deleted_at.is_(None), Image.state != ImageState.OPEN)
         .group_by(Region.state)
     )
-    return {row[0]: row[1] for row in session.execute(statement)}
+    return Counter({row[0]: row[1] for row in session.execute(statement)})
 
 
 def row_of(region: Region, image: Image) -> RegionRow:
@@ -152,14 +159,26 @@ def _filtered(
         Region.state == state, Image.deleted_at.is_(None)
     )
     if state in (RegionState.OPEN, RegionState.SKIPPED):
-        shown = (ImageState.OPEN, ImageState.ENOUGH) if filters.include_enough else (ImageState.OPEN,)
-        # What a person called wrong waits for a decision, however little else is left in its image.
-        statement = statement.where(Image.state.in_(shown) | Region.kind.in_((RegionKind.FLAGGED, *PROBE_KINDS)))
-        if not filters.as_in_picture:
-            statement = statement.where(Region.kind.not_in(PROBE_KINDS) | _given_to(filters.person))
+        is_shown = is_asked()
+        if filters.include_enough:
+            is_shown |= Image.state == ImageState.ENOUGH
+        statement = statement.where(is_shown)
     if filters.person is not None and state is not RegionState.SECOND_REVIEW:
         statement = statement.where(open_to(filters.person))
     return narrow(statement, filters)
+
+
+def is_asked() -> ColumnElement[bool]:
+    """For a WHERE over `Region` and `Image`: people are asked about it, if it waits.
+
+    What a person called wrong waits for a decision, however little else is left in its image.
+    """
+    is_enough = Image.state == ImageState.ENOUGH
+    return or_(
+        Image.state == ImageState.OPEN,
+        Region.kind == RegionKind.FLAGGED,
+        and_(is_enough, Region.is_asked_regardless == true()),
+    )
 
 
 def narrow(statement: Select[*tuple[Any, ...]], filters: QueueFilter) -> Select[*tuple[Any, ...]]:
@@ -180,12 +199,6 @@ def narrow(statement: Select[*tuple[Any, ...]], filters: QueueFilter) -> Select[
         )
         statement = statement.where(exists().where(is_about, is_open_question()))
     return statement
-
-
-def _given_to(person: str | None) -> ColumnElement[bool]:
-    """For a WHERE over `Region`: probes that the queue gave this person, or with None anybody."""
-    given = Probe.person.is_not(None) if person is None else Probe.person == person
-    return exists().where(Probe.region_id == Region.id, given)
 
 
 def assigned_to(assignee: str) -> ColumnElement[bool]:
@@ -220,3 +233,10 @@ def _following(session: Session, filters: QueueFilter, after: QueuePlace) -> int
         if found is not None:
             return found
     return None
+
+
+def count_ahead(session: Session, region: Region, person: str, limit: int) -> int:
+    """How many open regions stand before a place in a person's queue, at most `limit`."""
+    ahead = _filtered(select(Region.id), QueueFilter(person=person), RegionState.OPEN)
+    ahead = ahead.where(Region.score > region.score).limit(limit)
+    return session.scalar(select(func.count()).select_from(ahead.subquery())) or 0

@@ -5,7 +5,8 @@ from sqlalchemy.orm import Session
 
 from app.domain.decisions import PENDING_STATES, region_state_after
 from app.domain.queue import expected_errors, is_enough
-from app.domain.states import PROBE_KINDS, DecisionKind, ImageRole, ImageState, RegionKind, RegionState
+from app.domain.states import DecisionKind, ImageState, RegionKind, RegionState
+from app.services.decoys import is_reviewed
 from app.services.labels import active_proposal
 from app.storage.history import PastDecision, effective, image_history
 from app.storage.models import Image, Proposal, Region
@@ -14,10 +15,7 @@ from app.storage.settings import read_review_settings
 
 
 def refresh_states(session: Session, image: Image) -> None:
-    """Bring the states of an image and of its regions in line with its proposal and decisions.
-
-    A labeled image has regions only where errors are planted; it stays done whatever becomes of them.
-    """
+    """Bring the states of an image and of its regions in line with its proposal and decisions."""
     proposal = active_proposal(session, image.id)
     counting = effective(image_history(session, image.id))
     by_region: dict[int, RegionState] = {}
@@ -31,46 +29,34 @@ def refresh_states(session: Session, image: Image) -> None:
         by_region.update(dict.fromkeys(past.propagated_to, RegionState.DECIDED))
         propagated.update(past.propagated_to)
     active_id = None if proposal is None else proposal.id
-    held = _held(session, image, proposal, counting)
+    held = _held(session, image)
     regions = session.scalars(select(Region).where(Region.image_id == image.id).order_by(Region.id)).all()
     for region in regions:
         # What was said about a region holds for the one that took its place, until somebody decides that one.
         untouched = RegionState.HELD if region.id in held else RegionState.OPEN
         state = by_region.setdefault(region.id, by_region.get(region.origin_id or 0, untouched))
         is_taken_back = region.kind is RegionKind.FLAGGED and region.origin_id is None and region.id not in flagged
-        if (region.proposal_id != active_id or is_taken_back) and state in (*PENDING_STATES, RegionState.HELD):
+        if (region.proposal_id != active_id or is_taken_back) and state in PENDING_STATES:
             state = RegionState.SUPERSEDED
         if (region.state, region.propagated) != (state, region.id in propagated):
             region.state, region.propagated = state, region.id in propagated
-    if image.role is ImageRole.POOL:
+    if is_reviewed(session, image):
         image.state = _image_state(session, image, proposal, counting)
 
 
-def told_state(session: Session, image: Image) -> ImageState:
-    """The state of an image as people are told: not done while they see a region that waits, whatever it is for."""
-    if image.state is not ImageState.DONE:
-        return image.state
-    waits = select(Region.id).where(
-        Region.image_id == image.id, Region.kind.in_(PROBE_KINDS), Region.state.in_(PENDING_STATES)
-    )
-    return ImageState.DONE if session.scalar(waits.limit(1)) is None else ImageState.OPEN
-
-
-def _held(session: Session, image: Image, proposal: Proposal | None, counting: list[PastDecision]) -> set[int]:
-    """Probes that nobody is shown: not active yet, or somebody accepted the rest of their image."""
-    statement = select(Probe.region_id).join(Region, Region.id == Probe.region_id).where(Region.image_id == image.id)
-    if proposal is None or not any(_accepts_rest(past, proposal) for past in counting):
-        statement = statement.where(Probe.is_active.is_(False))
-    return set(session.scalars(statement))
+def _held(session: Session, image: Image) -> set[int]:
+    """Probes that nobody is shown."""
+    of_image = select(Probe.region_id).join(Region, Region.id == Probe.region_id).where(Region.image_id == image.id)
+    return set(session.scalars(of_image.where(Probe.is_active.is_(False))))
 
 
 def _image_state(session: Session, image: Image, proposal: Proposal | None, counting: list[PastDecision]) -> ImageState:
     if proposal is None:
         return ImageState.WAITING
     session.flush()
-    # Audits say nothing about how far an image is; a control image waits for its one region from the beginning.
-    waits = Region.state.in_(PENDING_STATES) & Region.kind.not_in(PROBE_KINDS)
-    is_control = (Region.kind == RegionKind.CONTROL) & Region.state.in_((*PENDING_STATES, RegionState.HELD))
+    # Whatever a region is for, an image is as far as it looks. A control image waits from the beginning.
+    waits = Region.state.in_(PENDING_STATES)
+    is_control = (Region.kind == RegionKind.CONTROL) & (Region.state == RegionState.HELD)
     pending = session.execute(
         select(Region.area, Region.mean_confidence).where(Region.proposal_id == proposal.id, waits | is_control)
     ).all()

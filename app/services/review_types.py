@@ -1,9 +1,10 @@
 """What goes into the review service, what comes out, and the ways in which it refuses."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +75,6 @@ class QueueFilter:
         text: only regions of images whose name holds this text, whatever the case of its letters.
         not_images: no regions of these images, because somebody else works on them.
         asked: only regions about which a question is open, or about whose image as a whole.
-        as_in_picture: also those that are in the picture and that the queue has given to nobody yet.
     """
 
     state: RegionState | None = None
@@ -86,13 +86,6 @@ class QueueFilter:
     text: str = ""
     asked: bool = False
     not_images: frozenset[int] = frozenset()
-    as_in_picture: bool = False
-
-    @property
-    def is_narrowed(self) -> bool:
-        """Whether a person chose among the regions, so that more than chance decides which ones come."""
-        chosen = (self.class_id, self.image_id, self.assignee, self.text or None)
-        return self.asked or any(choice is not None for choice in chosen)
 
 
 @dataclass(frozen=True)
@@ -111,6 +104,10 @@ class RegionRow:
     score: float
     state: RegionState
     assignee: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As people are told it: without the score, which says of an audit that it has another than it would earn."""
+        return {name: value for name, value in asdict(self).items() if name != "score"}
 
 
 @dataclass(frozen=True)
@@ -141,10 +138,16 @@ class RegionView:
     model_id: int
     image_version: int
 
+    def to_json(self) -> dict[str, Any]:
+        """As people are told it."""
+        return {**asdict(self), "row": self.row.to_json()}
+
 
 @dataclass(frozen=True)
 class QueueCounts:
-    """How much is left, over all images that are not deleted. `open` and `skipped` leave out images that are enough.
+    """How much is left, over all images that are not deleted; the same number for everybody.
+
+    `open` and `skipped` leave out images that are enough.
 
     `propagated` are those of `decided` that were decided together with others after a preview, not looked at alone.
     """

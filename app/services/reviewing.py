@@ -8,7 +8,6 @@ from app.domain.decisions import merged
 from app.domain.states import DecisionKind, RegionState
 from app.services.conflicts import check_no_conflict
 from app.services.labels import active_proposal
-from app.services.probe_giving import are_probes_due, counts_for, give_due_probes
 from app.services.recording import append, find_again, result_of
 from app.services.review_actions import check_request, decision_row, prepare
 from app.services.review_queue import count_regions, next_in_queue, place_of, region_rows, row_of
@@ -72,15 +71,13 @@ class ReviewService:
         """Regions in queue order, at most MAX_PAGE."""
         if limit < 1 or offset < 0:
             raise ReviewError(f"limit must be at least 1 and offset at least 0, got {limit} and {offset}")
-        self._give_due_probes(filters)
         with self._store.reader() as session:
             return region_rows(session, filters, min(limit, MAX_PAGE), offset)
 
-    def counts(self, person: str | None = None) -> QueueCounts:
-        """How much is left; with a person, for that person, who is given other regions beside those of the queue."""
+    def counts(self) -> QueueCounts:
+        """How much is left, over the whole workspace."""
         with self._store.reader() as session:
-            counts = count_regions(session)
-            return counts if person is None else counts_for(session, counts, person)
+            return count_regions(session)
 
     def next_region(self, after_region_id: int | None = None, filters: QueueFilter | None = None) -> int | None:
         """The region behind another one in the queue, the first again behind the last; None when the queue is empty.
@@ -89,7 +86,6 @@ class ReviewService:
             NotFoundError: there is no region `after_region_id`.
         """
         filters = filters or QueueFilter()
-        self._give_due_probes(filters)
         with self._store.reader() as session:
             after = None
             if after_region_id is not None:
@@ -147,7 +143,7 @@ class ReviewService:
                 etag=f"{proposal.id}-{version}-{shown.version}", maps_etag=f"{proposal.id}-{shown.version}",
                 proposal_id=proposal.id,
                 size_wh=(image.width, image.height), planes=shown.planes,
-                decided=merged([*shown.decided_before, *effective_deltas(session, image)]),
+                decided=merged(effective_deltas(session, image)),
             )  # fmt: skip
 
     def image_patch(self, image_id: int, bbox: tuple[int, int, int, int]) -> ImagePatch:
@@ -231,13 +227,6 @@ class ReviewService:
             ReviewError: `limit` is too large.
         """
         return undo_history(self._store, user, limit)
-
-    def _give_due_probes(self, filters: QueueFilter) -> None:
-        with self._store.reader() as session:
-            if not are_probes_due(session, filters):
-                return
-        with self._store.session() as session:
-            give_due_probes(session, filters)
 
     def _warm(self, request: DecisionRequest) -> None:
         """Decode the planes before the write lock is taken, so that nobody waits for that."""

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain.decisions import Delta, LabelState, base_provenance, decode_delta, delta_from_mask, replay
-from app.domain.disguise import HALO_PX, disguised_unreliability
-from app.domain.regions import LEFTOVER
-from app.domain.states import ImageRole, RegionKind, RegionState
+from app.domain.decisions import Delta, LabelState, base_provenance, decode_delta, replay
+from app.domain.disguise import HALO_PX, disguised_unreliability, invented_doubts
+from app.domain.states import RegionKind, RegionState
 from app.services.labels import flagged_numbers, proposal_planes
 from app.storage.database import Store
 from app.storage.history import PastDecision, effective_deltas
@@ -25,7 +24,6 @@ from app.storage.models import Image, Proposal, Region
 from app.storage.planes import IdPlane, KeptPlanes, MadePlanes, ProposalPlanes
 from app.storage.probes import Probe
 from app.storage.runs import deflate_runs
-from datasets.images import read_plane
 from datasets.labels import IGNORE_INDEX, LabelArray
 
 _UNSEEN = (RegionState.HELD, RegionState.SUPERSEDED)
@@ -37,32 +35,32 @@ class ShownImage:
 
     Attributes:
         planes: the maps; `label` is what the eraser goes back to.
-        decided_before: pixels that look as if somebody had decided them.
-        version: changes with the probes that are in it.
+        version: changes with the regions that are in it, whatever they are for.
     """
 
     planes: ProposalPlanes
-    decided_before: tuple[Delta, ...]
     version: str
 
 
 def shown_image(store: Store, session: Session, image: Image, proposal: Proposal) -> ShownImage:
     """An image with its active proposal as people see it, without their decisions."""
+    of_proposal = Region.proposal_id == proposal.id
     statement = (
         select(Region, Probe)
         .join(Probe, Probe.region_id == Region.id)
-        .where(Region.proposal_id == proposal.id, Region.state.not_in(_UNSEEN) | (Region.kind == RegionKind.CONTROL))
+        .where(of_proposal, Region.state.not_in(_UNSEEN) | (Region.kind == RegionKind.CONTROL))
         .order_by(Region.number)
     )
     probes = [(region, probe) for region, probe in session.execute(statement)]
-    version = blake2b(repr([region.id for region, _ in probes]).encode(), digest_size=6).hexdigest()
     planes = proposal_planes(store, session, proposal)
     if probes:
         key = proposal.folder, flagged_numbers(session, proposal), tuple(region.id for region, _ in probes)
         planes = store.planes.derived(key, lambda: _disguised(image, planes, probes))
-    if image.role is not ImageRole.LABELED:
-        return ShownImage(planes, (), version)
-    return ShownImage(planes, _as_if_decided(store, image, planes, [region for region, _ in probes]), version)
+    # Flags have their own way of changing what a browser keeps: each is an action on the image.
+    seen = of_proposal & Region.state.not_in(_UNSEEN) & (Region.kind != RegionKind.FLAGGED)
+    seen_ids = session.scalars(select(Region.id).where(seen).order_by(Region.id)).all()
+    version = blake2b(repr((proposal.id, seen_ids)).encode(), digest_size=6).hexdigest()
+    return ShownImage(planes, version)
 
 
 def is_from_scratch(session: Session, proposal: Proposal) -> bool:
@@ -87,7 +85,7 @@ def shown_state(
     x0, y0, x1, y1 = bbox or (0, 0, image.width, image.height)
     box = slice(y0, y1), slice(x0, x1)
     base = LabelState(shown.planes.label[box], base_provenance(shown.planes.reliable[box]))
-    return replay(base, [*shown.decided_before, *effective_deltas(session, image, bbox, history)], x0, y0)
+    return replay(base, effective_deltas(session, image, bbox, history), x0, y0)
 
 
 class DisguisedPlanes:
@@ -144,7 +142,7 @@ class DisguisedPlanes:
             wider = np.zeros(unreliability[around].shape, np.bool_)
             wider[y0 - top : y1 - top, x0 - left : x1 - left] = mask
             unreliability[around] = disguised_unreliability(
-                unreliability[around], wider, audit.mean_confidence, audit.look_seed
+                unreliability[around], wider, audit.mean_confidence, audit.doubts, audit.around, audit.look_seed
             )
         return unreliability
 
@@ -180,6 +178,8 @@ class _Audit:
 
     number: int
     mean_confidence: float
+    doubts: tuple[float, ...]
+    around: float
     look_seed: int
     pixels: bytes
 
@@ -187,7 +187,11 @@ class _Audit:
     def of(cls, region: Region, probe: Probe) -> "_Audit":
         """From the rows."""
         assert probe.pixels is not None, "audits have pixels"
-        return cls(region.number, region.mean_confidence, int(probe.facts["look_seed"]), probe.pixels)
+        confidence, facts = region.mean_confidence, probe.facts
+        doubts, around = invented_doubts(confidence)
+        if "doubts" in facts:  # Audits of earlier versions were drawn without.
+            doubts, around = tuple(facts["doubts"]), facts["around"]
+        return cls(region.number, confidence, doubts, around, int(facts["look_seed"]), probe.pixels)
 
 
 def _disguised(image: Image, planes: ProposalPlanes, probes: Sequence[tuple[Region, Probe]]) -> KeptPlanes:
@@ -205,12 +209,3 @@ def _blank(size_hw: tuple[int, int]) -> MadePlanes:
         weight=np.zeros(size_hw, np.uint8),
         region_map=np.ones(size_hw, np.uint16),
     )
-
-
-def _as_if_decided(store: Store, image: Image, planes: ProposalPlanes, planted: Sequence[Region]) -> tuple[Delta, ...]:
-    """A labeled image looks as if people had reviewed all of its regions but the planted ones."""
-    assert image.label_path is not None, "labeled images have a label"
-    decided = (planes.region_map > 0) & (planes.region_map < LEFTOVER)
-    decided &= ~np.isin(planes.region_map, [region.number for region in planted])
-    known = read_plane(store.workspace.absolute(image.label_path))
-    return (delta_from_mask(decided, known),) if decided.any() else ()

@@ -181,7 +181,8 @@ class Region(Base):
     `origin_id` is set where somebody did not know about the same pixels of an earlier proposal, or flagged them: that
     region. `pixels` is set where somebody flagged a reliable area, which the region map of the proposal does not
     hold: a stored delta (app/domain/decisions.py) of the pixels with the label that they had. `propagated` says that
-    the region was decided together with others after a preview, not looked at alone.
+    the region was decided together with others after a preview, not looked at alone. `is_asked_regardless` says that it
+    is asked also when its image is good enough.
     """
 
     __tablename__ = "region"
@@ -204,6 +205,7 @@ class Region(Base):
     origin_id: Mapped[int | None] = mapped_column(ForeignKey("region.id"))
     pixels: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
     propagated: Mapped[bool] = mapped_column(default=False, server_default=false())
+    is_asked_regardless: Mapped[bool] = mapped_column(default=False, server_default=false())
 
     __table_args__ = (
         Index("ix_region_queue", "state", "score"),
@@ -215,7 +217,7 @@ class Region(Base):
             postgresql_where=text("propagated"),
         ),
         # An image's regions in queue order; counting the queue reads this index and no row.
-        Index("ix_region_image", "image_id", "state", "score", "kind"),
+        Index("ix_region_image", "image_id", "state", "score", "kind", "is_asked_regardless"),
         Index("ix_region_number", "proposal_id", "number", unique=True),
     )
 
@@ -250,7 +252,6 @@ class Decision(Base):
         Index("ix_decision_image", "image_id", "id"),
         Index("ix_decision_user", "user", "id"),
         Index("ix_decision_region", "region_id", "id"),
-        Index("ix_decision_given", "user", "kind", "closes_region", "region_id"),  # Counts what somebody was given.
         {"sqlite_autoincrement": True},
     )
 

@@ -1,4 +1,4 @@
-"""The tables behind audits, planted errors and control images: what was drawn, by which chance, and who was given it.
+"""The tables behind audits, planted errors and control images: what was drawn, and by which chance.
 
 A probe is a region that is shown for another reason than doubt. Its row of `region` holds what people see, which is
 disguised; the truth stands here, and nothing that reaches a browser is made from it.
@@ -7,7 +7,7 @@ disguised; the truth stands here, and nothing that reaches a browser is made fro
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, LargeBinary, String
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.domain.states import RegionKind
@@ -25,10 +25,7 @@ class Probe(Base):
         facts: what the model really said and, for a planted error, what is right.
         pixels: an audit's pixels as a stored delta (app/domain/decisions.py) with the label that they had; the region
             map of the proposal does not hold them.
-        is_active: people see it in its picture; needed ones are activated in the order of drawing.
-        person: to whom the queue gave it, None before.
-        place: in that person's sequence (app/domain/mixing.py).
-        is_filtered: it was given in a queue that the person had filtered, so by more than chance.
+        is_active: it is in its picture and in the queue; as many as are needed, in the order of drawing.
     """
 
     __tablename__ = "probe"
@@ -40,15 +37,8 @@ class Probe(Base):
     facts: Mapped[dict[str, Any]] = mapped_column(JSON)
     pixels: Mapped[bytes | None] = mapped_column(LargeBinary)
     is_active: Mapped[bool] = mapped_column(default=False)
-    person: Mapped[str | None] = mapped_column(String(255))
-    place: Mapped[int | None]
-    is_filtered: Mapped[bool] = mapped_column(default=False)
-    given_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
-    __table_args__ = (
-        Index("ix_probe_person", "person", "place", unique=True),
-        Index("ix_probe_order", "kind", "draw_order"),
-    )
+    __table_args__ = (Index("ix_probe_order", "kind", "draw_order"),)
 
 
 class ControlImage(Base):
@@ -68,4 +58,22 @@ class ControlImage(Base):
     seed: Mapped[int] = mapped_column(BigInteger)
     share: Mapped[float]
     pool_size: Mapped[int]
+    chosen_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+
+class DecoyImage(Base):
+    """A labeled image that people are asked about like one of the pool, with errors planted in it.
+
+    Attributes:
+        image_id: the image.
+        seed: of what is planted.
+        share: of planted errors when it was chosen.
+        chosen_at: when.
+    """
+
+    __tablename__ = "decoy_image"
+
+    image_id: Mapped[int] = mapped_column(ForeignKey("image.id"), primary_key=True, autoincrement=False)
+    seed: Mapped[int] = mapped_column(BigInteger)
+    share: Mapped[float]
     chosen_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)

@@ -31,6 +31,7 @@ class TrustSettings(BaseModel):
             it, because each costs a whole image of work.
         seed: of every draw; None before the first. Whoever knows it can tell probes from other regions.
         intensity: drawn pixels per reliable pixel, the same for all images; None before the first draw.
+        mixed_up_to: id of the latest proposal whose probes were put into the queue; later ones still wait for that.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,6 +41,7 @@ class TrustSettings(BaseModel):
     control_share: float = Field(default=0.05, ge=0, le=LARGEST_SHARE)
     seed: int | None = Field(default=None, ge=0, lt=2**_SEED_BITS)
     intensity: float | None = Field(default=None, gt=0, le=1)
+    mixed_up_to: int = Field(default=0, ge=0)
 
 
 def read_trust_settings(session: Session) -> TrustSettings:

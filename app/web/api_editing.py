@@ -62,7 +62,7 @@ def superpixels(context: Context, image_id: int, level: int, column: int, row: i
 @router.get("/regions/{region_id}/lookalikes")
 def lookalikes(context: Context, region_id: int) -> dict[str, Any]:
     """Waiting regions of the same image and predicted class that look like a region, most similar first."""
-    return {"rows": [asdict(row) for row in context.lookalikes.find(region_id)]}
+    return {"rows": [row.to_json() for row in context.lookalikes.find(region_id)]}
 
 
 @router.post("/flags", dependencies=[OwnDecisions])

@@ -76,7 +76,7 @@ def cache_headers(etag: str) -> dict[str, str]:
 
 def pending_regions(context: WebContext, image_id: int) -> list[dict[str, object]]:
     """The regions of an image that wait for somebody, as the reviewer's region map needs them."""
-    filters = [QueueFilter(state, image_id=image_id, include_enough=True, as_in_picture=True) for state in _PENDING]
+    filters = [QueueFilter(state, image_id=image_id, include_enough=True) for state in _PENDING]
     rows = (row for each in filters for row in _all_rows(context, each))
     return [{"region_id": row.region_id, "number": row.number, "state": row.state} for row in rows]
 

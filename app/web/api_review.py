@@ -1,7 +1,7 @@
 """Queue, regions and decisions."""
 
 from dataclasses import asdict, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
@@ -19,6 +19,8 @@ router = APIRouter(dependencies=[requires(Permission.REVIEW)])
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Offset = Annotated[int, Query(ge=0)]
+ListedState = Literal["open", "decided", "skipped", "second_review", "superseded"]
+"""Of the words in app/domain/states.py those of which people are told."""
 
 
 @router.get("/session")
@@ -37,7 +39,7 @@ def session(context: Context, actor: CurrentActor) -> dict[str, Any]:
         "superpixels": {"tile_px": TILE_PX, "levels": len(SIDES_PX)},
         "has_explorer": permits(actor.role, Permission.RUN_JOBS) and read_links(context.workspace) is not None,
         "settings": context.review.settings().model_dump(mode="json"),
-        "counts": asdict(context.review.counts(actor.name)),
+        "counts": asdict(context.review.counts()),
     }
 
 
@@ -45,7 +47,7 @@ def session(context: Context, actor: CurrentActor) -> dict[str, Any]:
 def queue(
     context: Context,
     actor: CurrentActor,
-    state: RegionState | None = None,
+    state: ListedState | None = None,
     class_id: int | None = None,
     image_id: int | None = None,
     assignee: Annotated[str | None, Query(max_length=255)] = None,
@@ -69,12 +71,13 @@ def queue(
         )
     person = None if everybody else actor.name
     held = frozenset() if everybody else context.leases.held_by_others(actor.name)
-    filters = QueueFilter(state, class_id, image_id, include_enough, person, assignee, text, asked, held)
+    wanted = None if state is None else RegionState(state)
+    filters = QueueFilter(wanted, class_id, image_id, include_enough, person, assignee, text, asked, held)
     rows = context.review.queue(_kept_out(context, actor, filters), limit, offset) if ahead else []
     rows = rows or context.review.queue(filters, limit, offset)
     if ahead:
         context.leases.keep_ahead(actor.name, {row.image_id for row in rows})
-    return {"rows": [asdict(row) for row in rows], "counts": asdict(context.review.counts(actor.name))}
+    return {"rows": [row.to_json() for row in rows], "counts": asdict(context.review.counts())}
 
 
 @router.get("/regions/next")
@@ -104,7 +107,7 @@ def _kept_out(context: WebContext, actor: Actor, filters: QueueFilter) -> QueueF
 @router.get("/regions/{region_id}")
 def region(context: Context, region_id: int) -> dict[str, Any]:
     """One region with its likeliest classes."""
-    return asdict(context.review.region(region_id))
+    return context.review.region(region_id).to_json()
 
 
 @router.post("/decisions", dependencies=[OwnDecisions], openapi_extra=DECISION_SCHEMA)

@@ -28,7 +28,7 @@ def images(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     offset: Annotated[int, Query(ge=0)] = 0,
 ) -> dict[str, Any]:
-    """Pool images with what is left in them, most expected errors first; people who do not assign see their own."""
+    """Images with what is left in them, most expected errors first; people who do not assign see their own."""
     person = None if permits(actor.role, Permission.ASSIGN) else actor.name
     rows = assigning.list_image_work(context.store, ImageFilter(state, assignee, text, person), limit, offset)
     return {"images": [asdict(row) for row in rows]}

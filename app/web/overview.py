@@ -141,7 +141,7 @@ def queue_rows(context: WebContext, filters: QueueFilter, page: int) -> dict[str
     stories = region_stories(context.store, [row.region_id for row in rows])
     return {
         "rows": [
-            {**asdict(row), **_named(class_set, row.class_id), **_told(class_set, stories[row.region_id])}
+            {**row.to_json(), **_named(class_set, row.class_id), **_told(class_set, stories[row.region_id])}
             for row in rows[:PAGE_ROWS]
         ],
         "first": page * PAGE_ROWS + 1,

@@ -14,10 +14,10 @@ from playwright.sync_api import Browser, Page, Response, expect
 from app.config import Workspace
 from app.domain.intervals import counted_share
 from app.domain.roles import Role
-from app.domain.states import RegionKind
+from app.domain.states import ImageRole, RegionKind
 from app.services.quality_report import quality_report
 from app.storage.database import Store, open_store
-from app.storage.models import Proposal, Region
+from app.storage.models import Image, Proposal, Region
 from app.storage.planes import StoredPlanes
 from tests.browser.conftest import LiveApp, ReviewerPage, Watched, in_thread
 from tests.browser.people import add_people, open_as
@@ -27,7 +27,7 @@ from tests.unit.trust_cases import TRUST, make_scene
 pytestmark = pytest.mark.browser
 
 REGIONS = 40
-TRUST_HERE = TRUST.model_copy(update={"audit_share": 0.15, "planted_share": 0.15, "control_share": 0.2, "seed": 5})
+TRUST_HERE = TRUST.model_copy(update={"audit_share": 0.15, "planted_share": 0.15, "control_share": 0.2, "seed": 9})
 NO_PROPOSAL = "This image is labeled from scratch: there is no proposal."
 
 
@@ -46,9 +46,11 @@ class Expected:
     from_scratch: tuple[int, int] = (0, 0)
     """Wrong and reliable pixels of the control image."""
 
-    def answer(self, kind: RegionKind, key: str) -> None:
-        """A region was accepted (Space), relabeled (a number) or called void (x)."""
+    def answer(self, kind: RegionKind, key: str, measures: bool) -> None:
+        """A region was accepted (Space), relabeled (a number) or called void (x); audits of decoys measure nothing."""
         self.kinds[kind] += 1
+        if not measures:
+            return
         if kind is RegionKind.QUEUE:
             self.queue.append(key != "Space")
         elif kind is RegionKind.PLANTED:
@@ -73,11 +75,12 @@ def store(app: LiveApp) -> Iterator[Store]:
         yield store
 
 
-def region_of(store: Store, region_id: int) -> tuple[RegionKind, int]:
-    """What a region really is, and the class that it is shown with."""
+def region_of(store: Store, region_id: int) -> tuple[RegionKind, int, bool]:
+    """What a region really is, the class that it is shown with, and whether its answer counts in what is measured."""
     with store.reader() as session:
         region = session.get_one(Region, region_id)
-        return region.kind, region.class_id
+        is_in_pool = session.get_one(Image, region.image_id).role is ImageRole.POOL
+        return region.kind, region.class_id, is_in_pool or region.kind is not RegionKind.AUDIT
 
 
 def go_on(reviewer: ReviewerPage, key: str) -> None:
@@ -126,14 +129,14 @@ def draw_whole_image(reviewer: ReviewerPage, store: Store, expected: Expected) -
 
 
 def decide(reviewer: ReviewerPage, store: Store, expected: Expected, turn: int) -> None:
-    kind, shown = region_of(store, reviewer.region)
+    kind, shown, measures = region_of(store, reviewer.region)
     if kind is RegionKind.CONTROL:
         draw_whole_image(reviewer, store, expected)
         return
     key = ("Space", str(1 + (shown + 1) % 9), "x", "b")[turn % 4]
     if key != "b":
         go_on(reviewer, key)
-        expected.answer(kind, key)
+        expected.answer(kind, key, measures)
         return
     before = reviewer.hash_of("label")
     for each in ("b", str(1 + (shown + 1) % 9), "Space"):
@@ -145,7 +148,7 @@ def decide(reviewer: ReviewerPage, store: Store, expected: Expected, turn: int) 
         reviewer.press("Escape")
         reviewer.wait("root.dataset.strokes === '0' && root.dataset.tool === 'none'")
     go_on(reviewer, "Enter" if is_drawn else "Space")
-    expected.answer(kind, "drawn" if is_drawn else "Space")
+    expected.answer(kind, "drawn" if is_drawn else "Space", measures)
 
 
 def test_what_is_decided_by_keyboard_is_in_the_numbers_exactly(

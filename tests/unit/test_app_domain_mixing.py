@@ -1,100 +1,54 @@
-"""Where probes stand in what a person is given."""
-
-from collections import Counter
+"""Where audits and control images stand in the queue."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain.mixing import LARGEST_SHARE, ProbeShares, probe_places, probes_before_last
-from app.domain.states import PROBE_KINDS, RegionKind
+from app.domain.mixing import LARGEST_SHARE, number_needed, score_between, spread_places
 
-USUAL = ProbeShares(audit=0.05, planted=0.04, control=0.003)
-any_share = st.floats(0, LARGEST_SHARE)
-any_shares = st.builds(ProbeShares, any_share, any_share, any_share)
 seeds = st.integers(0, 2**31)
 
 
 @settings(max_examples=60, deadline=None)
-@given(any_shares, seeds, st.integers(0, 3000))
-def test_any_200_places_in_a_row_hold_the_shares_give_or_take_two(shares, seed, start):
-    places = probe_places(shares, seed, "ann", start + 200)
-    found = Counter(kind for place, kind in places.items() if place >= start)
-    for kind in PROBE_KINDS:
-        assert abs(found[kind] - 200 * shares.of(kind)) <= 2, kind
+@given(st.floats(0.001, LARGEST_SHARE), seeds, st.integers(200, 3000))
+def test_any_200_places_in_a_row_hold_the_share_give_or_take_two(share, seed, regions):
+    number = number_needed(share, regions, 0.5)
+    places = spread_places(number, regions, np.random.default_rng(seed))
+    is_probe = np.zeros(regions + number, np.bool_)
+    is_probe[np.array(places, np.int64) + np.arange(number)] = True
+    found = np.convolve(is_probe, np.ones(200, np.int64), mode="valid")
+    assert np.abs(found - 200 * share).max() <= 2 + 1
 
 
-def test_the_usual_shares_are_ten_audits_and_eight_planted_errors_in_200():
-    places = probe_places(USUAL, 7, "ann", 10_000)
-    for start in range(0, 9800, 37):
-        found = Counter(kind for place, kind in places.items() if start <= place < start + 200)
-        assert 8 <= found[RegionKind.AUDIT] <= 12 and 6 <= found[RegionKind.PLANTED] <= 10
+def test_the_usual_share_is_ten_audits_in_200_and_chance_decides_about_fractions():
+    assert number_needed(0.05, 190, 0.0) == number_needed(0.05, 190, 0.99) == 10
+    assert number_needed(0, 1000, 0.5) == number_needed(0.05, 0, 0.5) == 0
+    chances = np.random.default_rng(1).random(4000)
+    assert np.mean([number_needed(0.05, 3, chance) for chance in chances]) == pytest.approx(3 / 19, abs=0.02)
 
 
-@settings(max_examples=30, deadline=None)
-@given(any_shares, seeds, st.integers(1, 2000), st.integers(0, 2000))
-def test_looking_further_ahead_moves_nothing(shares, seed, stop, further):
-    near, far = probe_places(shares, seed, "ann", stop), probe_places(shares, seed, "ann", stop + further)
-    assert near == {place: kind for place, kind in far.items() if place < stop}
-
-
-def test_the_same_seed_and_person_have_the_same_places():
-    assert probe_places(USUAL, 1, "ann", 5000) == probe_places(USUAL, 1, "ann", 5000)
-
-
-@pytest.mark.parametrize(("seed", "person"), [(2, "ann"), (1, "ben"), (1, "ann ")])
-def test_another_seed_or_person_has_other_places(seed, person):
-    places, others = probe_places(USUAL, 1, "ann", 5000), probe_places(USUAL, seed, person, 5000)
-    common = set(places) & set(others)
-    assert len(common) < 0.2 * len(places)
-
-
-def test_neither_the_place_in_a_block_nor_the_distance_to_the_next_repeats():
+def test_neither_a_place_nor_the_distance_to_the_next_repeats():
     """A pattern would show as a preferred remainder or distance; chance alone leaves each as frequent as the others."""
-    only_planted = ProbeShares(audit=0, planted=0.04, control=0)
-    places = np.array(list(probe_places(only_planted, 3, "ann", 100_000)))
-    in_block = np.bincount(places % 25, minlength=25)
-    assert in_block.min() > 100 and in_block.max() < 230  # 160 are expected, with a deviation of 12.
+    places = np.array(spread_places(4000, 100_000, np.random.default_rng(3)))
+    in_stretch = np.bincount(places % 25, minlength=25)
+    assert in_stretch.min() > 100 and in_stretch.max() < 230  # 160 are expected, with a deviation of 12.
     distances = np.bincount(np.diff(places))
     assert distances.max() < 0.06 * len(places) and np.count_nonzero(distances) > 40
-    neighbors = np.corrcoef(np.diff(places)[:-2], np.diff(places)[2:])[0, 1]
-    assert abs(neighbors) < 0.05
+    assert abs(np.corrcoef(np.diff(places)[:-2], np.diff(places)[2:])[0, 1]) < 0.05
 
 
-def test_no_share_is_no_probe():
-    assert probe_places(ProbeShares(0, 0, 0), 1, "ann", 1000) == {}
+@pytest.mark.parametrize(("number", "regions"), [(0, 10), (3, 0), (7, 2)])
+def test_there_is_a_place_for_every_probe_however_short_the_queue(number, regions):
+    places = spread_places(number, regions, np.random.default_rng(0))
+    assert len(places) == number and places == sorted(places)
+    assert all(0 <= place <= regions for place in places)
 
 
-def test_two_kinds_never_stand_on_one_place_and_none_is_lost():
-    crowded = ProbeShares(audit=0.2, planted=0.2, control=0.2)
-    places = probe_places(crowded, 5, "ann", 5000)
-    assert Counter(places.values()) == pytest.approx(dict.fromkeys(PROBE_KINDS, 1000), abs=2)
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    any_shares, seeds, st.integers(0, 500), st.integers(1, 300),
-    st.fixed_dictionaries({kind: st.integers(0, 60) for kind in PROBE_KINDS}),
-)  # fmt: skip
-def test_each_finished_place_leaves_exactly_one_less(shares, seed, position, regions, available):
-    """Whoever watches the counter cannot tell a probe from a region of the queue."""
-    places = probe_places(shares, seed, "ann", position + 3000)
-    left = regions + probes_before_last(shares, seed, "ann", position, regions, available)
-    while left > 0:
-        kind = places.get(position)
-        if kind is not None and available[kind] > 0:
-            available[kind] -= 1
-        else:
-            regions -= 1
-        position += 1
-        left -= 1
-        assert left == regions + probes_before_last(shares, seed, "ann", position, regions, available)
-    assert regions == 0
-
-
-@pytest.mark.parametrize("share", [-0.01, LARGEST_SHARE + 0.01])
-@pytest.mark.parametrize("kind", PROBE_KINDS)
-def test_a_share_outside_its_range_is_refused(kind, share):
-    with pytest.raises(ValueError, match=f"the share of {kind} regions must be 0-0.2"):
-        ProbeShares(**{**dict.fromkeys(("audit", "planted", "control"), 0.0), kind.value: share})
+@pytest.mark.parametrize(("above", "below"), [(None, 4.0), (9.0, 4.0), (9.0, None), (4.0, 4.0), (None, None)])
+def test_a_score_lies_between_those_of_its_neighbors(above, below):
+    for chance in (0.0, 0.5, 1.0):
+        score = score_between(above, below, chance)
+        assert (below is None or score >= below) and (above is None or score <= above)
+        if (above, below) in {(None, 4.0), (9.0, 4.0), (9.0, None)}:
+            assert (below or 0) < score < (above or np.inf)

@@ -139,10 +139,10 @@ def test_giving_images_away_is_in_the_audit_log_and_giving_the_same_again_is_not
     [
         (lambda store: assign_images(store, LEAD, [], "ann"), ReviewError, "at least one image"),
         (lambda store: assign_images(store, LEAD, [1], ""), ReviewError, "1-255 characters, got 0"),
-        (lambda store: assign_images(store, LEAD, [9999], "ann"), NotFoundError, "no image 9999 in the pool"),
+        (lambda store: assign_images(store, LEAD, [9999], "ann"), NotFoundError, "no image 9999 to review"),
         (lambda store: share_images(store, LEAD, []), ReviewError, "name each person once"),
         (lambda store: share_images(store, LEAD, ["ann", "ann"]), ReviewError, "name each person once"),
-        (lambda store: share_images(store, LEAD, ["ann"], [9999]), NotFoundError, "no image 9999 in the pool"),
+        (lambda store: share_images(store, LEAD, ["ann"], [9999]), NotFoundError, "no image 9999 to review"),
         (lambda store: list_image_work(store, limit=0), ReviewError, "limit must be at least 1"),
     ],
     ids=["no-image", "no-name", "unknown", "nobody", "twice", "unknown-shared", "limit"],

@@ -32,7 +32,7 @@ from app.services.thresholds import choose_threshold, cuts_in_force, standings
 from app.storage.database import Store
 from app.storage.errors import DiskFullError
 from app.storage.models import Decision, Image, Model, Proposal, Region
-from app.storage.probes import Probe
+from app.storage.probes import DecoyImage, Probe
 from export.session import Prediction
 from tests.browser.workspace import add_model
 from tests.unit.made_workspace import copy_store, everything_stored, pool_ids
@@ -89,10 +89,10 @@ def recut(store: Store, threshold: float | None, clock: Clock | None = None, **t
 
 
 def cut_at(store: Store) -> dict[int, float | None]:
-    """Threshold of the active proposal of each pool image."""
+    """Threshold of the active proposal of each image that people review."""
     with store.reader() as session:
         rows = session.execute(select(Proposal.image_id, Proposal.threshold).where(Proposal.active)).all()
-    return {row.image_id: row.threshold for row in rows if row.image_id in pool_ids(store)}
+    return {row.image_id: row.threshold for row in rows}
 
 
 def regions_of(store: Store, image_id: int) -> list[tuple[int, str, str, int]]:
@@ -134,7 +134,7 @@ def test_a_looser_threshold_asks_about_less_and_the_file_s_own_brings_everything
     moved = len(before) - len(control_ids(store))
     report = recut(store, LOOSE)
     with store.reader() as session:
-        decoys = len(session.scalars(select(Image.id).where(Image.role == ImageRole.LABELED)).all())
+        decoys = len(session.scalars(select(DecoyImage.image_id)).all())
     assert (report.cut, report.restored, report.controls) == (moved + decoys, 0, len(control_ids(store)))
     assert waiting_area(store) < area
     assert {cut_at(store)[image_id] for image_id in before.keys() - control_ids(store)} == {LOOSE}
@@ -351,7 +351,8 @@ def test_report_and_export_name_the_threshold_in_force_and_audits_count_by_it(
 ) -> None:
     def decide_audit() -> None:
         with store.reader() as session:
-            audits = session.scalars(select(Region).where(Region.kind == RegionKind.AUDIT).order_by(Region.id.desc()))
+            of_pool = (Image.role == ImageRole.POOL) & (Region.kind == RegionKind.AUDIT)
+            audits = session.scalars(select(Region).join(Image).where(of_pool).order_by(Region.id.desc()))
             shown = next(region for region in audits if region.state is RegionState.OPEN)
         ann.decide(DecisionKind.ACCEPT, ann.service.region(shown.id))
 

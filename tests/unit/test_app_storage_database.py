@@ -1,5 +1,6 @@
 """Opening, protecting and migrating the store."""
 
+import json
 import shutil
 import sqlite3
 from contextlib import closing
@@ -109,9 +110,9 @@ def test_an_older_store_is_copied_before_it_is_migrated(workspace, tmp_path, mon
             assert columns.count("extra") == extra
 
 
-def make_store_of_version(workspace, tmp_path, monkeypatch, revision):
-    """A store as an earlier version of the program left it, with one region and two decisions about it."""
-    older = tmp_path / "older"
+def open_with_version(workspace, tmp_path, monkeypatch, revision):
+    """What opening a workspace does in an earlier version of the program."""
+    older = tmp_path / f"older-{revision}"
     shutil.copytree(schema.MIGRATIONS, older, ignore=shutil.ignore_patterns("__pycache__"))
     for script in (older / "versions").glob("*.py"):
         if script.name[:4] > revision:
@@ -119,6 +120,11 @@ def make_store_of_version(workspace, tmp_path, monkeypatch, revision):
     with monkeypatch.context() as patch:
         patch.setattr(schema, "MIGRATIONS", older)
         open_store(workspace, create=True).close()
+
+
+def make_store_of_version(workspace, tmp_path, monkeypatch, revision):
+    """A store as an earlier version of the program left it, with one region and two decisions about it."""
+    open_with_version(workspace, tmp_path, monkeypatch, revision)
     with raw(workspace) as connection:
         for statement in (
             "INSERT INTO image VALUES (1, 'a', 'a', 'a', 4, 3, 'pool', NULL, NULL, 'open', '2026-01-01', NULL)",
@@ -152,6 +158,55 @@ def test_a_store_of_an_earlier_version_keeps_rows_indexes_and_triggers(workspace
             connection.execute("UPDATE region SET kind = 'test'")
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
             connection.execute("DELETE FROM decision")
+
+
+def test_probes_of_the_version_that_gave_them_to_persons_stand_in_everybodys_queue(workspace, tmp_path, monkeypatch):
+    """Audits that wait, given or not, are spread over the queue; errors planted in unlisted images end."""
+    make_store_of_version(workspace, tmp_path, monkeypatch, "0002")
+    open_with_version(workspace, tmp_path, monkeypatch, "0012")
+    with raw(workspace) as connection:
+        copied = "proposal_id, image_id, class_id, area, x0, y0, x1, y1, mean_confidence, top_classes, propagated"
+        for statement in (
+            "UPDATE image SET state = 'done'",
+            "INSERT INTO setting VALUES ('trust', '{\"audit_share\": 0.1, \"seed\": 5}', '2026-01-01')",
+            "INSERT INTO image (id, sha256, sample_id, path, width, height, role, state, created_at, queue_weight)"
+            " VALUES (2, 'b', 'b', 'b', 4, 3, 'labeled', 'done', '2026-01-01', 1)",
+            "INSERT INTO proposal (id, image_id, model_id, folder, created_at, active, replaced_after)"
+            " VALUES (2, 2, 1, 'q', '2026-01-01', 1, NULL), (3, 2, 1, 'r', '2026-01-01', 0, 9)",
+            *(
+                f"INSERT INTO region (id, number, kind, score, state, {copied})"
+                f" SELECT {number}, {number}, '{kind}', {score}, '{state}', {copied} FROM region WHERE id = 1"
+                for number, kind, score, state in (
+                    (3, "audit", 700, "open"), (4, "audit", 3, "held"), (5, "planted", 700, "open"),
+                    (6, "control", 0, "held"), (7, "audit", 2, "decided"),
+                )
+            ),
+            "UPDATE region SET proposal_id = 2, image_id = 2 WHERE kind = 'planted'",
+            *(
+                f"INSERT INTO probe (region_id, kind, draw_order, chance, facts, is_active, person, place, is_filtered)"
+                f" VALUES ({number}, '{kind}', 0.{number}, '{{}}', '{{}}', {active}, {person}, {place}, 0)"
+                for number, kind, active, person, place in (
+                    (3, "audit", 1, "'ann'", 4), (4, "audit", 0, "NULL", "NULL"), (5, "planted", 1, "'ann'", 5),
+                    (6, "control", 0, "NULL", "NULL"), (7, "audit", 1, "'ben'", 1),
+                )
+            ),
+        ):  # fmt: skip
+            connection.execute(statement)
+        connection.commit()
+    open_store(workspace).close()
+    with raw(workspace) as connection:
+        rows = connection.execute("SELECT id, state, is_asked_regardless, score FROM region ORDER BY id").fetchall()
+        states = {number: state for number, state, _, _ in rows}
+        assert states == {1: "open", 2: "open", 3: "open", 4: "held", 5: "superseded", 6: "open", 7: "decided"}
+        assert all(regardless for number, _, regardless, _ in rows if number in (3, 4, 7))
+        assert all(score <= 1.01 for number, _, _, score in rows if number in (3, 6))
+        assert dict(connection.execute("SELECT region_id, is_active FROM probe")) == {3: 1, 4: 0, 5: 1, 6: 1, 7: 1}
+        assert dict(connection.execute("SELECT id, state FROM image")) == {1: "enough", 2: "done"}
+        ended = connection.execute("SELECT active, replaced_after FROM proposal WHERE image_id = 2").fetchall()
+        assert ended == [(0, None), (0, None)]
+        assert connection.execute("SELECT * FROM decoy_image").fetchall() == []
+        (trust,) = connection.execute("SELECT value FROM setting WHERE key = 'trust'").fetchone()
+        assert json.loads(trust) == {"audit_share": 0.1, "seed": 5, "mixed_up_to": 3}
 
 
 def test_a_store_whose_rows_refer_to_nothing_is_not_migrated(workspace, tmp_path, monkeypatch):

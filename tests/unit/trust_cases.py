@@ -13,10 +13,10 @@ from app.config import Workspace
 from app.domain.regions import RegionRules
 from app.domain.states import DecisionKind, ImageRole, ModelStatus, RegionKind
 from app.services.controls import choose_controls
-from app.services.decoys import decoy_images, store_decoy
+from app.services.decoys import are_decoys_wanted, decoys_and_others
 from app.services.importing import import_dataset
 from app.services.predicting import prediction_order
-from app.services.probe_giving import activate_probes
+from app.services.probe_mixing import activate_probes
 from app.services.proposals import store_proposal
 from app.services.review_types import QueueFilter, RegionView
 from app.storage.database import Store, open_store
@@ -77,10 +77,11 @@ def predict(store: Store, truth: Mapping[str, np.ndarray], model_id: int) -> Non
     choose_controls(store)
     with store.reader() as session:
         pool = session.scalars(select(Image).where(Image.role == ImageRole.POOL)).all()
-    for image in prediction_order(pool, decoy_images(store)):
-        save = store_decoy if image.role is ImageRole.LABELED else store_proposal
-        rng = np.random.default_rng([model_id, image.id])
-        save(store, image.id, model_id, predict_scene(truth[image.sample_id], rng))
+    decoys, others = decoys_and_others(store)
+    for image in prediction_order(pool, [*decoys, *others]):
+        if image not in others or are_decoys_wanted(store):
+            rng = np.random.default_rng([model_id, image.id])
+            store_proposal(store, image.id, model_id, predict_scene(truth[image.sample_id], rng))
     activate_probes(store)
 
 

@@ -3,7 +3,7 @@ import { el, live, moment, percent, swatch } from './dom.js';
 import { pages } from './pages.js';
 
 const STATE_TEXT = { open: 'open', skipped: 'skipped', second_review: 'second review', decided: 'decided' };
-const HEAD = ['Region', 'Image', 'Model says', 'Confidence', 'Area', 'Score', 'State', 'Decision'];
+const HEAD = ['Region', 'Image', 'Model says', 'Confidence', 'Area', 'State', 'Decision'];
 const VERDICT_TEXT = { accept: 'right as proposed', relabel: '', void: 'void', draw: 'drawn', dont_know: "don't know", skip: 'skipped' };
 const REPLACED = 'A newer model proposed other regions here. The decision holds; the region itself can no longer be opened.';
 
@@ -33,7 +33,7 @@ function drawRow(row, filter) {
     el('td', { class: 'pp-text' }, row.sample_id, row.assignee ? el('small', { class: 'pp-below' }, `of ${row.assignee}`) : null),
     ...(row.kind === 'control' ? [el('td', { class: 'pp-text' }, 'label from scratch'), el('td', {}, '–')]
       : [el('td', { class: 'pp-text' }, swatch(row.color), row.class_name), el('td', {}, percent(row.mean_confidence))]),
-    el('td', {}, `${row.area} px`), el('td', {}, row.score.toFixed(1)),
+    el('td', {}, `${row.area} px`),
     el('td', { class: 'pp-text' }, el('span', { class: 'pp-state' }, STATE_TEXT[row.state]),
       row.is_current ? null : el('small', { class: 'pp-below' }, 'earlier proposal')),
     el('td', { class: 'pp-text' }, ...(row.verdict ? drawVerdict(row.verdict) : [])));

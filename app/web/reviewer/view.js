@@ -118,8 +118,7 @@ export class View {
     const isFromScratch = row.kind === 'control';
     const name = this.classes.get(row.class_id)?.name ?? 'void';
     const said = isFromScratch ? [['Label', 'from scratch']] : [['Model says', name], ['Confidence', percent(row.mean_confidence)]];
-    const score = isFromScratch ? [] : [['Score', row.score.toFixed(1)]];
-    this.facts.replaceChildren(...[['Image', row.sample_id], ...said, ['Area', `${row.area} px`], ...score]
+    this.facts.replaceChildren(...[['Image', row.sample_id], ...said, ['Area', `${row.area} px`]]
       .flatMap(([term, text]) => [el('dt', {}, term), el('dd', {}, text)]));
     this.chip.textContent = isFromScratch ? FROM_SCRATCH : STATE_TEXTS[row.state] ?? '';
     this.strip.replaceChildren(...(isFromScratch ? this.scratchDecisions() : this.decisions(name, topClasses)));
