@@ -12,6 +12,7 @@ from app.services.jobs import JobView
 from app.services.region_stories import RegionStory, region_stories
 from app.services.review_types import QueueCounts, QueueFilter
 from app.services.thresholds import cuts_in_force
+from app.storage.cuts import threshold_in_force
 from app.storage.models import Model
 from app.web.archives import list_exports
 from app.web.context import WebContext
@@ -47,11 +48,14 @@ _MODEL_JOBS = frozenset({JobKind.ROUND, JobKind.TRAIN, JobKind.EXPORT, JobKind.P
 
 
 def summary(context: WebContext) -> dict[str, Any]:
-    """Current model, what is left, gold mIoU by round and the one next action."""
+    """Current model and its chosen threshold, what is left, gold mIoU by round and the one next action."""
     models, counts = rounds.list_models(context.store), context.review.counts()
     current = rounds.current_of(models)
+    with context.store.reader() as session:
+        threshold = None if current is None else threshold_in_force(session, current.id)
     return {
         "current": None if current is None else describe_model(current),
+        "threshold": threshold,
         "counts": asdict(counts),
         "rounds": [describe_model(model) for model in reversed(models)],
         "next": next_action(models, counts, context.jobs.list(SHOWN_JOBS)),

@@ -134,6 +134,12 @@ def test_the_slider_previews_one_button_cuts_the_queue_and_another_goes_back(pag
     expect(page.get_by_role("row", name=re.compile("^round 1: reliable is wrong with at most 50 %"))).to_be_visible()
     assert "threshold" in [snapshot.reason for snapshot in list_snapshots(own_app.workspace)]
 
+    page.goto(own_app.url)
+    expect(page.locator("#summary")).to_contain_text("wrong with at most 50 %, as somebody chose")
+    page.goto(f"{own_app.url}/export")
+    expect(page.locator("#exports")).to_contain_text("No promise holds at this threshold")
+    page.goto(f"{own_app.url}/threshold")
+
     cut(page, "Back to the model's own…", "Cut the queue at the model's own threshold?")
     assert stored(own_app.workspace) == (cuts, before, decided)
     expect(page.get_by_label("The promise in short")).to_contain_text("At most 4.5 %")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.domain.roles import ALLOWED, Permission, Role, permits
+from app.domain.roles import ALLOWED, Permission, Role, permission_for_job, permits
 
 
 def test_every_permission_says_who_has_it():
@@ -23,3 +23,8 @@ def test_an_annotator_may_only_review_and_see_how_the_models_are():
 def test_an_engineer_does_not_choose_the_model_or_see_who_was_tested():
     refused = {permission for permission in Permission if not permits(Role.ENGINEER, permission)}
     assert refused == {Permission.ASSIGN, Permission.PROMOTE, Permission.SEE_QUALITY, Permission.ADMINISTER}
+
+
+def test_cutting_the_queue_anew_asks_for_what_choosing_a_model_asks_for():
+    assert permission_for_job("recut") is Permission.PROMOTE
+    assert permission_for_job("predict") is Permission.RUN_JOBS
