@@ -1,8 +1,9 @@
 """Reliable areas that somebody calls wrong: made into regions, and listed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +68,10 @@ class FlagRow:
     user: str
     flagged_at: datetime
     model_id: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As people are told it."""
+        return {**asdict(self), "row": self.row.to_json(), "flagged_at": self.flagged_at.isoformat()}
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def flag_area(context: Context, actor: CurrentActor, body: FlagBody) -> dict[str
     return asdict(flag(context.store, request))
 
 
-@router.get("/flags", dependencies=[requires(Permission.SEE_QUALITY)])
+@router.get("/flags", dependencies=[requires(Permission.SECOND_REVIEW)])
 def flags(context: Context) -> dict[str, Any]:
     """Every flag that stands, who set it and what became of its region; newest first."""
-    return {"rows": [asdict(row) for row in list_flags(context.store)]}
+    return {"rows": [each.to_json() for each in list_flags(context.store)]}

@@ -8,6 +8,7 @@ from app.domain.states import JobKind, JobState, RegionState
 from app.services import rounds
 from app.services.assigning import ImageFilter, known_people, list_image_work
 from app.services.comments import open_questions
+from app.services.flagging import list_flags
 from app.services.jobs import JobView
 from app.services.region_stories import RegionStory, region_stories
 from app.services.review_types import QueueCounts, QueueFilter
@@ -170,14 +171,32 @@ def image_rows(
     }
 
 
-def second_review(context: WebContext) -> dict[str, Any]:
-    """What waits for a second reviewer: regions that somebody did not know, and questions."""
+def second_review(context: WebContext, may_assign: bool) -> dict[str, Any]:
+    """What waits for a second reviewer: regions that somebody did not know, questions, and what people flagged.
+
+    Args:
+        may_assign: whether the reviewer may be opened on images that are somebody else's.
+    """
     found = queue_rows(context, QueueFilter(RegionState.SECOND_REVIEW), 0)
     questions = [
         {**asdict(question), "created_at": question.created_at.isoformat()}
         for question in open_questions(context.store)
     ]
-    return {"regions": found, "questions": questions}
+    return {"regions": found, "questions": questions, "flags": _flags(context), "may_assign": may_assign}
+
+
+def _flags(context: WebContext) -> list[dict[str, Any]]:
+    """What people called wrong although the model was sure, and what was decided about it; newest first."""
+    flags, class_set = list_flags(context.store), context.review.class_set()
+    stories = region_stories(context.store, [flag.row.region_id for flag in flags])
+    return [
+        {
+            **flag.to_json(),
+            **_named(class_set, flag.row.class_id),
+            **_told(class_set, stories[flag.row.region_id]),
+        }
+        for flag in flags
+    ]
 
 
 def _query(filters: QueueFilter) -> dict[str, Any]:

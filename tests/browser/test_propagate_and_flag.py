@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
+from playwright.sync_api import expect
 
 from app.config import Workspace
 from app.domain.states import DecisionKind, ModelStatus, RegionKind, RegionState
@@ -254,6 +255,12 @@ def test_undo_takes_back_a_relabeled_flag_in_two_steps_also_after_a_reload(
     reviewer.press("Control+Shift+z")
     reviewer.wait("root.dataset.region === argument && !app.isBusy", str(flagged))
     assert int(region_mask(reviewer).sum()) == region_row(own_app.workspace, flagged).area
+    reviewer.page.goto(f"{own_app.url}/second-review")
+    row = reviewer.page.locator(f"[data-flag='{flagged}']")
+    expect(row).to_contain_text("open")
+    row.get_by_role("link", name="Review the flagged area in").click()
+    reviewer.ready()
+    assert reviewer.region == flagged
 
 
 def test_drawing_in_a_flagged_area_needs_no_unlocking_and_stays_inside_it(

@@ -65,14 +65,18 @@ def test_two_people_are_given_different_images_and_a_reviewer_takes_over(own_app
     looking = reviewer_of(rea_context, own_app, f"?region={region}")
     banner = looking.page.locator(".ps-held")
     expect(banner).to_contain_text("ann works on this image since")
+    accept = ".ps-strip [data-command='accept']"
+    expect(looking.page.locator(accept)).to_have_attribute("aria-disabled", "true")
     looking.press("Space")
     assert looking.region == region
     looking.page.screenshot(path=SCREENSHOTS / "review-held.png")
     banner.get_by_role("button", name="Take it over").click()
     looking.wait("app.lease.held?.is_mine && !app.isBusy")
     expect(banner).to_be_hidden()
+    assert looking.page.locator(".ps [aria-disabled='true']").count() == 0
     ann.page.evaluate("document.querySelector('#reviewer .ps').pixelsieve.lease.beat()")
-    expect(ann.page.locator(".ps-held")).to_contain_text("rea works on this image")
+    expect(ann.page.locator(".ps-held")).to_contain_text("rea took this image over at")
+    expect(ann.page.locator(accept)).to_have_attribute("aria-disabled", "true")
     ann.press("Space")
     looking.decide("Space")
     assert [(each.user, each.region_id) for each in decisions(own_app.workspace)] == [("rea", region)]

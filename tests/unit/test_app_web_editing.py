@@ -11,6 +11,7 @@ from app.client.planes import unpacked_planes
 from app.domain.roles import Actor, Role
 from app.web.api import create_api
 from app.web.context import WebContext, get_actor
+from app.web.overview import second_review
 from app.web.wire import unpack_frame
 from tests.browser.workspace import build_workspace
 
@@ -118,7 +119,7 @@ def test_lookalikes_are_rows_of_the_queue(client: TestClient, region: dict[str, 
         assert row["region_id"] not in [each["region_id"] for each in alike]
 
 
-def test_flag_becomes_a_region_that_the_lead_finds_in_the_list(
+def test_flag_becomes_a_region_that_is_listed_with_who_set_it_and_what_became_of_it(
     client: TestClient, context: WebContext, region: dict[str, Any]
 ) -> None:
     image_id = region["row"]["image_id"]
@@ -126,11 +127,14 @@ def test_flag_becomes_a_region_that_the_lead_finds_in_the_list(
     body = {"op_id": "flag", "session": "tab-1", "image_id": image_id, "x": x, "y": y}
     answer = client.post("/api/flags", json=body).json()
     assert client.get(f"/api/regions/{answer['region_id']}").json()["row"]["kind"] == "flagged"
-    assert [row["row"]["region_id"] for row in client.get("/api/flags").json()["rows"]] == [answer["region_id"]]
+    (listed,) = client.get("/api/flags").json()["rows"]
+    assert listed["row"]["region_id"] == answer["region_id"] and "score" not in listed["row"]
+    (flag,) = second_review(context, may_assign=False)["flags"]
+    assert (flag["row"]["region_id"], flag["user"], flag["verdict"]) == (answer["region_id"], listed["user"], None)
 
 
-@pytest.mark.parametrize(("role", "status"), [(Role.ANNOTATOR, 403), (Role.LEAD, 200)])
-def test_flags_are_listed_for_the_lead_alone(client: TestClient, role: Role, status: int) -> None:
+@pytest.mark.parametrize(("role", "status"), [(Role.ANNOTATOR, 403), (Role.REVIEWER, 200), (Role.LEAD, 200)])
+def test_flags_are_listed_for_those_who_review_a_second_time(client: TestClient, role: Role, status: int) -> None:
     client.app.dependency_overrides[get_actor] = lambda: Actor("ann", role)  # type: ignore[attr-defined]
     assert client.get("/api/flags").status_code == status
 

@@ -30,6 +30,7 @@ WHO_MAY = {
     ("GET", "/api/images/{image_id}/explorer"): TECHNICAL,
     ("POST", "/api/decisions"): EVERYBODY,
     ("POST", "/api/undo"): EVERYBODY,
+    ("GET", "/api/flags"): NOT_FOR_ANNOTATORS,
     ("GET", "/api/me"): EVERYBODY,
     ("POST", "/api/me/tokens"): EVERYBODY,
     ("GET", "/api/models"): EVERYBODY,

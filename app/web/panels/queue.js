@@ -2,7 +2,7 @@
 import { el, live, moment, percent, swatch } from './dom.js';
 import { pages } from './pages.js';
 
-const STATE_TEXT = { open: 'open', skipped: 'skipped', second_review: 'second review', decided: 'decided' };
+export const STATE_TEXT = { open: 'open', skipped: 'skipped', second_review: 'second review', decided: 'decided' };
 const HEAD = ['Region', 'Image', 'Model says', 'Confidence', 'Area', 'State', 'Decision'];
 const VERDICT_TEXT = { accept: 'right as proposed', relabel: '', void: 'void', draw: 'drawn', dont_know: "don't know", skip: 'skipped' };
 const REPLACED = 'A newer model proposed other regions here. The decision holds; the region itself can no longer be opened.';
@@ -39,6 +39,6 @@ function drawRow(row, filter) {
     el('td', { class: 'pp-text' }, ...(row.verdict ? drawVerdict(row.verdict) : [])));
 }
 
-function drawVerdict({ kind, user, decided_at: decidedAt, class_name: name, color }) {
+export function drawVerdict({ kind, user, decided_at: decidedAt, class_name: name, color }) {
   return [...(color ? [swatch(color)] : []), name ?? VERDICT_TEXT[kind], el('small', { class: 'pp-below' }, `${user}, ${moment(decidedAt)}`)];
 }

@@ -1,13 +1,18 @@
-// What waits for somebody who knows better: regions that a person did not know, and questions.
-import { el, live } from './dom.js';
-import { table } from './queue.js';
+// What waits for somebody who knows better: regions that a person did not know, questions, and reliable areas that people
+// called wrong.
+import { el, live, moment, swatch } from './dom.js';
+import { STATE_TEXT, drawVerdict, table } from './queue.js';
+
+const FLAG_HEAD = ['Area', 'Image', 'Model says', 'Flagged by', 'State', 'Decision'];
+const NO_FLAGS = 'People point at reliable areas that are wrong in the reviewer: G, then a click.';
 
 export function mount(element, gradio) {
   const root = element.querySelector('.ps-panel');
   live(root, gradio, (value) => root.replaceChildren(...draw(value)));
 }
 
-function draw({ regions, questions }) {
+function draw({ regions, questions, flags, may_assign: mayAssign }) {
+  const all = mayAssign ? { everybody: true } : {};
   const { rows, has_more: hasMore, filter, counts } = regions;
   const left = counts.second_review;
   return [
@@ -18,14 +23,30 @@ function draw({ regions, questions }) {
     ...(rows.length ? [table(regions)] : []),
     ...(hasMore ? [el('p', { class: 'pp-muted' }, `The first ${rows.length} are listed; the others follow in the reviewer.`)] : []),
     el('h2', { class: 'pp-heading' }, `Open questions (${questions.length})`),
-    questions.length ? el('ul', { class: 'pp-questions' }, ...questions.map(drawQuestion))
+    questions.length ? el('ul', { class: 'pp-questions' }, ...questions.map((question) => drawQuestion(question, all)))
       : el('p', { class: 'pp-muted' }, 'People ask in the reviewer: N, with "I need an answer".'),
+    el('h2', { class: 'pp-heading' }, `Reliable areas called wrong (${flags.length})`),
+    flags.length ? el('table', { class: 'pp-table pp-flags' },
+      el('thead', {}, el('tr', {}, ...FLAG_HEAD.map((text) => el('th', { scope: 'col', class: 'pp-text' }, text)))),
+      el('tbody', {}, ...flags.map((flag) => drawFlag(flag, all)))) : el('p', { class: 'pp-muted' }, NO_FLAGS),
   ];
 }
 
-function drawQuestion({ image_id: imageId, region_id: regionId, sample_id: sampleId, author, text, created_at: createdAt }) {
+function drawFlag({ row, user, flagged_at: flaggedAt, class_name: name, color, verdict, is_current: isCurrent }, all) {
+  const address = { image_id: row.image_id, include_enough: true, ...all, region: row.region_id };
+  const picture = el('img', { src: `/api/regions/${row.region_id}/thumbnail`, alt: '', loading: 'lazy', width: 160, height: 112 });
+  const link = el('a', { href: `/review?${new URLSearchParams(address)}`, 'aria-label': `Review the flagged area in ${row.sample_id}` }, picture);
+  return el('tr', { 'data-flag': row.region_id },
+    el('td', {}, isCurrent ? link : picture), el('td', { class: 'pp-text' }, row.sample_id),
+    el('td', { class: 'pp-text' }, swatch(color), name),
+    el('td', { class: 'pp-text' }, user, el('small', { class: 'pp-below' }, moment(flaggedAt))),
+    el('td', { class: 'pp-text' }, el('span', { class: 'pp-state' }, STATE_TEXT[row.state] ?? row.state)),
+    el('td', { class: 'pp-text' }, ...(verdict ? drawVerdict(verdict) : [])));
+}
+
+function drawQuestion({ image_id: imageId, region_id: regionId, sample_id: sampleId, author, text, created_at: createdAt }, all) {
   const when = new Date(createdAt).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' });
-  const address = { image_id: imageId, asked: true, everybody: true, ...(regionId === null ? {} : { region: regionId }) };
+  const address = { image_id: imageId, asked: true, ...all, ...(regionId === null ? {} : { region: regionId }) };
   return el('li', {}, el('p', {}, text),
     el('small', {}, `${author}, ${when}, about `, el('a', { href: `/review?${new URLSearchParams(address)}` }, sampleId)));
 }

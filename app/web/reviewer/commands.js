@@ -27,7 +27,7 @@ const COMMANDS = {
   larger: ({ drawing }) => drawing.resize(1),
   commit: ({ editing }) => editing.commit(),
   cancel: (reviewer) => reviewer.cancel(),
-  unlock: (reviewer) => reviewer.current && reviewer.readOnly === null && reviewer.drawing.toggleLock(),
+  unlock: ({ current, drawing }) => current && drawing.toggleLock(),
   undo: (reviewer) => undo(reviewer, -1),
   redo: (reviewer) => undo(reviewer, 1),
   previous: (reviewer) => reviewer.move(-1),
@@ -54,6 +54,7 @@ const COMMANDS = {
 
 const OF_PROPOSAL = new Set(['accept', 'accept_rest', 'propagate', 'flag', 'unlock', 'reliability', 'difference', 'band']);
 const NO_PROPOSAL = 'This image is labeled from scratch: there is no proposal. Class keys choose what you draw, Enter finishes the image.';
+const CHANGING = new Set(['unlock', 'undo', 'redo']); // Those that ask nothing else before.
 const ALWAYS = new Set(['help', 'retry', 'propagate_apply', 'propagate_decline', 'show_class', 'opacity_input']);
 
 /** While look-alikes are shown, they want an answer: only the view can be changed. */
@@ -61,6 +62,7 @@ export function runCommand(reviewer, command) {
   const { propagation, view } = reviewer;
   if (propagation.preview && !ALWAYS.has(command) && groupOf(command) !== 'View') view.say(ANSWER_FIRST);
   else if (reviewer.isFromScratch && OF_PROPOSAL.has(command)) view.say(NO_PROPOSAL);
+  else if (reviewer.readOnly !== null && CHANGING.has(command)) view.say(reviewer.readOnly);
   else COMMANDS[command](reviewer);
 }
 

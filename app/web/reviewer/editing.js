@@ -67,8 +67,9 @@ export class Editing {
   }
 
   chooseClass(classId) {
-    const { drawing, isFromScratch } = this.reviewer;
-    if (drawing.tool !== null || isFromScratch) drawing.choose(classId);
+    const { drawing, isFromScratch, readOnly, view } = this.reviewer;
+    if (readOnly !== null) view.say(readOnly);
+    else if (drawing.tool !== null || isFromScratch) drawing.choose(classId);
     else if (classId === VOID_ID) this.decide('void', 'decided', VOID_ID);
     else this.decide('relabel', 'decided', classId);
   }

@@ -58,6 +58,13 @@ export class ImageState {
     }
   }
 
+  /** Class ids on the pixels of a region, the most frequent first. */
+  classesOf(region) {
+    const counts = new Map();
+    this.forEachPixel(region, (p) => counts.set(this.label[p], (counts.get(this.label[p]) ?? 0) + 1));
+    return [...counts].sort((a, b) => b[1] - a[1]).map(([id]) => id);
+  }
+
   /** A region that waits is opened: what was drawn in it before is shown in its class. Whether there was anything. */
   markDrawn(region) {
     const waits = this.isQueued(region.number);

@@ -7,11 +7,12 @@ const DEFAULT_BEAT_S = 15;
 export class Lease {
   /** `onChange()` when this tab may change the image, or must not any more. */
   constructor({ workspace_id: workspaceId, user }, tab, { onChange }) {
-    Object.assign(this, { owner: { workspaceId, user }, tab, onChange, imageId: null, held: null, isAsking: false });
+    Object.assign(this, { owner: { workspaceId, user }, tab, onChange, imageId: null, held: null, isLost: false });
     this.sentence = el('p', {});
     this.button = el('button', { type: 'button', class: 'ps-button', onclick: () => this.beat(true) });
     this.banner = el('div', { class: 'ps-held', role: 'status', hidden: true }, this.sentence, this.button);
     window.addEventListener('pagehide', () => this.release());
+    document.addEventListener('visibilitychange', () => !document.hidden && this.beat()); // Hidden pages beat seldom.
     window.addEventListener('pageshow', ({ persisted }) => persisted && this.imageId !== null && this.open(this.imageId));
   }
 
@@ -37,7 +38,7 @@ export class Lease {
   }
 
   enter(imageId) {
-    Object.assign(this, { imageId, held: null });
+    Object.assign(this, { imageId, held: null, isLost: false });
     this.show();
   }
 
@@ -45,17 +46,21 @@ export class Lease {
     clearTimeout(this.timer);
     const { imageId } = this;
     if (imageId === null) return;
+    let isSignedOut = false;
     try {
       const held = await post(`/api/leases/${imageId}`, { session: this.tab, take_over: takeOver, opens }, this.owner);
       if (imageId !== this.imageId) return;
       const wasElsewhere = this.isElsewhere;
+      this.isLost = !held.is_mine && (this.isLost || (this.held?.is_mine ?? false));
       this.held = held;
       this.show();
       if (wasElsewhere !== this.isElsewhere) this.onChange();
     } catch (error) {
       if (error.status === 404) this.held = null;
+      isSignedOut = error.status === 401;
     } finally {
-      if (imageId === this.imageId) this.timer = setTimeout(() => this.beat(), 1000 * (this.held?.beat_s ?? DEFAULT_BEAT_S));
+      // Signed out it waits until the person is back on this page, or goes on to another image.
+      if (imageId === this.imageId && !isSignedOut) this.timer = setTimeout(() => this.beat(), 1000 * (this.held?.beat_s ?? DEFAULT_BEAT_S));
     }
   }
 
@@ -64,8 +69,10 @@ export class Lease {
     if (!this.isElsewhere) return;
     const { holder, since, is_same_person: isSamePerson, may_take_over: mayTakeOver } = this.held;
     const when = new Date(since).toLocaleTimeString([], { timeStyle: 'short' });
-    this.sentence.textContent = isSamePerson ? `You work on this image in another tab since ${when}. Here you can only look.`
+    const text = isSamePerson ? `You work on this image in another tab since ${when}. Here you can only look.`
+      : this.isLost ? `${holder} took this image over at ${when}. You can only look.`
       : `${holder} works on this image since ${when}. You can only look.`;
+    if (this.sentence.textContent !== text) this.sentence.textContent = text; // Said again otherwise with every beat.
     this.button.textContent = isSamePerson ? 'Use it here' : 'Take it over';
     this.button.hidden = !mayTakeOver;
   }

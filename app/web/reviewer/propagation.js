@@ -15,19 +15,27 @@ export class Propagation {
     reviewer.screen.overlay.painters.push((painter) => this.paint(painter));
   }
 
-  /** A region was relabeled: look for others. What was offered before is over. */
+  /**
+   * A region was relabeled: look for others. What was offered before is over. Where people agree with the model, the
+   * others have that class already.
+   */
   async relabeled(row, classId) {
+    if (classId === row.class_id) {
+      this.offer = null;
+      return this.reviewer.view.hideOffer();
+    }
     const offer = { row, classId, rows: [] };
     this.offer = offer;
     this.reviewer.view.hideOffer();
     try {
       const found = await getLookalikes(row.region_id);
-      if (this.offer !== offer) return;
+      if (this.offer !== offer) return undefined;
       offer.rows = await this.waiting(row.image_id, found);
     } catch {
-      return; // Nothing is offered; the key says why.
+      return undefined; // Nothing is offered; the key says why.
     }
     if (this.offer === offer && offer.rows.length > 0) this.reviewer.view.showOffer(this.describeOffer(offer), [['propagate', 'Show them']]);
+    return undefined;
   }
 
   async waiting(imageId, rows) {
@@ -72,9 +80,8 @@ export class Propagation {
   ofCurrent() {
     const { image, current: { row } } = this.reviewer;
     if (image.isQueued(row.number)) return null;
-    const ids = new Set();
-    image.forEachPixel(row, (p) => ids.add(image.label[p]));
-    return ids.size === 1 ? { row, classId: [...ids][0] } : null;
+    const [classId, ...others] = image.classesOf(row);
+    return others.length === 0 && classId !== row.class_id ? { row, classId } : null;
   }
 
   begin(preview) {

@@ -152,7 +152,7 @@ export class Reviewer {
     const isReadOnly = this.readOnly !== null;
     if (isReadOnly && this.current) this.drawing.setTool(null);
     this.updateDrawing();
-    this.root.dataset.readonly = String(isReadOnly);
+    this.view.showReadOnly(isReadOnly);
     if (isReadOnly || !this.current) return;
     this.view.stage.focus({ preventScroll: true }); // The button that took the image over is gone.
     this.image.isStale = true; // The other one may have changed it.
@@ -168,7 +168,7 @@ export class Reviewer {
     this.hasDrawn = image.markDrawn(row);
     this.screen.show(image, row);
     const hadFocus = this.root.contains(document.activeElement);
-    this.view.showRegion(view);
+    this.view.showRegion(view, row.state === 'decided' ? image.classesOf(row) : []);
     if (hadFocus && !this.root.contains(document.activeElement)) this.view.stage.focus({ preventScroll: true });
     this.drawing.reset(image, row);
     if (this.isFromScratch) this.startFromScratch();
@@ -186,7 +186,8 @@ export class Reviewer {
     }, delay);
     history.replaceState(null, '', withRegion(row.region_id));
     delete this.root.dataset.error;
-    Object.assign(this.root.dataset, { region: row.region_id, image: row.image_id, readonly: String(this.readOnly !== null) });
+    Object.assign(this.root.dataset, { region: row.region_id, image: row.image_id });
+    this.view.showReadOnly(this.readOnly !== null);
   }
 
   /** A control image: whole, and without anything that a model said about it. */

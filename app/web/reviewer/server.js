@@ -23,7 +23,13 @@ async function request(path, options = {}) {
   }
   if (response.ok) return response;
   const content = await response.json().catch(() => ({}));
-  throw new ApiError(content.error ?? `The server answered ${response.status}.`, response.status);
+  throw new ApiError(inLocalTime(content) ?? `The server answered ${response.status}.`, response.status);
+}
+
+/** A refusal's sentence. It names a time in UTC, which a field repeats; people read all times in their own. */
+export function inLocalTime({ error, decided_at: time }) {
+  if (!error || !time) return error;
+  return error.replace(`${new Date(time).toISOString().slice(11, 16)} UTC`, new Date(time).toLocaleTimeString([], { timeStyle: 'short' }));
 }
 
 export const getJson = async (path) => (await request(path)).json();

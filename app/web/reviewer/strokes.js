@@ -24,6 +24,12 @@ export class Strokes {
     return this.unlocked || this.image.reliable[p] === 0;
   }
 
+  /** Whether drawing would change what is seen of a pixel; `classId` as for `begin`. */
+  wouldChange(p, classId) {
+    const { label, proposal, touched } = this.image;
+    return this.isFree(p) && (touched[p] === 0 || label[p] !== (classId ?? proposal[p]));
+  }
+
   /** Draw on the pixels [start, end) of a row; they lie inside the image. */
   row(y, start, end) {
     const base = y * this.image.width;

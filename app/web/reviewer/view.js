@@ -9,7 +9,7 @@ import { cssColor } from './palette.js';
 const TITLES = new Map(COMMANDS.map(({ id, title }) => [id, title]));
 const ARIA_KEYS = { Space: 'Space', 'Ctrl+Z': 'Control+Z', 'Ctrl+Shift+Z': 'Control+Shift+Z' };
 const TOOLS = { brush: 'Brush', eraser: 'Eraser', superpixels: 'Superpixels', polygon: 'Polygon', fill: 'Fill', flag: 'Flag' };
-const STATE_TEXTS = { skipped: 'skipped before', second_review: 'second review', decided: 'decided: a new decision replaces it' };
+const STATE_TEXTS = { skipped: 'Skipped before', second_review: 'Not known: waits for second review' };
 const FROM_SCRATCH = 'Label from scratch: draw all of it, Enter finishes the image';
 const SAVING_TEXTS = {
   saved: () => 'Saved',
@@ -109,21 +109,41 @@ export class View {
     if (dialog) this.root.append(dialog);
   }
 
+  /** What would change something looks as if it could not be used; it says why when it is tried. */
+  showReadOnly(isReadOnly) {
+    const changing = [this.strip, this.classList, ...this.drawGroups].flatMap((part) => [...part.querySelectorAll('button')]);
+    for (const button of [...changing, this.buttons.get('accept_rest')]) {
+      if (isReadOnly) button.setAttribute('aria-disabled', 'true');
+      else button.removeAttribute('aria-disabled');
+    }
+    this.root.dataset.readonly = String(isReadOnly);
+  }
+
   /** Something that lies over the upper edge of the picture. */
   showOver(banner) {
     this.stage.parentElement.append(banner);
   }
 
-  showRegion({ row, top_classes: topClasses }) {
+  /** `decided` holds the class ids that people gave a decided region, the most frequent first; otherwise it is empty. */
+  showRegion({ row, top_classes: topClasses }, decided = []) {
     const isFromScratch = row.kind === 'control';
     const name = this.classes.get(row.class_id)?.name ?? 'void';
     const said = isFromScratch ? [['Label', 'from scratch']] : [['Model says', name], ['Confidence', percent(row.mean_confidence)]];
     this.facts.replaceChildren(...[['Image', row.sample_id], ...said, ['Area', `${row.area} px`]]
       .flatMap(([term, text]) => [el('dt', {}, term), el('dd', {}, text)]));
-    this.chip.textContent = isFromScratch ? FROM_SCRATCH : STATE_TEXTS[row.state] ?? '';
+    this.chip.replaceChildren(...(decided.length > 0 ? this.decided(row, decided) : [isFromScratch ? FROM_SCRATCH : STATE_TEXTS[row.state] ?? '']));
     this.strip.replaceChildren(...(isFromScratch ? this.scratchDecisions() : this.decisions(name, topClasses)));
     this.root.dataset.scratch = String(isFromScratch);
     this.empty.hidden = true;
+  }
+
+  /** For the chip: what was decided. */
+  decided(row, [first, ...others]) {
+    const known = this.classes.get(first);
+    const name = known?.name ?? 'void';
+    const what = others.length > 0 ? `drawn, ${name} and ${others.length === 1 ? '1 other class' : `${others.length} other classes`}`
+      : first === row.class_id ? `${name}, as the model says` : name;
+    return ['Decided: ', ...(known ? [swatch(known.color)] : []), el('strong', {}, what), '. A new decision replaces it.'];
   }
 
   decisions(name, topClasses) {

@@ -92,11 +92,18 @@ export class SuperpixelBrush {
     const { width } = this.drawing.image;
     const found = p === null ? null : this.superpixels.at(this.level, p % width, Math.floor(p / width));
     if (found) {
-      const path = onScreen(painter, found.tile.outline(found.number));
-      fillLightly(painter, path, this.drawing.color);
-      strokeBoth(painter, path);
+      fillLightly(painter, onScreen(painter, this.changing(found)), this.drawing.color);
+      strokeBoth(painter, onScreen(painter, found.tile.outline(found.number)));
     }
     if (!found || cursor.isKeyboard) paintCross(painter, cursor);
+  }
+
+  /** The pixels of a superpixel that a click would change, without those that are locked. */
+  changing({ tile, number }) {
+    const { image: { width }, strokes, classId } = this.drawing;
+    const path = new Path2D();
+    tile.forEach(number, (x, y) => { if (strokes.wouldChange(y * width + x, classId)) path.rect(x, y, 1, 1); });
+    return path;
   }
 
   describe() {
