@@ -60,7 +60,8 @@ def simulate_command(
                 done = {"config": {"arm": chosen.value, **config}, **made.to_json()}
                 write_atomically(path, json.dumps(done, indent=1).encode())
             found[chosen] = Simulation(done["curve"], done["unseen"])
-    console.print(_table(found))
+    for table in _tables(found):
+        console.print(table)
     for sentence in dict.fromkeys(made.unseen["promise"] for made in found.values() if "promise" in made.unseen):
         console.print(f"Of pixels that were never shown: {escape(sentence)}")
     console.print(f"Curves: {escape(str(out))}")
@@ -89,20 +90,18 @@ def _read(path: Path, config: dict[str, Any]) -> dict[str, Any] | None:
     return content
 
 
-def _table(found: dict[Arm, Simulation]) -> Table:
-    """The end of every curve, and the errors that nobody looked at."""
-    table = Table(
-        "arm", "decisions", "clicks", "keys", "minutes", "pixels shown", "label mIoU", "from",
-        "wrong, locked and never shown", "promised", box=None, header_style="bold",
-    )  # fmt: skip
+def _tables(found: dict[Arm, Simulation]) -> tuple[Table, Table]:
+    """The end of every curve: the work, then the labels with the errors that nobody looked at.
+
+    Two tables, because one is wider than a terminal of 80 columns.
+    """
+    work = Table("arm", "decisions", "clicks", "keys", "minutes", "pixels shown", box=None, header_style="bold")
+    labels = Table("arm", "label mIoU", "from", "locked, unseen, wrong", "promised", box=None, header_style="bold")
     for arm, simulation in found.items():
         first, last, unseen = simulation.curve[0], simulation.curve[-1], simulation.unseen
         shown = percent(last["pixels_shown"] / max(1, last["pixels"]))
-        wrong, bound = (
-            "-" if value is None else percent(value) for value in (unseen.get("reliable_error"), unseen.get("bound"))
-        )
-        table.add_row(
-            arm.value, str(last["decisions"]), str(last["clicks"]), str(last["keys"]), f"{last['seconds'] / 60:.1f}",
-            shown, percent(last["label_miou"]), percent(first["label_miou"]), wrong, bound,
-        )  # fmt: skip
-    return table
+        counts = (str(last[name]) for name in ("decisions", "clicks", "keys"))
+        work.add_row(arm.value, *counts, f"{last['seconds'] / 60:.1f}", shown)
+        wrong, bound = (percent(unseen.get(name)) for name in ("reliable_error", "bound"))
+        labels.add_row(arm.value, percent(last["label_miou"]), percent(first["label_miou"]), wrong, bound)
+    return work, labels

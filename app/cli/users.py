@@ -1,5 +1,6 @@
 """`pixelsieve users`: accounts, their roles, sessions and tokens. Who runs it owns the workspace's files."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -7,7 +8,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.cli.console import Commands, WorkspaceOption, console, open_workspace
+from app.config import Workspace
 from app.domain.roles import Role
+from app.services.explorer_folder import REVIEWER_URL, read_links
 from app.services.local_actor import command_line_actor
 from app.services.people import People, open_people
 from app.services.people_types import Origin, Ticket
@@ -17,14 +20,17 @@ ON_THIS_MACHINE = Origin("command line")
 users = typer.Typer(cls=Commands, no_args_is_help=True, help="Accounts: who may do what in the review app.")
 
 Name = Annotated[str, typer.Argument(help="Name of an account.")]
+ReviewerUrl = Annotated[
+    str | None, typer.Option(help="Where people open Pixelsieve. Default: what pixelsieve explore sync was told.")
+]
 
 
 @users.command()
-def setup(workspace: WorkspaceOption) -> None:
+def setup(workspace: WorkspaceOption, reviewer_url: ReviewerUrl = None) -> None:
     """Print a link with which the first lead's account is made in the browser, once, within a day."""
     ticket = _people(workspace).invitations.make_admin_token(command_line_actor())
-    console.print("Open this in the running app, once:")
-    console.print(f"  /setup?token={ticket.token}")
+    console.print("Open this while the app runs, once:")
+    _print_link(workspace, reviewer_url, f"/setup?token={ticket.token}")
     console.print(f"It works until {ticket.expires_at:%Y-%m-%d %H:%M} UTC. With an account, everybody has to sign in.")
 
 
@@ -34,11 +40,12 @@ def add(
     workspace: WorkspaceOption,
     role: Annotated[Role, typer.Option(help="What the person may do; see docs/team.md.")] = Role.ANNOTATOR,
     set_password: Annotated[bool, typer.Option(help="Ask for the password here instead of printing a link.")] = False,
+    reviewer_url: ReviewerUrl = None,
 ) -> None:
     """Make an account, and print the link with which its person chooses a password."""
     people = _people(workspace)
     ticket = people.accounts.create(command_line_actor(), name, role)
-    _hand_out(people, ticket, set_password)
+    _hand_out(workspace, people, ticket, set_password, reviewer_url)
 
 
 @users.command()
@@ -46,11 +53,12 @@ def reset(
     name: Name,
     workspace: WorkspaceOption,
     set_password: Annotated[bool, typer.Option(help="Ask for the password here instead of printing a link.")] = False,
+    reviewer_url: ReviewerUrl = None,
 ) -> None:
     """Take a person's password, sessions and tokens away, and print the link for a new password."""
     people = _people(workspace)
     ticket = people.accounts.reset(command_line_actor(), name)
-    _hand_out(people, ticket, set_password)
+    _hand_out(workspace, people, ticket, set_password, reviewer_url)
 
 
 @users.command("list")
@@ -119,12 +127,23 @@ def _people(workspace: WorkspaceOption) -> People:
     return open_people(store)
 
 
-def _hand_out(people: People, ticket: Ticket, set_password: bool) -> None:
+def _hand_out(workspace: Path, people: People, ticket: Ticket, set_password: bool, reviewer_url: str | None) -> None:
     if set_password:
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
         people.invitations.take(ticket.token, password, ON_THIS_MACHINE)
         console.print(f"{escape(ticket.name or '')} can sign in.")
         return
-    console.print(f"Give {escape(ticket.name or '')} this link of the running app; it works once:")
-    console.print(f"  /join?token={ticket.token}")
+    console.print(f"Give {escape(ticket.name or '')} this link; it works once, while the app runs:")
+    _print_link(workspace, reviewer_url, f"/join?token={ticket.token}")
     console.print(f"It works until {ticket.expires_at:%Y-%m-%d %H:%M} UTC.")
+
+
+def _print_link(workspace: Path, reviewer_url: str | None, path: str) -> None:
+    """Print an address of the app; where nobody said where it is, what to put before the path."""
+    links = read_links(Workspace(workspace))
+    known = reviewer_url or (None if links is None else links.reviewer_url)
+    console.print(f"  {(known or '').rstrip('/')}{path}", markup=False)
+    if known is None:
+        console.print(
+            f"Put before it where people open the app, for example {REVIEWER_URL}; --reviewer-url does that for you."
+        )

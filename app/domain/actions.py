@@ -7,7 +7,7 @@ from typing import Any
 from app.domain.states import DecisionKind, RegionKind
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # A report holds hundreds of thousands.
 class Action:
     """A row of the action log. The order of the attributes is the order of the columns of every export.
 

@@ -38,23 +38,23 @@ def audited_sentence(audited: AuditedError | None, waiting: int, elsewhere: int 
         return f"{said} Audits of other models or at other thresholds: {elsewhere}." if elsewhere else said
     said = (
         f"Of the reliable pixels, which nobody looks at, {percent(wrong.share)} are wrong, {between(wrong)} with 95 % "
-        f"confidence. How that is known: {_drawn(wrong.trials)} by chance from the whole reliable area of "
-        f"the pool and shown among the regions of the queue; people found {wrong.hits} of them wrong."
+        f"confidence. How that is known: {_drawn(wrong)}."
     )
-    if wrong.trials < FEW_AUDITS:
+    if wrong.trials == 1:
+        said += f" One audit is too few to say anything: with {FEW_AUDITS} and more the interval becomes useful."
+    elif wrong.trials < FEW_AUDITS:
         said += f" That is few: with {FEW_AUDITS} audits and more the interval becomes useful."
     return said
-
-
-def _drawn(pixels: int) -> str:
-    return "one pixel was drawn" if pixels == 1 else f"{pixels} pixels were drawn"
 
 
 def caught_sentence(caught: CountedShare) -> str:
     """How many errors that were planted on purpose people noticed."""
     if caught.share is None:
         return "Nobody has met a planted error yet."
-    said = f"{caught.hits} of {caught.trials} planted errors were caught: {percent(caught.share)}, {between(caught)}."
+    of_all = f"{caught.hits} of {caught.trials} planted errors were caught"
+    if caught.trials == 1:
+        of_all = "The only planted error that anybody met was " + ("caught" if caught.hits else "not caught")
+    said = f"{of_all}: {percent(caught.share)}, {between(caught)}."
     if caught.share < CATCH_LIMIT <= caught.high:
         said += f" That is under {percent(CATCH_LIMIT)}, but so few may be chance: wait for more of them."
     elif caught.share < CATCH_LIMIT:
@@ -69,6 +69,8 @@ def effort_sentence(effort: RegionEffort) -> str:
     first, third = effort.quartiles_s
     interval = effort.interval
     wide = f", between {interval.low:.1f} and {interval.high:.1f} s with 95 % confidence" if interval else ""
+    if effort.num_regions == 1:
+        return f"The only finished region took {effort.median_s:.1f} s of work. A pause counts with at most 15 s."
     return (
         f"Half of {effort.num_regions} finished regions took at most {effort.median_s:.1f} s of work{wide}. The middle "
         f"half took {first:.1f} to {third:.1f} s, nine of ten at most {effort.p90_s:.1f} s. A pause counts with at "
@@ -80,8 +82,9 @@ def changed_sentence(changed: CountedShare) -> str:
     """How often people change what the model doubts."""
     if changed.share is None:
         return "Nobody has decided a region of the queue yet."
+    regions = "1 region" if changed.trials == 1 else f"{changed.trials} regions"
     return (
-        f"People changed {changed.hits} of {changed.trials} regions of the queue: {percent(changed.share)}, "
+        f"People changed {changed.hits} of {regions} of the queue: {percent(changed.share)}, "
         f"{between(changed)}. That says how often the model is wrong where it is unsure, and nothing about the rest."
     )
 
@@ -139,12 +142,21 @@ def control_sentence(control: ControlError, num_images: int) -> str:
     )
 
 
+def _drawn(wrong: CountedShare) -> str:
+    where = "by chance from the whole reliable area of the pool and shown among the regions of the queue"
+    if wrong.trials == 1:
+        return f"one pixel was drawn {where}; people found it {'wrong' if wrong.hits else 'right'}"
+    return f"{wrong.trials} pixels were drawn {where}; people found {wrong.hits} of them wrong"
+
+
 def _same(who: str, found: Agreement) -> str:
     if found.same.share is None:
         return f"{who} decided no region twice yet."
     kappa = "" if found.kappa is None else f" (kappa {found.kappa:.2f}; 0 is chance, 1 is full agreement)"
-    drawn = f" {found.num_drawn} more were drawn and have no single class." if found.num_drawn else ""
-    said = f"{who} said the same about {found.same.hits} of {found.same.trials} regions: {percent(found.same.share)}"
+    were = "1 more was drawn and has" if found.num_drawn == 1 else f"{found.num_drawn} more were drawn and have"
+    drawn = f" {were} no single class." if found.num_drawn else ""
+    regions = "1 region" if found.same.trials == 1 else f"{found.same.trials} regions"
+    said = f"{who} said the same about {found.same.hits} of {regions}: {percent(found.same.share)}"
     return f"{said}, {between(found.same)}{kappa}.{drawn}"
 
 

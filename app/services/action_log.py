@@ -63,6 +63,12 @@ def read_actions(store: Store, filters: ActionFilter | None = None) -> Iterator[
             yield _action(row, row.op_id in undone)
 
 
+def actions_after(session: Session, last_id: int) -> Iterator[Action]:
+    """Actions behind one, as they are without anything that takes them back, and without their likeliest classes."""
+    for row in session.execute(_rows(ActionFilter()).where(Decision.id > last_id)):
+        yield _action(row, is_undone=False, with_classes=False)
+
+
 def write_actions(actions: Iterable[Action], log_format: LogFormat) -> Iterator[str]:
     """The log as text, line by line.
 
@@ -127,8 +133,9 @@ def _rows(filters: ActionFilter) -> Select[*tuple[Any, ...]]:
     return statement
 
 
-def _action(row: Row[Any], is_undone: bool) -> Action:
+def _action(row: Row[Any], is_undone: bool, with_classes: bool = True) -> Action:
     logged: dict[str, Any] = row.stats
+    classes = logged.get("top_classes", ()) if with_classes else ()
     kind = logged.get("region_kind")
     return Action(
         id=row.id, op_id=row.op_id, time=row.created_at, user=row.user, session=row.session,
@@ -136,7 +143,7 @@ def _action(row: Row[Any], is_undone: bool) -> Action:
         region_kind=None if kind is None else RegionKind(kind), model_id=row.model_id, model_round=row.round,
         method=logged.get("method"), threshold=logged.get("threshold"), area=logged.get("area"),
         mean_reliability=logged.get("mean_confidence"), predicted_class=logged.get("predicted_class"),
-        top_classes=tuple((int(entry[0]), float(entry[1])) for entry in logged.get("top_classes", ())),
+        top_classes=tuple((int(entry[0]), float(entry[1])) for entry in classes),
         action=row.kind, undoes=row.undoes, closes_region=row.closes_region, class_id=row.class_id,
         pixels_set=logged.get("pixels_set", 0), pixels_changed=logged.get("pixels_changed", 0),
         propagated_pixels=logged.get("propagated_pixels", 0),

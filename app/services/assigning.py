@@ -10,7 +10,7 @@ from app.domain.assignment import share_out
 from app.domain.audit import AuditAction
 from app.domain.roles import Actor
 from app.domain.states import ImageState, RegionKind, RegionState
-from app.services.audit import record
+from app.services.audit import IMAGE_IDS, record
 from app.services.decoys import is_listed, listed_state
 from app.services.review_queue import assigned_to, name_holds, open_to
 from app.services.review_types import NotFoundError, ReviewError
@@ -161,7 +161,7 @@ def _give(session: Session, image_ids: Collection[int], assignee: str | None) ->
 
 def _record(session: Session, actor: Actor, image_ids: Sequence[int], assignee: str | None) -> None:
     if image_ids:
-        record(session, actor, AuditAction.ASSIGNED, assignee or "everybody", {"image_ids": list(image_ids)})
+        record(session, actor, AuditAction.ASSIGNED, assignee or "everybody", {IMAGE_IDS: list(image_ids)})
 
 
 def _require_listed(session: Session, image_ids: Collection[int]) -> None:

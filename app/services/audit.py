@@ -15,8 +15,12 @@ from app.domain.csv_text import safe_cell
 from app.domain.roles import Actor
 from app.storage.audit import AuditEntry
 from app.storage.database import Store
+from app.storage.models import Image
 
 MAX_TARGET = 255
+IMAGE_IDS = "image_ids"
+"""Where an entry keeps which images it is about."""
+
 _COLUMNS = ("id", "created_at", "actor", "role", "action", "target", "details")
 
 
@@ -101,7 +105,9 @@ def list_entries(store: Store, filters: AuditFilter, limit: int) -> list[AuditRo
     if filters.before_id is not None:
         statement = statement.where(AuditEntry.id < filters.before_id)
     with store.reader() as session:
-        return [_row(entry) for entry in session.scalars(statement)]
+        entries = session.scalars(statement).all()
+        names = _image_names(session, entries)
+        return [_row(entry, names) for entry in entries]
 
 
 def to_csv(rows: Sequence[AuditRow]) -> str:
@@ -115,7 +121,15 @@ def to_csv(rows: Sequence[AuditRow]) -> str:
     return written.getvalue()
 
 
-def _row(entry: AuditEntry) -> AuditRow:
-    return AuditRow(
-        entry.id, entry.created_at, entry.actor, entry.role, entry.action, entry.target, dict(entry.details)
-    )
+def _row(entry: AuditEntry, names: Mapping[int, str]) -> AuditRow:
+    """An entry with names beside the ids of images, which say nothing to people; deleted images keep theirs."""
+    details = dict(entry.details)
+    if IMAGE_IDS in details:
+        details["images"] = [names[image_id] for image_id in details[IMAGE_IDS] if image_id in names]
+    return AuditRow(entry.id, entry.created_at, entry.actor, entry.role, entry.action, entry.target, details)
+
+
+def _image_names(session: Session, entries: Sequence[AuditEntry]) -> dict[int, str]:
+    image_ids = {image_id for entry in entries for image_id in entry.details.get(IMAGE_IDS, ())}
+    rows = session.execute(select(Image.id, Image.sample_id).where(Image.id.in_(image_ids)))
+    return {image_id: name for image_id, name in rows}

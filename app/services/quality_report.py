@@ -31,7 +31,6 @@ from app.domain.quality import (
     caught_by_all,
     change_rate,
     control_error,
-    counting,
     is_low,
     pixels_shown,
     pixels_touched,
@@ -46,7 +45,8 @@ from app.domain.quality_words import (
     saved_sentence,
 )
 from app.domain.states import DecisionKind, ImageRole, ImageState, ModelStatus, RegionKind, RegionState
-from app.services.action_log import ActionFilter, read_actions
+from app.services.action_log import ActionFilter
+from app.services.kept_actions import KeptActions
 from app.services.thresholds import CutInForce, cuts_in_force
 from app.storage.cuts import threshold_in_force
 from app.storage.database import Store
@@ -195,11 +195,16 @@ class QualityReport:
         return {**asdict(self), **told, "sentences": sentences}
 
 
-def quality_report(store: Store, filters: ActionFilter | None = None) -> QualityReport:
-    """Everybody's numbers, over the whole life of the workspace or what a filter leaves of it."""
+def quality_report(store: Store, filters: ActionFilter | None = None, kept: KeptActions | None = None) -> QualityReport:
+    """Everybody's numbers, over the whole life of the workspace or what a filter leaves of it.
+
+    Args:
+        kept: what earlier reports read; None reads everything.
+    """
     filters = filters or ActionFilter()
-    everything = counting(read_actions(store))
+    everything = (kept or KeptActions(store)).counting()
     actions = [each for each in everything if filters.holds(each)]
+    by_user = _by_user(actions)
     in_time = ActionFilter(since=filters.since, until=filters.until)
     answers = [each for each in everything if in_time.holds(each)]  # A pair takes the other one's answer, too.
     names = tuple(sorted({each.user for each in everything}))
@@ -213,7 +218,7 @@ def quality_report(store: Store, filters: ActionFilter | None = None) -> Quality
             audits_waiting=_audits_waiting(session),
             caught=(caught := caught_by_all(actions)),
             is_low=is_low(caught),
-            people=tuple(person_report(user, actions) for user in sorted({each.user for each in actions})),
+            people=tuple(person_report(user, theirs) for user, theirs in sorted(by_user.items())),
             hours=hours_of(actions),
             effort=region_effort(actions),
             changed=change_rate(actions),
@@ -233,23 +238,25 @@ def quality_report(store: Store, filters: ActionFilter | None = None) -> Quality
         )
 
 
-def own_report(store: Store, user: str, now: datetime) -> tuple[PersonReport, datetime]:
+def own_report(
+    store: Store, user: str, now: datetime, kept: KeptActions | None = None
+) -> tuple[PersonReport, datetime]:
     """A person's own numbers up to the last midnight (UTC), and that moment.
 
     Not up to now: whoever sees the count of planted errors grow after a decision knows what that region was.
     """
     midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    actions = counting(read_actions(store, ActionFilter(user=user, until=midnight)))
+    theirs = ActionFilter(user=user, until=midnight)
+    actions = [each for each in (kept or KeptActions(store)).counting() if theirs.holds(each)]
     return person_report(user, actions), midnight
 
 
-def person_report(user: str, actions: Sequence[Action]) -> PersonReport:
+def person_report(user: str, theirs: Sequence[Action]) -> PersonReport:
     """One person's numbers.
 
     Args:
-        actions: that count, of anybody.
+        theirs: the person's actions that count.
     """
-    theirs = [each for each in actions if each.user == user]
     caught = catch_rates(theirs).get(user, counted_share(0, 0))
     last = {each.region_id: each.action for each in theirs if each.region_id is not None}
     return PersonReport(
@@ -263,6 +270,13 @@ def person_report(user: str, actions: Sequence[Action]) -> PersonReport:
         caught=caught,
         is_low=is_low(caught),
     )
+
+
+def _by_user(actions: Sequence[Action]) -> dict[str, list[Action]]:
+    found: dict[str, list[Action]] = {}
+    for each in actions:
+        found.setdefault(each.user, []).append(each)
+    return found
 
 
 def _audits(session: Session, actions: Sequence[Action]) -> tuple[ModelAudit, ...]:

@@ -37,13 +37,13 @@ Filters = Annotated[ActionFilter, Depends(_filters)]
 @router.get("/quality", dependencies=[SeesQuality])
 def quality(context: Context, filters: Filters) -> dict[str, Any]:
     """Audited error, catch rates, seconds, changes, agreement, gold per hour and effort saved, over all people."""
-    return quality_report(context.store, filters).to_json()
+    return quality_report(context.store, filters, context.kept_actions).to_json()
 
 
 @router.get("/quality/mine", dependencies=[requires(Permission.REVIEW)])
 def own_quality(context: Context, actor: CurrentActor) -> dict[str, Any]:
     """The asking person's own numbers, up to the last midnight (UTC)."""
-    report, until = own_report(context.store, actor.name, utc_now())
+    report, until = own_report(context.store, actor.name, utc_now(), context.kept_actions)
     return {**asdict(report), "until": until.isoformat()}
 
 

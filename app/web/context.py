@@ -9,6 +9,7 @@ from fastapi.params import Depends as DependsParameter
 from app.config import Workspace
 from app.domain.roles import Actor, Permission, permits
 from app.services.jobs import JobQueue
+from app.services.kept_actions import KeptActions
 from app.services.leases import LeaseService
 from app.services.lookalikes import LookalikeService
 from app.services.people import People, open_people
@@ -35,6 +36,7 @@ class WebContext:
     jobs: JobQueue
     people: People
     leases: LeaseService
+    kept_actions: KeptActions
     workspace_id: str
 
 
@@ -50,6 +52,7 @@ def open_context(workspace: Workspace, store: Store, queue_url: str | None) -> W
         jobs,
         open_people(store),
         LeaseService(store),
+        KeptActions(store),
         store.workspace_id,
     )
 

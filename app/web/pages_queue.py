@@ -1,6 +1,8 @@
 """The queue page: which regions wait, in the order in which they come, and whose images they are in."""
 
 import html
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -32,12 +34,22 @@ def build_queue_page(context: WebContext) -> None:
         text = gr.Textbox("", label="Image name holds", elem_id="text-filter", max_length=255)
     gr.on(None, lambda: gr.update(choices=_owners(context)), None, owner, **REFRESH)
     with gr.Tab("Regions", elem_id="regions-tab"):
-        _lay_out_regions(context, owner, text)
+        regions = _lay_out_regions(context, owner, text)
     with gr.Tab("Images", elem_id="images-tab"):
-        _lay_out_images(context, owner, text)
+        changed = _lay_out_images(context, owner, text)
+    changed.then(regions.show, regions.filters, regions.shown, **REFRESH)
 
 
-def _lay_out_regions(context: WebContext, owner: gr.Dropdown, text: gr.Textbox) -> None:
+@dataclass(frozen=True)
+class _Regions:
+    """The table of regions: what shows it from its start, from which filters, and where."""
+
+    show: Callable[..., tuple[dict[str, Any], int]]
+    filters: Sequence[gr.components.Component]
+    shown: Sequence[gr.components.Component]
+
+
+def _lay_out_regions(context: WebContext, owner: gr.Dropdown, text: gr.Textbox) -> _Regions:
     names = context.review.class_set().names
     with gr.Row():
         state = gr.Dropdown(_STATES, value="", label="State", elem_id="state-filter")
@@ -73,9 +85,11 @@ def _lay_out_regions(context: WebContext, owner: gr.Dropdown, text: gr.Textbox) 
     changes = [owner.change, text.change, state.change, class_id.change, asked.change]
     gr.on(changes, from_start, filters, [table, page], **REFRESH)
     table.pick(turn, [*filters, page], [table, page], **REFRESH)
+    return _Regions(from_start, filters, [table, page])
 
 
-def _lay_out_images(context: WebContext, owner: gr.Dropdown, text: gr.Textbox) -> None:
+def _lay_out_images(context: WebContext, owner: gr.Dropdown, text: gr.Textbox) -> gr.events.Dependency:
+    """The table of images; what happens when somebody changes one."""
     state = gr.Dropdown(_IMAGE_STATES, value="", label="State", elem_id="image-state-filter")
     page = gr.State(0)
     table = panel("panels/images.js", lambda: show(_MINE, "", ""), elem_id="images")
@@ -98,7 +112,8 @@ def _lay_out_images(context: WebContext, owner: gr.Dropdown, text: gr.Textbox) -
 
     filters = [owner, text, state]
     gr.on([owner.change, text.change, state.change], from_start, filters, [table, page], **REFRESH)
-    table.pick(pick, [*filters, page], [table, page], **ACTION)
+    picked: gr.events.Dependency = table.pick(pick, [*filters, page], [table, page], **ACTION)
+    return picked
 
 
 def _change_owner(context: WebContext, event: gr.EventData) -> None:
@@ -113,9 +128,17 @@ def _change_owner(context: WebContext, event: gr.EventData) -> None:
             return
         assignee = None if event.assignee is None else str(event.assignee)
         changed = assign_images(context.store, actor, [int(image_id) for image_id in event.image_ids], assignee)
-        gr.Info("1 image changed hands." if changed == 1 else f"{changed} images changed hands.")
+        gr.Info(html.escape(_said_about(changed, assignee)))
     except (ReviewError, ForbiddenError) as error:
         raise shown_error(error) from error
+
+
+def _said_about(changed: int, assignee: str | None) -> str:
+    """How many images changed hands, and whose they are now."""
+    images = "1 image" if changed == 1 else f"{changed or 'No'} images"
+    if assignee is None:
+        return f"{images} given back to everybody."
+    return f"{images} given to {assignee}." if changed else f"All of them were {assignee}'s before."
 
 
 def _owners(context: WebContext) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from app.__main__ import application
 from app.config import Workspace
 from app.services.audit import AuditFilter, list_entries
+from app.services.explorer_folder import ExplorerLinks, write_links
 from app.services.people import open_people
 from app.services.people_types import Origin
 from app.storage.database import open_store
@@ -49,6 +50,14 @@ def test_an_invitation_is_printed_and_no_password_is_set(root):
 
 def test_the_first_leads_link_is_printed(root):
     assert "/setup?token=" in run("users", "setup", "-w", root).output
+
+
+def test_a_link_is_whole_where_the_address_of_the_app_is_known(root):
+    given = run("users", "add", "ann", "--reviewer-url", "https://review.example.org/", "-w", root).output
+    assert "  https://review.example.org/join?token=" in given and "Put before it" not in given
+    assert "Put before it where people open the app" in run("users", "setup", "-w", root).output
+    write_links(Workspace(root), ExplorerLinks(dataset="ours", reviewer_url="http://ours:7860"))
+    assert "  http://ours:7860/setup?token=" in run("users", "setup", "-w", root).output
 
 
 def test_people_are_locked_out_and_let_in_again(root):

@@ -132,6 +132,7 @@ def test_giving_images_away_is_in_the_audit_log_and_giving_the_same_again_is_not
     assert [(entry.actor, entry.action, entry.target) for entry in entries] == [
         ("lee", "assigned", "everybody"), ("lee", "assigned", "ann"),
     ]  # fmt: skip
+    assert [entry.details for entry in entries] == [{"image_ids": image_ids, "images": ["pool_0"]}] * 2
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ import { getJson } from '../reviewer/server.js';
 import { asked, el, moment, startOfDay } from './dom.js';
 
 const PAGE = 50;
+const MOST_NAMED = 5;
 const HEAD = ['When', 'Who', 'As', 'What', 'To what', 'Details'];
 
 export class AuditLog {
@@ -66,9 +67,16 @@ export class AuditLog {
 
 const words = (name) => name.replaceAll('_', ' ');
 
+/** A list by its first entries: hundreds of images may change hands at once. */
+function text(value) {
+  if (!Array.isArray(value)) return value !== null && typeof value === 'object' ? JSON.stringify(value) : String(value);
+  const others = value.length - MOST_NAMED;
+  return value.slice(0, MOST_NAMED).join(', ') + (others > 0 ? ` and ${others} ${others === 1 ? 'other' : 'others'}` : '');
+}
+
 function drawEntry({ id, created_at: time, actor, role, action, target, details }) {
   const cell = (text) => el('td', { class: 'pp-text' }, text);
-  const said = Object.entries(details).map(([key, value]) => `${words(key)}: ${typeof value === 'object' ? JSON.stringify(value) : value}`).join(', ');
+  const said = Object.entries(details).filter(([key]) => key !== 'image_ids').map(([key, value]) => `${words(key)}: ${text(value)}`).join(', ');
   return el('tr', { 'data-entry': id, 'data-action': action },
     cell(moment(time)), el('th', { scope: 'row', class: 'pp-text' }, actor), cell(role ?? ''), cell(words(action)), cell(target), cell(said));
 }

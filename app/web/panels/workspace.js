@@ -1,11 +1,13 @@
 // In the navigation bar: which workspace is open, who is signed in, and light or dark. Names the page for screen readers
 // and the tab, and hides the pages that the person's role does not open.
 import { el, live } from './dom.js';
+import { watchForSignOut } from './signed_out.js';
 import { nextTheme, themeChoice } from './theme.js';
 
 const THEMES = { system: '◐ System', light: '☀ Light', dark: '☾ Dark' };
 
 export function mount(element, gradio) {
+  watchForSignOut();
   const root = element.querySelector('.ps-panel');
   live(root, gradio, ({ name, path, hidden, person }) => {
     root.replaceChildren(
