@@ -40,6 +40,23 @@ def test_decisions_made_while_the_server_is_down_are_saved_once_when_it_is_back(
     assert len(log) == 2
 
 
+def test_who_is_faster_than_the_server_goes_on_with_the_next_region(
+    own_app: LiveApp, open_reviewer: OpenReviewer
+) -> None:
+    reviewer = open_reviewer(own_app)
+    held: list[Route] = []
+    reviewer.page.route(DECISIONS, lambda route: held.append(route))
+    regions = []
+    for _ in range(30):  # More than are fetched ahead, and again as many.
+        regions.append(press_and_go_on(reviewer, "Space"))
+        assert reviewer.get("root.dataset.region") != "none"
+    assert len(set(regions)) == 30 and decisions(own_app.workspace) == []
+    held[0].continue_()
+    reviewer.page.unroute(DECISIONS)
+    reviewer.wait("root.dataset.saved === '30' && root.dataset.saving === 'saved'")
+    assert [entry.region_id for entry in decisions(own_app.workspace)] == regions
+
+
 def test_decision_whose_answer_was_lost_is_sent_again_and_stored_once(
     own_app: LiveApp, open_reviewer: OpenReviewer
 ) -> None:

@@ -3,6 +3,7 @@ import { fetchImage, getQueue, getRegion, getUnreliability, unpackImage } from '
 
 const LOOK_AHEAD = 12; // Their images are kept from others, who would start with the same ones.
 const REFILL_BELOW = 8;
+const MOST_ROWS = 1000; // The server sends no more.
 const PREFETCHED_REGIONS = 8;
 const UNPACKED_AHEAD = 2; // Images of them that are ready to be shown: they are 30 times larger than as they travel.
 const CACHE_BYTES = 640e6; // Four pictures of 4000x3000.
@@ -27,11 +28,14 @@ export class Feed {
     return this.refilling;
   }
 
+  /** Who decides faster than the server saves finds at the head of its queue what was answered here: ask for more then. */
   async fetchRows() {
-    const limit = LOOK_AHEAD + [...this.handled.values()].filter((state) => state === 'skipped').length;
-    const { rows } = await getQueue({ ...this.filter, limit, ahead: true });
-    this.rows = rows;
-    this.isComplete = rows.length < limit;
+    for (let limit = LOOK_AHEAD, answered = 0; ; limit = Math.min(MOST_ROWS, LOOK_AHEAD + answered)) {
+      const { rows } = await getQueue({ ...this.filter, limit, ahead: true });
+      [this.rows, this.isComplete] = [rows, rows.length < limit];
+      answered = rows.filter((row) => this.handled.has(row.region_id)).length;
+      if (this.isComplete || rows.length - answered >= REFILL_BELOW || limit === MOST_ROWS) return;
+    }
   }
 
   /** Rows still to do: open ones, then what was only looked at, then what was skipped here. */
