@@ -139,7 +139,7 @@ def test_lists_keep_what_was_said_when_a_newer_model_proposes(
     expect(page.locator("#queue tbody td").last).to_contain_text("don't know")
     page.locator("#queue tbody").get_by_role("link").click()
     second = ReviewerPage(page).ready()
-    expect(page.locator(".ps-chip")).to_have_text("second review")
+    expect(page.locator(".ps-chip")).to_have_text("Not known: waits for second review")
     second.press("Space")
     second.wait("root.dataset.region === 'none' && root.dataset.saved === '1'")
 
