@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from app.services.labels import flagged_numbers, proposal_planes
 from app.storage.database import Store
 from app.storage.history import PastDecision, effective_deltas
 from app.storage.models import Image, Proposal, Region
-from app.storage.planes import IdPlane, KeptPlanes, MadePlanes, ProposalPlanes
+from app.storage.planes import IdPlane, KeptPlanes, MadePlanes, OtherRegions, ProposalPlanes, StoredPlanes
 from app.storage.probes import Probe
 from app.storage.runs import deflate_runs
 from datasets.labels import IGNORE_INDEX, LabelArray
@@ -153,8 +154,11 @@ class DisguisedPlanes:
 
     @property
     def num_bytes(self) -> int:
-        """Memory that is taken now."""
-        return sum(self.__dict__[name].nbytes for name in ("label", "reliable", "region_map") if name in self.__dict__)
+        """Memory that is taken now, with that of the planes below, which stay as long as these do."""
+        below = self._base.num_bytes if isinstance(self._base, StoredPlanes | OtherRegions) else 0
+        changed = ("label",) * bool(self._planted) + ("reliable", "region_map") * bool(self._audits)
+        own: list[NDArray[Any]] = [self.__dict__[name] for name in changed if name in self.__dict__]
+        return below + sum(plane.nbytes for plane in own)
 
     def runs(self, name: IdPlane) -> bytes:
         """See ProposalPlanes."""

@@ -168,6 +168,12 @@ class OtherRegions:
         """See ProposalPlanes."""
         return self.base.weight
 
+    @property
+    def num_bytes(self) -> int:
+        """Memory that is taken now, with that of the planes below."""
+        below = self.base.num_bytes if isinstance(self.base, StoredPlanes) else 0
+        return below + self.reliable.nbytes + self.region_map.nbytes
+
     def runs(self, name: IdPlane) -> bytes:
         """See ProposalPlanes."""
         return self.base.runs(name) if name == "label" else deflate_runs(getattr(self, name))

@@ -15,6 +15,7 @@ from app.config import LOCAL, ON_LOOPBACK, ListenOn, Reach, Workspace
 from app.services.people import require_accounts
 from app.web.api import create_api
 from app.web.listening import listen
+from app.web.memory import give_back_large_arrays
 from app.web.pages import PAGES, mount_pages
 from app.web.rules import FRAME_RULES, page_rules
 
@@ -60,6 +61,7 @@ def serve(
         ValueError: others would reach it and there are no accounts, or the port is taken.
         StoreError: see `create_app`.
     """
+    give_back_large_arrays()
     listener = listen(listen_on.host, listen_on.port)
     app = create_app(workspace, queue_url, listen_on.reach)
     try:

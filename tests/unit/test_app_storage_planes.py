@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from app.services.showing import DisguisedPlanes
 from app.storage import planes as planes_module
 from app.storage.planes import MadePlanes, OtherRegions, PlaneCache, StoredPlanes, write_planes
 from app.storage.runs import deflate_runs, inflate_runs
@@ -112,3 +113,13 @@ def test_cache_counts_what_was_decoded_since(tmp_path):
 def test_decoded_plane_is_kept(tmp_path):
     planes = StoredPlanes(write_planes(tmp_path, "a", make_planes()))
     assert planes.label is planes.label
+
+
+def test_planes_that_keep_others_count_them_as_long_as_they_hold_them(tmp_path):
+    base = StoredPlanes(write_planes(tmp_path, "a", make_planes()))
+    other = OtherRegions(base, base.reliable.copy(), base.region_map.copy())
+    assert other.num_bytes == base.num_bytes + base.reliable.nbytes + base.region_map.nbytes
+    disguised = DisguisedPlanes(other, [])
+    before = disguised.num_bytes
+    assert before == other.num_bytes
+    assert disguised.label is base.label and disguised.num_bytes == before + base.label.nbytes
