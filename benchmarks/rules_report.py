@@ -209,9 +209,8 @@ def _orders(results: Results, person: str) -> Iterator[str]:
 
 def _cost_ratios(cells: Cells, base: Cells, budgets: tuple[int, ...]) -> dict[int, Interval]:
     """What an order costs, as a multiple of the queue's clicks and keys."""
-    queue = dict(base) if len(base) == len(cells) else {seed: next(iter(base.values())) for seed in cells}
-    many = {seed: cells.get(seed, next(iter(cells.values()))) for seed in queue}
-    found = compare(many, queue, {str(inputs): cost_ratio(inputs) for inputs in budgets})
+    queue = base if len(base) > 1 else dict.fromkeys(cells, next(iter(base.values())))  # Without chance: one cell.
+    found = compare(cells, queue, {str(inputs): cost_ratio(inputs) for inputs in budgets})
     return {int(name): interval for name, interval in found.items()}
 
 

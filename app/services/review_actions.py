@@ -153,10 +153,7 @@ def prepare(store: Store, session: Session, request: DecisionRequest) -> Prepare
     if request.kind in _NOT_FROM_SCRATCH and is_from_scratch(session, proposal):
         raise ReviewError("this image is labeled from scratch: draw it, then finish it with Enter. Nothing was saved.")
     if request.kind is DecisionKind.ACCEPT_REST and image.state is ImageState.DONE:
-        raise ReviewError(
-            f"nothing is left open in {image.sample_id} but what somebody called wrong since, if anything: "
-            "that waits for a decision of its own"
-        )
+        raise ReviewError(f"nothing is left open in {image.sample_id}; an area that was flagged is decided by itself")
     now = ImageNow(image, proposal, shown_image(store, session, image, proposal), image_history(session, image.id))
     delta = _delta(session, request, now, region)
     changed = 0

@@ -36,7 +36,7 @@ function show() {
 /** The person may have signed in on another page. The reviewer goes on by itself; other pages begin again. */
 async function lookAgain(fetch) {
   const answer = await fetch('/api/me').catch(() => null);
-  if (!answer?.ok) return;
+  if (!answer?.ok || !notice) return;
   if (!document.querySelector('#reviewer')) location.reload();
   notice.remove();
   notice = null;

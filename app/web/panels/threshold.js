@@ -52,8 +52,11 @@ class ThresholdPage {
     this.classes = el('div');
     this.cost = el('p', { class: 'pp-cost', role: 'status' });
     this.body.replaceChildren(answer(view), ...[whatToDo(view)].filter(Boolean), cards(view), this.chooser(), this.classes, inForce(view), asked);
+    this.regionsNow = null;
     this.draw();
-    await this.preview();
+    const found = await this.look(this.now);
+    this.regionsNow = found;
+    if (!this.isMoved) this.showCost(found, this.now);
   }
 
   chooser() {
@@ -82,6 +85,7 @@ class ThresholdPage {
   move(index) {
     this.index = index;
     this.isMoved = true;
+    this.asking = null; // An answer that is still under way is about another threshold.
     this.draw();
     this.cost.textContent = 'Counting…';
     clearTimeout(this.timer);
@@ -97,10 +101,10 @@ class ThresholdPage {
     const promise = isNow ? view.own.promise : stop.promise;
     this.said.textContent = promise.sentence;
     this.said.classList.toggle('pp-error', promise.bound === null);
-    this.slider.setAttribute('aria-valuetext', `wrong with at most ${share(stop.threshold)}${called}`);
+    this.slider.setAttribute('aria-valuetext', isNow ? "the model file's own verdict" : `wrong with at most ${share(stop.threshold)}${called}`);
     this.picture.replaceChildren(plotThresholds(view, isNow ? null : stop));
-    this.cut.disabled = this.wanted() === this.now && view.standing.to_cut === 0;
-    this.back.disabled = this.now === null && view.standing.to_cut === 0;
+    this.cut.disabled = this.isCutting || isNow || this.wanted() === this.now && view.standing.to_cut === 0;
+    this.back.disabled = this.isCutting || this.now === null && view.standing.to_cut === 0;
   }
 
   look(at) {
@@ -108,11 +112,13 @@ class ThresholdPage {
   }
 
   async preview() {
-    const at = this.isMoved ? this.wanted() : this.now;
-    const asking = this.asking = String(at);
+    const at = this.wanted();
+    const asking = this.asking = {};
     const found = await this.look(at);
-    if (asking !== this.asking) return; // The slider was moved on.
-    if (!this.isMoved) this.regionsNow = found;
+    if (asking === this.asking) this.showCost(found, at);
+  }
+
+  showCost(found, at) {
     this.cost.textContent = costText(found, this.isMoved ? this.regionsNow : null, this.view.pace);
     this.cost.dataset.regions = String(found.regions);
     this.classes.replaceChildren(...[classTable(this.view, this.index, found)].filter(Boolean));
@@ -144,8 +150,11 @@ class ThresholdPage {
 
   async follow(id) {
     this.say('', false);
+    this.isCutting = true;
+    this.draw();
     try {
       const job = await ended(id, (now) => this.drawProgress(now));
+      this.isCutting = false;
       this.isMoved = false;
       await this.refresh();
       if (job.state === 'succeeded') this.say(doneText(job.result), job.result.failed.length > 0);
@@ -153,6 +162,8 @@ class ThresholdPage {
     } catch (error) {
       this.say(error.message, true);
     }
+    this.isCutting = false;
+    this.draw();
     this.progress.replaceChildren();
   }
 
