@@ -18,6 +18,7 @@ from app.domain.states import PROBE_KINDS, ImageRole, ImageState
 from app.services.labels import active_proposal
 from app.services.processes import WorkCancelledError
 from app.services.proposals import read_doubts
+from app.services.review_queue import is_asked
 from app.services.thresholds import cut_images, note_of
 from app.storage.database import Store
 from app.storage.history import effective_deltas
@@ -90,8 +91,8 @@ def preview_cuts(
         if should_cancel():
             raise WorkCancelledError(f"stopped after {index} of {len(found)} images; nothing was changed")
         progress(Progress(index, len(found), image.sample_id))
-        added = _cut_image(store, image, thresholds, settings) or [_UNREAD] * len(thresholds)
-        sizes = [size + more for size, more in zip(sizes, added, strict=True)]
+        added = _cut_image(store, image, thresholds, settings)
+        sizes = [size + (more or _UNREAD) for size, more in zip(sizes, added, strict=True)]
     progress(Progress(len(found), len(found), "counted"))
     return sizes
 
@@ -117,7 +118,8 @@ def preview_recut(
         to_cut = [each.image for each in found if each.standing is Standing.TO_CUT]
         staying = _waiting(session, [each.image for each in found if each.standing is not Standing.TO_CUT])
     drawn = sorted(to_cut, key=lambda image: blake2b(image.sha256.encode(), digest_size=8).digest())[:at_most]
-    sizes = [size[0] for image in drawn if (size := _cut_image(store, image, [threshold], settings)) is not None]
+    cut_sizes = (_cut_image(store, image, [threshold], settings)[0] for image in drawn)
+    sizes = [size for size in cut_sizes if size is not None]
     cut = sum(sizes, QueueSize())
     if sizes:
         cut = cut.scaled(len(to_cut) / len(sizes))
@@ -136,12 +138,11 @@ def _images_to_cut(session: Session) -> list[Image]:
 
 
 def _waiting(session: Session, images: Sequence[Image]) -> QueueSize:
-    """What waits in images now, probes apart."""
-    is_open = Image.state == ImageState.OPEN
+    """What people are asked in images now, probes apart."""
     statement = (
         select(Region.image_id, Region.class_id, Region.area)
         .join(Image, Image.id == Region.image_id)
-        .where(is_open, Region.state.in_(PENDING_STATES), Region.kind.not_in(PROBE_KINDS))
+        .where(is_asked(), Region.state.in_(PENDING_STATES), Region.kind.not_in(PROBE_KINDS))
     )
     wanted = {image.id for image in images}
     rows = [row for row in session.execute(statement) if row.image_id in wanted]
@@ -157,23 +158,25 @@ def _waiting(session: Session, images: Sequence[Image]) -> QueueSize:
 
 def _cut_image(
     store: Store, image: Image, thresholds: Sequence[float | None], settings: ReviewSettings
-) -> list[QueueSize] | None:
+) -> list[QueueSize | None]:
     """The image's part of the queue at each threshold; None when it is gone, or its own verdict is kept nowhere."""
     with store.reader() as session:
         proposal = active_proposal(session, image.id)
-        own = None if proposal is None else _own_verdict(store, session, proposal)
-        if proposal is None or (own is None and None in thresholds):
-            return None
+        if proposal is None:
+            return [None] * len(thresholds)
+        own = _own_verdict(store, session, proposal) if None in thresholds else None
         nothing = LabelState(np.zeros(image.size_hw, np.uint8), np.zeros(image.size_hw, np.uint8))
         human_mask = replay(nothing, effective_deltas(session, image)).provenance == Provenance.HUMAN
         doubts = [doubt.mask for doubt in read_doubts(store, session, image)]
         planes = store.planes.get(store.workspace.absolute(proposal.folder))
     picture = read_image(store.workspace.absolute(image.path))
     counted = _Counted(image, planes, doubts, human_mask, settings)
-    sizes = []
+    sizes: list[QueueSize | None] = []
     for threshold in thresholds:
         said = own if threshold is None else reliable_below(planes.unreliability, threshold)
-        assert said is not None, "asked above"
+        if said is None:
+            sizes.append(None)
+            continue
         region_map, count = divide(picture, planes.label, said | counted.settled_mask, settings.region_rules)
         sizes.append(counted.size(region_map, count, said))
     return sizes

@@ -39,8 +39,9 @@ class KeptActions:
                 found = list(actions_after(session, known[-1].id if known else 0))
             if found or known is not self._all:
                 known = [*known, *found]
-                self._counting = tuple(_counting(known))
-            self._all = known if len(known) <= self._most else []
+                counting = tuple(_counting(known))
+                self._all, self._counting = (known, counting) if len(known) <= self._most else ([], ())
+                return counting
             return self._counting
 
     def _holds(self, session: Session) -> bool:

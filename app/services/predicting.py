@@ -81,6 +81,7 @@ def predict_pool(
     total = len(todo.images)
     for index, image in enumerate(todo.images):
         if should_cancel():
+            activate_probes(store)  # Another model or threshold may come before this goes on.
             raise WorkCancelledError(f"stopped after {index} of {total} images; they are kept")
         if model_id is None:
             require_current(store, model, index, total)

@@ -99,6 +99,7 @@ def recut_pool(
         LookupError: no model is current.
         ValueError: its file is missing, changed or has other classes than the workspace.
         WorkCancelledError: stopped on request; what was cut so far stays.
+        RuntimeError: another model became current or another threshold was chosen; what was cut so far stays.
         StoreError: the store refused; what was cut so far stays.
     """
     return _Recut(store, workspace, monitor, sleep, monotonic).run()
@@ -137,9 +138,13 @@ class _Recut:
         if self._total:
             reason = f"queue of round {self._model.round} cut at: {threshold_words(threshold)}"
             take_snapshot(self._store, "threshold", reason, self._monitor.part(0.0, 0.0, "snapshot"))
-        self._cut_all(free, threshold)
-        self._wait_for_signs(busy)
-        self._cut_all(busy, threshold)
+        try:
+            self._cut_all(free, threshold)
+            self._wait_for_signs(busy)
+            self._cut_all(busy, threshold)
+        except WorkCancelledError:
+            activate_probes(self._store)  # What was cut stays, and may be mixed only now.
+            raise
         activate_probes(self._store)
         self._monitor.progress(Progress(max(self._total, 1), max(self._total, 1), "queue cut"))
         return self._report(threshold)
@@ -148,6 +153,7 @@ class _Recut:
         for image in images:
             self._step(image.sample_id)
             require_current(self._store, self._model, self._seen, self._total)
+            self._require_chosen(threshold)
             self._seen += 1
             try:
                 self._cut_one(image, threshold)
@@ -160,6 +166,15 @@ class _Recut:
         if self._monitor.should_cancel():
             raise WorkCancelledError(f"stopped after {self._seen} of {self._total} images; those are cut")
         self._monitor.progress(Progress(self._seen, self._total, what))
+
+    def _require_chosen(self, threshold: float | None) -> None:
+        with self._store.reader() as session:
+            now = threshold_in_force(session, self._model.id)
+        if now != threshold:
+            raise RuntimeError(
+                f"somebody chose another threshold ({threshold_words(now)}) after {self._seen} of {self._total} "
+                "images; cut again to go on at it"
+            )
 
     def _is_free(self, session: Session, image_id: int) -> bool:
         """Whether an image may be cut, in the transaction that does it: much can have happened since it was listed."""

@@ -33,6 +33,7 @@ from app.storage.database import Store
 from app.storage.errors import DiskFullError
 from app.storage.models import Decision, Image, Model, Proposal, Region
 from app.storage.probes import DecoyImage, Probe
+from app.storage.trust_settings import read_trust_settings
 from export.session import Prediction
 from tests.browser.workspace import add_model
 from tests.unit.made_workspace import copy_store, everything_stored, pool_ids
@@ -283,6 +284,32 @@ def test_an_interrupted_cut_goes_on_and_a_full_disk_leaves_the_old_regions(
     recut(store, LOOSE)
     with store.reader() as session:
         assert standings(session, 1, frozenset())[Standing.TO_CUT] == 0
+
+
+def test_a_threshold_that_is_chosen_meanwhile_ends_the_cut_instead_of_mixing_two(
+    store: Store, predictor: ScenePredictor
+) -> None:
+    def choose_another() -> bool:
+        if LOOSE in cut_at(store).values():
+            choose_threshold(store, LEAD, STRICT)
+        return False
+
+    with pytest.raises(RuntimeError, match="somebody chose another threshold"):
+        recut(store, LOOSE, should_cancel=choose_another)
+    assert STRICT not in cut_at(store).values() and LOOSE in cut_at(store).values()
+
+
+def test_a_stopped_cut_leaves_no_drawn_audit_of_its_images_behind(store: Store, predictor: ScenePredictor) -> None:
+    asked: list[int] = []
+
+    def after_three() -> bool:
+        asked.append(1)
+        return len(asked) > 3
+
+    with pytest.raises(WorkCancelledError):
+        recut(store, LOOSE, should_cancel=after_three)
+    with store.reader() as session:
+        assert read_trust_settings(session).mixed_up_to == session.scalar(select(func.max(Proposal.id)))
 
 
 def test_a_threshold_is_chosen_for_the_model_that_was_looked_at(store: Store) -> None:
