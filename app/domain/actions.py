@@ -49,6 +49,8 @@ class Action:
         wrong_pixels: those of them that the model had wrong.
         draw_order: place of a probe among those of its kind, drawn by chance, 0-1; None for other regions, and for
             audits of images that came with a label.
+        draw_batch: with which filling of the queue an audit joined it; orders compare within one only. None: the first,
+            or none.
         was_given: the person's queue had come to the probe; False where a person chose it, by a click or a filter.
         caught: for a planted error that it decided, whether it was found; None for other regions.
         is_undone: taken back later, and not put in force again; counts in no report.
@@ -88,6 +90,7 @@ class Action:
     audited_pixels: int
     wrong_pixels: int
     draw_order: float | None
+    draw_batch: int | None
     was_given: bool
     caught: bool | None
     is_undone: bool

@@ -83,17 +83,21 @@ def audited_error(actions: Sequence[Action], model_id: int) -> AuditedError:
 
     Which audits a person decides first must not depend on what they show: somebody who clicks on what looks wrong would
     make the sample worse than the rest. So only audits count up to the last one that chance gave out, in the order of
-    drawing, whoever opened them and how: a beginning of a random order is a random sample.
+    drawing, whoever opened them and how: a beginning of a random order is a random sample. Every filling of the queue
+    has an order of its own.
 
     Args:
         actions: that count, oldest first.
         model_id: whose proposals.
     """
     audits = [each for each in actions if _measures(each, model_id)]
-    reached = max((each.draw_order or 0.0 for each in audits if each.was_given), default=-1.0)
+    reached: dict[int | None, float] = {}
+    for each in audits:
+        if each.was_given:
+            reached[each.draw_batch] = max(reached.get(each.draw_batch, 0.0), each.draw_order or 0.0)
     last = last_by_region(audits)
     decided = [each for each in last.values() if each.closes_region]
-    sample = [each for each in decided if (each.draw_order or 0.0) <= reached]
+    sample = [each for each in decided if (each.draw_order or 0.0) <= reached.get(each.draw_batch, -1.0)]
     with_class = [each for each in sample if each.audited_pixels > 0]
     by_class: dict[int, list[Action]] = {}
     for each in with_class:

@@ -151,6 +151,6 @@ def _action(row: Row[Any], is_undone: bool, with_classes: bool = True) -> Action
         keys=logged.get("keys", 0), strokes=logged.get("strokes", 0), undos=logged.get("undos", 0),
         active_ms=logged.get("active_ms", 0), lock_override=row.lock_override,
         audited_pixels=logged.get("audited_pixels", 0), wrong_pixels=logged.get("wrong_pixels", 0),
-        draw_order=logged.get("draw_order"), was_given=logged.get("was_given", False), caught=logged.get("caught"),
-        is_undone=is_undone,
+        draw_order=logged.get("draw_order"), draw_batch=logged.get("draw_batch"),
+        was_given=logged.get("was_given", False), caught=logged.get("caught"), is_undone=is_undone,
     )  # fmt: skip

@@ -48,11 +48,13 @@ def activate_probes(store: Store) -> None:
             rng = np.random.default_rng([trust.seed, _MIXED.index(kind), latest])
             is_audit = kind is RegionKind.AUDIT
             number = number_needed(trust.audit_share, len(scores), float(rng.random())) if is_audit else None
-            _mix(session, _inactive(session, kind, is_new, number), scores, rng)
+            _mix(session, _inactive(session, kind, is_new, number), scores, rng, latest)
         write_trust_settings(session, trust.model_copy(update={"mixed_up_to": latest}))
 
 
-def _mix(session: Session, waiting: Sequence[_Waiting], scores: Sequence[float], rng: np.random.Generator) -> None:
+def _mix(
+    session: Session, waiting: Sequence[_Waiting], scores: Sequence[float], rng: np.random.Generator, batch: int
+) -> None:
     """Let probes stand among the regions with these scores, which fall."""
     places = spread_places(len(waiting), len(scores), rng)
     for each, place in zip(waiting, places, strict=True):
@@ -60,6 +62,7 @@ def _mix(session: Session, waiting: Sequence[_Waiting], scores: Sequence[float],
         below = scores[place] if place < len(scores) else None
         each.region.score = score_between(above, below, float(rng.random()))
         each.probe.is_active = True
+        each.probe.chance = {**each.probe.chance, "batch": batch}
     session.flush()
     for image_id in {each.region.image_id for each in waiting}:
         refresh_states(session, session.get_one(Image, image_id))

@@ -17,7 +17,8 @@ from app.storage.probes import DecoyImage, Probe
 from datasets.labels import IGNORE_INDEX, LabelArray
 
 LOOK_AHEAD = 40
-"""A probe so near to the head of a person's queue was not chosen: the reviewer page fetches as many at once."""
+"""A probe so near to the head of a person's queue was not chosen. The reviewer page fetches a third of it ahead; what
+colleagues have fetched lies between. Chosen by us."""
 
 _SAID: tuple[str, ...] = ("mean_confidence", "predicted_class", "top_classes")
 
@@ -31,7 +32,7 @@ def probe_facts(session: Session, region: Region, person: str) -> dict[str, Any]
     if region.kind is RegionKind.AUDIT and session.get(DecoyImage, region.image_id) is not None:
         return facts  # The model learned from this image: its reliable area says nothing about that of others.
     was_given = count_ahead(session, region, person, LOOK_AHEAD) < LOOK_AHEAD
-    facts.update(draw_order=probe.draw_order, was_given=was_given)
+    facts.update(draw_order=probe.draw_order, draw_batch=probe.chance.get("batch"), was_given=was_given)
     return facts
 
 

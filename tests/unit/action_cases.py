@@ -23,7 +23,7 @@ def action(**fields: object) -> Action:
         "action": kind, "undoes": None, "closes_region": closes, "class_id": None, "pixels_set": 100,
         "pixels_changed": 0, "propagated_pixels": 0, "propagated_regions": 0, "clicks": 0, "keys": 1, "strokes": 0,
         "undos": 0, "active_ms": 2000, "lock_override": False, "audited_pixels": 0, "wrong_pixels": 0,
-        "draw_order": None, "was_given": False, "caught": None, "is_undone": False,
+        "draw_order": None, "draw_batch": None, "was_given": False, "caught": None, "is_undone": False,
     }  # fmt: skip
     return Action(**{**usual, **fields})  # type: ignore[arg-type]
 

@@ -47,6 +47,14 @@ def test_it_is_told_by_class_and_by_reliability():
     assert bins == [(0.8, 0.9, 1, 1), (0.95, 0.99, 0, 1), (0.99, 1.0, 0, 1)]
 
 
+def test_what_one_filling_of_the_queue_gave_says_nothing_about_the_next() -> None:
+    clicked = audit(0.2, True, draw_batch=9, was_given=False)
+    rows = [audit(0.5, False, draw_batch=4), clicked]
+    found = audited_error(rows, model_id=1)
+    assert found.wrong == counted_share(0, 1) and found.num_set_aside == 1
+    assert audited_error([*rows, audit(0.3, False, draw_batch=9)], model_id=1).wrong == counted_share(1, 3)
+
+
 def test_only_the_model_asked_for_counts():
     assert audited_error([audit(0.1, True, model_id=2)], model_id=1).wrong.trials == 0
 

@@ -62,8 +62,8 @@ def test_a_relabel_is_logged_with_what_was_shown_done_and_spent(store, ann):
         "class_id": 2, "pixels_set": row.area, "pixels_changed": changed, "propagated_pixels": 0,
         "propagated_regions": 0,
         "clicks": 2, "keys": 3, "strokes": 1, "undos": 1, "active_ms": 4200, "lock_override": False,
-        "audited_pixels": 0, "wrong_pixels": 0, "draw_order": None, "was_given": False, "caught": None,
-        "is_undone": False,
+        "audited_pixels": 0, "wrong_pixels": 0, "draw_order": None, "draw_batch": None, "was_given": False,
+        "caught": None, "is_undone": False,
     }  # fmt: skip
     top_classes = tuple((top.class_id, top.probability) for top in view.top_classes)
     assert {name: getattr(action, name) for name in logged} == logged

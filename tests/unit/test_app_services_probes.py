@@ -112,9 +112,11 @@ def test_audits_are_drawn_from_reliable_pixels_and_say_how(store: Store) -> None
             planes = StoredPlanes(store.workspace.absolute(session.get_one(Proposal, region.proposal_id).folder))
         for x, y in probe.facts["drawn"]:
             assert planes.reliable[y, x] and planes.label[y, x] == region.class_id
+        with store.reader() as session:
+            filled = {"batch": read_trust_settings(session).mixed_up_to} if probe.is_active else {}
         assert probe.chance == {
             "rule": "each reliable pixel with the same chance", "seed": SEED, "intensity": 1 / 4000, "model_id": 1,
-            "threshold": None,
+            "threshold": None, **filled,
         }  # fmt: skip
         assert probe.facts["mean_confidence"] > 0.8 > region.mean_confidence
 
