@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.services.simulating import Arm
+from app.storage.settings import ReviewSettings
 
 FORMAT_VERSION = 1
 FULL = "full"
@@ -126,9 +127,11 @@ PRESETS = {preset.__name__: preset for preset in (cpu_proxy, cpu, gpu)}
 
 
 def cell_config(preset: Preset, cell: Cell) -> dict[str, Any]:
-    """Everything that decides what a cell does; without paths."""
+    """Everything that decides what a cell does; without paths. Full supervision has no regions."""
     shared = {name: value for name, value in dataclasses.asdict(preset).items() if name not in _WHOLE}
-    return json.loads(json.dumps({**shared, **dataclasses.asdict(cell), "format": FORMAT_VERSION}))  # type: ignore[no-any-return]
+    rules = {} if cell.arm == FULL else ReviewSettings().model_dump(mode="json", include={"region_rules", "queue_rules"})
+    whole = {**shared, **rules, **dataclasses.asdict(cell), "format": FORMAT_VERSION}
+    return json.loads(json.dumps(whole))  # type: ignore[no-any-return]
 
 
 def config_hash(config: dict[str, Any]) -> str:

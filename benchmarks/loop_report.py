@@ -51,6 +51,9 @@ def read_loops(folder: Path) -> dict[tuple[str, int], Loops]:
         steps = {arm: [each["steps"] for each in loop["rounds"]] for arm, loop in loops.items()}
         if len(set(map(str, steps.values()))) > 1:
             raise ValueError(f"{folder} holds cells of different steps, which cannot be compared: {steps}")
+        rules = {arm: loop["config"].get("region_rules") for arm, loop in loops.items() if arm != FULL}
+        if len(set(map(str, rules.values()))) > 1:
+            raise ValueError(f"{folder} holds cells of different region rules, which cannot be compared: {rules}")
     return found
 
 

@@ -98,3 +98,17 @@ def test_cells_of_other_steps_are_refused(tmp_path: Path) -> None:
         (tmp_path / f"{arm}-1_16-seed0.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match="different steps"):
         read_loops(tmp_path)
+
+
+def test_cells_of_different_region_rules_are_not_compared(tmp_path: Path) -> None:
+    for arm in ("queue", "random_regions"):
+        content = loop(arm, 0.1, 0.5)
+        content["config"]["region_rules"]["max_area_share"] = 0.04 if arm == "queue" else 0.25
+        (tmp_path / f"{arm}-1_16-seed0.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="different region rules"):
+        read_loops(tmp_path)
+
+
+def test_full_supervision_has_no_region_rules() -> None:
+    assert "region_rules" not in cell_config(PRESET, Cell("1_16", FULL, 0))
+    assert cell_config(PRESET, Cell("1_16", "queue", 0))["region_rules"]["max_area_share"] == 0.25
