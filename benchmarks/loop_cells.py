@@ -129,7 +129,9 @@ PRESETS = {preset.__name__: preset for preset in (cpu_proxy, cpu, gpu)}
 def cell_config(preset: Preset, cell: Cell) -> dict[str, Any]:
     """Everything that decides what a cell does; without paths. Full supervision has no regions."""
     shared = {name: value for name, value in dataclasses.asdict(preset).items() if name not in _WHOLE}
-    rules = {} if cell.arm == FULL else ReviewSettings().model_dump(mode="json", include={"region_rules", "queue_rules"})
+    rules = (
+        {} if cell.arm == FULL else ReviewSettings().model_dump(mode="json", include={"region_rules", "queue_rules"})
+    )
     whole = {**shared, **rules, **dataclasses.asdict(cell), "format": FORMAT_VERSION}
     return json.loads(json.dumps(whole))  # type: ignore[no-any-return]
 

@@ -10,7 +10,7 @@ from app.config import Workspace
 from app.domain.states import ImageRole, ModelStatus
 from app.services.controls import choose_controls
 from app.services.decoys import are_decoys_wanted, decoys_and_others
-from app.services.probe_mixing import activate_probes
+from app.services.probe_mixing import MIXED_AT_ONCE, activate_probes
 from app.services.processes import WorkCancelledError
 from app.services.proposals import store_proposal
 from app.services.restoring import restore_proposals
@@ -56,7 +56,7 @@ def predict_pool(
 
     Some labeled images are predicted among them, because errors are planted there: as many as these take, and more only
     together with new images. Control images are chosen before; they and as many audits as are needed come into the
-    queue at the end.
+    queue every `MIXED_AT_ONCE` images.
 
     Args:
         model_id: None is the current model; when another one becomes current meanwhile, this ends early.
@@ -92,6 +92,8 @@ def predict_pool(
             prediction = predictor.predict(read_image(workspace.absolute(image.path)))
             store_proposal(store, image.id, model.id, prediction)
             predicted += image.role is ImageRole.POOL
+            if (index + 1) % MIXED_AT_ONCE == 0:
+                activate_probes(store)
         except StoreError:
             raise  # A full disk or a locked store concerns every image.
         except (ValueError, RuntimeError, FileNotFoundError) as error:

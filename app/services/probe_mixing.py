@@ -16,11 +16,16 @@ from app.services.review_queue import is_asked
 from app.services.review_states import refresh_states
 from app.storage.database import Store
 from app.storage.models import Image, Proposal, Region
+from app.storage.people import Lease
 from app.storage.probes import Probe
 from app.storage.trust_settings import read_trust_settings, write_trust_settings
 
 _IN_ORDER = Probe.draw_order, Probe.region_id
 _MIXED = (RegionKind.AUDIT, RegionKind.CONTROL)
+
+MIXED_AT_ONCE = 50
+"""Images that get proposals before their probes join the queue: few, so that nobody knows them by then, and enough for
+audits to lie among some hundred regions. Chosen by us."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,9 @@ def activate_probes(store: Store) -> None:
     """Put all control images into the queue, and as many audits as it needs, in the order of drawing.
 
     From then on everybody sees them in picture, list and counts, at a place that never changes. Only proposals that
-    came since the last time take part: a region that joined an image that people know would be no region of doubt.
+    came since the last time take part, and no audit joins an image that somebody opened in between: a region that
+    appeared in an image that people know would be no region of doubt. Called every `MIXED_AT_ONCE` images, so that such
+    images are few.
     """
     with store.session() as session:
         trust = read_trust_settings(session)
@@ -96,4 +103,7 @@ def _inactive(session: Session, kind: RegionKind, is_new: ColumnElement[bool], n
         .order_by(*_IN_ORDER)
         .limit(number)
     )
+    if kind is RegionKind.AUDIT:
+        opened = select(Lease.image_id).join(Proposal, Proposal.image_id == Lease.image_id)
+        statement = statement.where(Image.id.not_in(opened.where(is_new, Lease.taken_at >= Proposal.created_at)))
     return [_Waiting(region, probe) for region, probe in session.execute(statement)]

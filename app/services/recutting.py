@@ -17,7 +17,7 @@ from app.domain.states import ImageRole
 from app.services.labels import active_proposal
 from app.services.leases import LIFE_S, LeaseService
 from app.services.predicting import find_model, open_model, prediction_order, require_current
-from app.services.probe_mixing import activate_probes
+from app.services.probe_mixing import MIXED_AT_ONCE, activate_probes
 from app.services.processes import Monitor, WorkCancelledError
 from app.services.proposals import store_proposal
 from app.services.restoring import restore_cut
@@ -157,6 +157,8 @@ class _Recut:
             self._seen += 1
             try:
                 self._cut_one(image, threshold)
+                if self._seen % MIXED_AT_ONCE == 0:
+                    activate_probes(self._store)
             except StoreError:
                 raise  # A full disk or a locked store concerns every image.
             except (ValueError, RuntimeError, FileNotFoundError) as error:

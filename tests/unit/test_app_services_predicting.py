@@ -105,6 +105,16 @@ def test_every_pool_image_gets_a_proposal_and_no_other(store: Store, predictor: 
     assert images_with_proposal(store) == ["p1", "p2", "p3", "p4"]
 
 
+def test_probes_join_in_blocks_so_that_nobody_knows_their_images_by_then(
+    store: Store, predictor: FakePredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proposed: list[int] = []
+    monkeypatch.setattr(predicting, "MIXED_AT_ONCE", 3)
+    monkeypatch.setattr(predicting, "activate_probes", lambda store: proposed.append(len(images_with_proposal(store))))
+    predict(store)
+    assert proposed == [3, 4]
+
+
 def test_predicting_again_skips_what_this_model_has_done(store: Store, predictor: FakePredictor) -> None:
     predict(store)
     report = predict(store)

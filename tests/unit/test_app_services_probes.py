@@ -25,7 +25,8 @@ from app.services.review_states import refresh_states
 from app.services.review_types import QueueFilter, ReviewError
 from app.services.reviewing import ReviewService
 from app.storage.database import Store
-from app.storage.models import Image, Proposal, Region
+from app.storage.models import Image, Proposal, Region, utc_now
+from app.storage.people import Lease
 from app.storage.planes import StoredPlanes
 from app.storage.probes import ControlImage, DecoyImage, Probe
 from app.storage.settings import read_review_settings
@@ -181,6 +182,23 @@ def test_no_audit_ever_joins_an_image_that_people_know(store: Store, scene: Scen
     activate_probes(store)
     joined = [region for region, probe in probes(store, RegionKind.AUDIT) if probe.is_active and region.id not in known]
     assert joined and {region.image_id for region in joined} == {new}
+
+
+def test_no_audit_joins_an_image_that_somebody_opened_before_it_could(store: Store, scene: Scene) -> None:
+    known = {region.id for region, _ in probes(store, RegionKind.AUDIT)}
+    set_trust(store, TRUST.model_copy(update={"audit_share": 0.2, "intensity": 1 / 200}))
+    opened, other = (image_named(store, name).id for name in ("pool_01", "pool_02"))
+    with store.session() as session:  # Whoever has been at it since before knows nothing of what comes.
+        session.add(Lease(image_id=other, holder="ana", tab="t", taken_at=utc_now(), beats=1))
+    for name in ("pool_01", "pool_02"):
+        made = predict_scene(scene.truth[name], np.random.default_rng(5))
+        store_proposal(store, image_named(store, name).id, 1, made)
+    with store.session() as session:
+        session.add(Lease(image_id=opened, holder="ben", tab="t", taken_at=utc_now(), beats=1))
+    activate_probes(store)
+    drawn = [(region, probe) for region, probe in probes(store, RegionKind.AUDIT) if region.id not in known]
+    assert {region.image_id for region, _ in drawn} == {opened, other}
+    assert {region.image_id for region, probe in drawn if probe.is_active} == {other}
 
 
 def test_labeled_images_become_decoys_until_planted_errors_are_enough(store: Store, scene: Scene) -> None:
