@@ -11,7 +11,7 @@ import numpy as np
 from app.domain.actions import Action
 from app.domain.bootstrap import Interval, draw_images, interval_of
 from app.domain.intervals import CountedShare, counted_share
-from app.domain.states import DecisionKind, RegionKind
+from app.domain.states import RegionKind
 
 CATCH_LIMIT = 0.9
 """Planted errors that people should catch; below this share the report warns. Chosen by us."""
@@ -71,11 +71,6 @@ class ControlError:
     wrong_pixels: int
     share: float | None
     interval: Interval | None
-
-
-def counting(actions: Iterable[Action]) -> list[Action]:
-    """Actions that count: not taken back, and no undo."""
-    return [each for each in actions if not each.is_undone and each.action is not DecisionKind.UNDO]
 
 
 def audited_error(actions: Sequence[Action], model_id: int) -> AuditedError:

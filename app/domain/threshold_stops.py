@@ -22,7 +22,7 @@ class Stop:
 
     Attributes:
         threshold: largest probability of being wrong of a reliable pixel, 0-1.
-        index: its place in the curve of calibration.json, or that of the next stricter one; None without a curve.
+        index: its place in the curve of calibration.json, or that of the next stricter one; None without one.
         coverage: share of the held-out pixels called reliable; None without a curve.
         error_rate: share of wrong ones among these; None where there are none.
         bound: what could be promised at it by the unit that counts; None without a curve.
@@ -98,9 +98,9 @@ def _calibrated(note: Mapping[str, Any], curve: Mapping[str, Sequence[float | No
     )
 
 
-def _stricter(curve: Mapping[str, Sequence[float | None]], threshold: float) -> int:
-    """Place of the last listed threshold that is not above another one."""
-    return max((index for index, each in enumerate(curve["threshold"]) if (each or 0) <= threshold), default=0)
+def _stricter(curve: Mapping[str, Sequence[float | None]], threshold: float) -> int | None:
+    """Place of the last listed threshold that is not above another one; None below all of them."""
+    return max((index for index, each in enumerate(curve["threshold"]) if (each or 0) <= threshold), default=None)
 
 
 def _unmeasured(note: Mapping[str, Any] | None, threshold: float, index: int | None) -> Stop:

@@ -18,7 +18,9 @@ MOST_KEPT = 300_000
 
 
 class KeptActions:
-    """What `counting(read_actions(store))` gives, without the likeliest classes, which no report asks for.
+    """What `read_actions(store)` gives of actions that count, without the likeliest classes, which no report asks for.
+
+    Those count that are no undo and not taken back.
 
     Safe between threads. A store whose rows were replaced, as by a snapshot, or where a row came late with an earlier
     id, is read from its beginning.

@@ -63,23 +63,22 @@ class RecutReport:
 
     def to_json(self) -> dict[str, Any]:
         """For the job's row and the command line."""
-        return {**asdict(self), "held": list(self.held), "failed": [list(item) for item in self.failed]}
+        failed = [list(item) for item in self.failed]
+        return {**asdict(self), "held": list(self.held), "failed": failed, "said": list(self.sentences)}
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """For people."""
-        said = [
-            f"{self.cut + self.restored} images were cut anew ({threshold_words(self.threshold)}), "
-            f"{self.as_chosen} had been before."
-        ]
+        cut_now = self.cut + self.restored
+        said = [f"Images cut anew ({threshold_words(self.threshold)}): {cut_now}; cut so before: {self.as_chosen}."]
         if self.decided:
-            said.append(f"{self.decided} stay as they are, because somebody has acted on them.")
+            said.append(f"Left as they are, because somebody has acted on them: {self.decided}.")
         if self.controls:
-            said.append(f"{self.controls} are labeled from scratch and stay as they are.")
+            said.append(f"Labeled from scratch and left as they are: {self.controls}.")
         if self.held:
-            said.append(f"{len(self.held)} are being worked on; cut again when these people are done.")
+            said.append(f"Being worked on: {len(self.held)}; cut again when these people are done.")
         if self.failed:
-            said.append(f"{len(self.failed)} could not be cut.")
+            said.append(f"Could not be cut: {len(self.failed)}; the first is {self.failed[0][0]}: {self.failed[0][1]}")
         return tuple(said)
 
 

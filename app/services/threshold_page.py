@@ -1,7 +1,7 @@
 """What the threshold page shows: the calibration of the model in use, its curve, what is chosen, what that costs."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.domain.cutting import Standing
 from app.domain.promises import Cut, how_to_reach, promise_of
 from app.domain.states import DecisionKind, ModelStatus, RegionKind
-from app.domain.threshold_stops import seconds_per_region, stops_of
+from app.domain.threshold_stops import Stop, seconds_per_region, stops_of
 from app.services.cutting import preview_recut
 from app.services.thresholds import choice_of, cuts_in_force, note_of, standings
 from app.storage.database import Store
@@ -126,7 +126,7 @@ def _own(model: Model, note: Mapping[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _classes(class_set: ClassSet, content: Mapping[str, Any], stops: tuple[Any, ...]) -> list[dict[str, Any]]:
+def _classes(class_set: ClassSet, content: Mapping[str, Any], stops: Sequence[Stop]) -> list[dict[str, Any]]:
     """Each class at each stop."""
     found = []
     for class_id, name in enumerate(class_set.names):
@@ -136,11 +136,16 @@ def _classes(class_set: ClassSet, content: Mapping[str, Any], stops: tuple[Any, 
                 {
                     "class_id": class_id, "name": name, "color": list(class_set.colors[class_id]),
                     "pixels": curve["pixels"], "error_rate": curve["error_rate"],
-                    "coverage": [curve["coverage"][stop.index] for stop in stops],
-                    "reliable_error_rate": [curve["reliable_error_rate"][stop.index] for stop in stops],
+                    "coverage": _at(curve["coverage"], stops),
+                    "reliable_error_rate": _at(curve["reliable_error_rate"], stops),
                 }
             )  # fmt: skip
     return found
+
+
+def _at(measured: Sequence[float | None], stops: Sequence[Stop]) -> list[float | None]:
+    """What was measured at each stop; None where nothing was as strict."""
+    return [None if stop.index is None else measured[stop.index] for stop in stops]
 
 
 def _pace(session: Session) -> dict[str, Any]:

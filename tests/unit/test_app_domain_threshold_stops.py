@@ -48,6 +48,8 @@ def test_a_calibration_that_does_not_decide_owns_no_threshold_and_promises_nothi
 def test_the_threshold_in_force_is_on_offer_even_where_nothing_was_measured_at_it() -> None:
     stop = next(stop for stop in stops_of(note(0.1), CURVE, 0.5) if stop.threshold == 0.5)
     assert (stop.coverage, stop.index, stop.promise.bound) == (None, 2, None)
+    below_all = next(stop for stop in stops_of(note(0.1), CURVE, 0.0005) if stop.threshold == 0.0005)
+    assert below_all.index is None
     assert 0.17 in {stop.threshold for stop in stops_of(None, None, 0.17)}
     assert len(stops_of(note(0.1), CURVE, 0.1)) == len(stops_of(note(0.1), CURVE))
 

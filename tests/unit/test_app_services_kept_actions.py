@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from app.domain.quality import counting
 from app.domain.states import DecisionKind
 from app.services.action_log import read_actions
 from app.services.kept_actions import KeptActions
@@ -25,7 +24,8 @@ def ann(template: Path, tmp_path: Path) -> Reviewer:
 
 def all_of(ann: Reviewer) -> list:
     """What counts, read from the beginning."""
-    return [replace(each, top_classes=()) for each in counting(read_actions(ann.store))]
+    counted = [each for each in read_actions(ann.store) if not each.is_undone and each.action is not DecisionKind.UNDO]
+    return [replace(each, top_classes=()) for each in counted]
 
 
 def test_what_is_decided_taken_back_and_done_again_is_followed(ann: Reviewer) -> None:

@@ -353,11 +353,11 @@ def test_the_command_cuts_goes_back_and_names_the_threshold_and_the_promise(
         return result.stdout
 
     said = run("set", str(LOOSE))
-    assert "images were cut anew (wrong with at most 50 %)" in said
+    assert "Images cut anew (wrong with at most 50 %): " in said
     assert "round 1: reliable is wrong with at most 50 %. The model file has no calibration" in said
     told = json.loads(run("show", "--at", "0.3", "--json"))
     assert told["choice"]["threshold"] == LOOSE and LOOSE in [cut["threshold"] for cut in told["cuts"]]
-    assert "images were cut anew (the model file's own verdict)" in run("reset")
+    assert "Images cut anew (the model file's own verdict): " in run("reset")
     assert "at most 1.0 % are wrong" in run("ask") and "at most 5.0 % are wrong" in run("ask", "0.05")
     (entry,) = list_entries(store, AuditFilter(action=AuditAction.SETTINGS_CHANGED), 10)
     assert (entry.details["before"]["alpha"], entry.details["after"]["alpha"]) == (0.01, 0.05)

@@ -1,5 +1,6 @@
 // Looking at one background job until it has ended.
-import { getJson } from '../reviewer/server.js';
+import { getJson, post } from '../reviewer/server.js';
+import { el, percent } from './dom.js';
 
 const POLL_MS = 700;
 
@@ -12,4 +13,13 @@ export async function ended(id, draw) {
     job = await getJson(`/api/jobs/${id}`);
   }
   return job;
+}
+
+/** A bar, how far the job is, and a button that stops it; `does` is said of a job that runs, `fail` gets a refusal. */
+export function progressLine(job, name, does, fail) {
+  const done = Math.min(1, job.progress_done / Math.max(1, job.progress_total));
+  const cancel = () => post(`/api/jobs/${job.id}/cancel`, null).catch((error) => fail(error.message));
+  return [el('progress', { value: done, max: 1, 'aria-label': name }),
+    el('span', {}, job.state === 'queued' ? `Job ${job.id} waits for the worker` : `Job ${job.id} ${does}: ${percent(done)} ${job.message}`),
+    el('button', { type: 'button', disabled: job.cancel_requested, onclick: cancel }, 'Stop')];
 }

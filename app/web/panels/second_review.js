@@ -26,7 +26,7 @@ function draw({ regions, questions, flags, may_assign: mayAssign }) {
     questions.length ? el('ul', { class: 'pp-questions' }, ...questions.map((question) => drawQuestion(question, all)))
       : el('p', { class: 'pp-muted' }, 'People ask in the reviewer: N, with "I need an answer".'),
     el('h2', { class: 'pp-heading' }, `Reliable areas called wrong (${flags.length})`),
-    flags.length ? el('table', { class: 'pp-table pp-flags' },
+    flags.length ? el('table', { class: 'pp-table' },
       el('thead', {}, el('tr', {}, ...FLAG_HEAD.map((text) => el('th', { scope: 'col', class: 'pp-text' }, text)))),
       el('tbody', {}, ...flags.map((flag) => drawFlag(flag, all)))) : el('p', { class: 'pp-muted' }, NO_FLAGS),
   ];

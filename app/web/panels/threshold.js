@@ -3,7 +3,7 @@
 import { getJson, getSession, post } from '../reviewer/server.js';
 import { ask } from './dialog.js';
 import { el, percent, threeDigits as share } from './dom.js';
-import { ended } from './job_follow.js';
+import { ended, progressLine } from './job_follow.js';
 import { answer, askedForm, cards, classTable, costText, counted, inForce, noModel, promiseOf, staysText, whatToDo } from './threshold_parts.js';
 import { plotThresholds } from './threshold_plot.js';
 
@@ -153,11 +153,11 @@ class ThresholdPage {
     this.isCutting = true;
     this.draw();
     try {
-      const job = await ended(id, (now) => this.drawProgress(now));
+      const job = await ended(id, (now) => this.progress.replaceChildren(...progressLine(now, 'Progress of the cut', 'cuts the queue', (text) => this.say(text, true))));
       this.isCutting = false;
       this.isMoved = false;
       await this.refresh();
-      if (job.state === 'succeeded') this.say(doneText(job.result), job.result.failed.length > 0);
+      if (job.state === 'succeeded') this.say(job.result.said.join(' '), job.result.failed.length > 0);
       else this.say(job.error ?? 'The cut was stopped; images that were cut stay so. Cut again to go on.', job.state === 'failed');
     } catch (error) {
       this.say(error.message, true);
@@ -165,14 +165,6 @@ class ThresholdPage {
     this.isCutting = false;
     this.draw();
     this.progress.replaceChildren();
-  }
-
-  drawProgress(job) {
-    const done = Math.min(1, job.progress_done / Math.max(1, job.progress_total));
-    const cancel = () => post(`/api/jobs/${job.id}/cancel`, null).catch((error) => this.say(error.message, true));
-    this.progress.replaceChildren(el('progress', { value: done, max: 1, 'aria-label': 'Progress of the cut' }),
-      el('span', {}, job.state === 'queued' ? `Job ${job.id} waits for the worker` : `Job ${job.id} cuts the queue: ${percent(done)} ${job.message}`),
-      el('button', { type: 'button', disabled: job.cancel_requested, onclick: cancel }, 'Stop'));
   }
 
   async changeAsked(asked) {
@@ -196,13 +188,4 @@ function nearest({ stops, own }, threshold) {
   if (known >= 0) return known;
   const away = (stop) => (threshold !== null ? Math.abs(Math.log(stop.threshold / threshold)) : Math.abs((stop.coverage ?? stop.threshold) - (own.coverage ?? 0)));
   return stops.reduce((best, stop, index) => (away(stop) < away(stops[best]) ? index : best), 0);
-}
-
-function doneText({ cut, restored, decided, held, controls, failed }) {
-  const parts = [`${cut + restored} images were cut anew.`];
-  if (decided) parts.push(`${decided} stay as they are, because somebody has acted on them.`);
-  if (controls) parts.push(`${controls} are labeled from scratch and stay.`);
-  if (held.length) parts.push(`${held.length} are being worked on: cut again when these people are done.`);
-  if (failed.length) parts.push(`${failed.length} could not be cut: ${failed[0][0]}: ${failed[0][1]}`);
-  return parts.join(' ');
 }

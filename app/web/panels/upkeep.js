@@ -1,8 +1,8 @@
 // Backups, snapshots and deleted images: what brings a workspace back.
 import { getJson, post } from '../reviewer/server.js';
 import { ask } from './dialog.js';
-import { el, moment, percent } from './dom.js';
-import { ended } from './job_follow.js';
+import { el, moment } from './dom.js';
+import { ended, progressLine } from './job_follow.js';
 
 const table = (caption, names, rows) => el('table', { class: 'pp-table' }, el('caption', {}, caption),
   el('thead', {}, el('tr', {}, ...names.map((name) => el('th', { scope: 'col', class: 'pp-text' }, name)))), el('tbody', {}, ...rows));
@@ -60,7 +60,7 @@ export class Upkeep {
   async follow(id) {
     this.start.disabled = true;
     try {
-      const job = await ended(id, (now) => this.drawProgress(now));
+      const job = await ended(id, (now) => this.progress.replaceChildren(...progressLine(now, 'Progress of the backup', 'makes a backup', this.fail)));
       if (job.state === 'succeeded') await this.done(`The backup ${job.result.path} is made and was read back: ${size(job.result.num_bytes)}.`);
       else this.fail(job.error ?? 'The backup was cancelled; nothing is left of it.');
     } catch (error) {
@@ -68,14 +68,6 @@ export class Upkeep {
     }
     this.start.disabled = false;
     this.progress.replaceChildren();
-  }
-
-  drawProgress(job) {
-    const share = Math.min(1, job.progress_done / Math.max(1, job.progress_total));
-    const cancel = () => post(`/api/jobs/${job.id}/cancel`, null).catch((error) => this.fail(error.message));
-    this.progress.replaceChildren(el('progress', { value: share, max: 1, 'aria-label': 'Progress of the backup' }),
-      el('span', {}, job.state === 'queued' ? ' waits for the worker ' : ` ${percent(share)} `),
-      el('button', { type: 'button', disabled: job.cancel_requested, onclick: cancel }, 'Cancel'));
   }
 }
 
