@@ -101,7 +101,7 @@ def cut(page: Page, button: str, title: str) -> None:
     dialog = page.get_by_role("dialog", name=title)
     expect(dialog).to_contain_text("3 images that nobody has acted on get new regions")
     dialog.get_by_role("button", name="Cut the queue").click()
-    expect(page.locator("#threshold .pp-message")).to_contain_text("): 3; cut so before: 0.", timeout=WAIT_MS)
+    expect(page.locator("#threshold .pp-message")).to_contain_text("): 3; cut so before: ", timeout=WAIT_MS)
 
 
 @pytest.mark.usefixtures("worker")
