@@ -15,7 +15,7 @@ import json
 import sys
 from pathlib import Path
 
-from app.domain.simulated_people import PEOPLE
+from app.domain.simulated_people import ORACLE, PEOPLE, REALISTIC
 from benchmarks.rules_cells import DEFAULT, FACTORS, Cell, all_settings, cells_of
 from benchmarks.rules_run import Desks, Source, write_cell
 from benchmarks.side_by_side import RESULTS_FOLDER
@@ -48,7 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run or list the cells; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        cells = cells_of(all_settings(options.baseline, options.settings), options.seeds, options.references)
+        settings = all_settings(options.baseline, options.settings)
+        cells = cells_of(settings, options.people, options.seeds, options.references)
         if options.list:
             for cell in cells:
                 print(f"{cell.name}: {'done' if (options.out / f'{cell.name}.json').is_file() else 'open'}")
@@ -83,11 +84,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--baseline", default=DEFAULT, metavar="RULE=VALUE,...", help="what is compared with; default: the app's rules"
     )
+    parser.add_argument(
+        "--people", nargs="+", choices=tuple(PEOPLE), default=[ORACLE.name, REALISTIC.name], metavar="NAME",
+        help=f"who works, of {', '.join(PEOPLE)}; default: {ORACLE.name} {REALISTIC.name}",
+    )  # fmt: skip
     chance = ", ".join(name for name, person in PEOPLE.items() if person.error_rate)
     parser.add_argument("--seeds", type=int, default=_SEEDS, help=f"of {chance} and random order; default {_SEEDS}")
     parser.add_argument(
         "--references", action=argparse.BooleanOptionalAction, default=True,
-        help="also the baseline's regions in random order and by entropy; default: yes",
+        help="also the baseline's regions in random order, by entropy and in the best order; default: yes",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, default=RESULTS_FOLDER / "region_rules", metavar="DIR")
     parser.add_argument("--threads", type=int, default=1, help="of the prediction; default 1")

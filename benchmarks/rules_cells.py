@@ -8,9 +8,10 @@ from typing import Any
 
 from app.domain.queue import QueueRules
 from app.domain.regions import RegionRules
-from app.domain.simulated_people import PEOPLE
+from app.domain.simulated_people import PEOPLE, SimulatedPerson
 from app.services.simulating import Arm
 from app.storage.settings import ReviewSettings
+from benchmarks.rules_replay import BEST_ORDER
 
 FORMAT_VERSION = 1
 DEFAULT = "default"
@@ -90,21 +91,21 @@ class Cell:
     Attributes:
         setting: the rules.
         baseline: name of the setting that it is compared with.
-        arm: the order.
+        arm: the order, see `Replay.run`.
         person: a name in `PEOPLE`.
         seed: of chance.
     """
 
     setting: Setting
     baseline: str
-    arm: Arm
+    arm: str
     person: str
     seed: int
 
     @property
     def name(self) -> str:
         """Of its result file."""
-        return f"{self.setting.name}-{self.arm.value}-{self.person}-seed{self.seed}"
+        return f"{self.setting.name}-{self.arm}-{self.person}-seed{self.seed}"
 
     def config(self, data: dict[str, Any]) -> dict[str, Any]:
         """Everything that decides its numbers.
@@ -115,31 +116,38 @@ class Cell:
         content = {
             "format": FORMAT_VERSION, "baseline": self.baseline, "setting": self.setting.name,
             "regions": dataclasses.asdict(self.setting.regions),
-            "order": dataclasses.asdict(self.setting.order), "arm": self.arm.value, "seed": self.seed,
-            "person": dataclasses.asdict(PEOPLE[self.person]), "enough_share": ReviewSettings().enough_share,
+            "order": dataclasses.asdict(self.setting.order), "arm": str(self.arm), "seed": self.seed,
+            "person": _described(PEOPLE[self.person]), "enough_share": ReviewSettings().enough_share,
             "data": data,
         }  # fmt: skip
         return json.loads(json.dumps(content))  # type: ignore[no-any-return]
 
 
-def cells_of(settings: Sequence[Setting], seeds: int, references: bool) -> list[Cell]:
-    """Every setting with every person; the oracle needs one seed, because nothing is left to chance.
+def _described(person: SimulatedPerson) -> dict[str, Any]:
+    """What decides a person's answers; as before there were superpixels where the person takes none."""
+    found = dataclasses.asdict(person)
+    return found if person.superpixel_levels else {name: found[name] for name in found if name != "superpixel_levels"}
+
+
+def cells_of(settings: Sequence[Setting], people: Sequence[str], seeds: int, references: bool) -> list[Cell]:
+    """Every setting with every person; who makes no errors needs one seed, because nothing is left to chance.
 
     Args:
         settings: that are compared, the baseline first.
-        seeds: of the realistic person, and of random orders.
-        references: also the first setting's regions in random order and by entropy.
+        people: names in `PEOPLE`.
+        seeds: of people who err, and of random orders.
+        references: also the first setting's regions in random order, by entropy, and in the best order there is.
     """
     baseline = settings[0].name
     found = [
         Cell(setting, baseline, Arm.QUEUE, person, seed)
         for setting in settings
-        for person in PEOPLE
+        for person in people
         for seed in range(seeds if PEOPLE[person].error_rate else 1)
     ]
-    for arm in (Arm.RANDOM_REGIONS, Arm.ENTROPY_REGIONS) if references else ():
-        for person in PEOPLE:
-            is_chance = arm is Arm.RANDOM_REGIONS or PEOPLE[person].error_rate > 0
+    for arm in (Arm.RANDOM_REGIONS, Arm.ENTROPY_REGIONS, BEST_ORDER) if references else ():
+        for person in people:
+            is_chance = arm == Arm.RANDOM_REGIONS or PEOPLE[person].error_rate > 0
             found += [Cell(settings[0], baseline, arm, person, seed) for seed in range(seeds if is_chance else 1)]
     return found
 

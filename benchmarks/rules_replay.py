@@ -5,7 +5,7 @@ Only storing them is left out: tests/unit/test_benchmarks_region_rules.py lets b
 point of their curves has to agree.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,13 +13,18 @@ from numpy.typing import NDArray
 
 from app.domain.queue import QueueRules, diversified_scores, expected_errors, gains_of, is_enough
 from app.domain.regions import Region, RegionInput, RegionPartition
+from app.domain.simulated_drawing import SuperpixelsOf
 from app.domain.simulated_people import Answer, SimulatedPerson, answer_for, box_around, entropy_of, seconds_of
 from app.domain.states import DecisionKind
+from app.domain.superpixels import superpixels, superpixels_in, tile_of
 from app.services.simulating import Arm
 from datasets.labels import IGNORE_INDEX, LabelArray
 
 REGION_ARMS = (Arm.QUEUE, Arm.RANDOM_REGIONS, Arm.ENTROPY_REGIONS)
 """Orders of our regions; whole images do not depend on region rules."""
+BEST_ORDER = "best_order"
+"""Our regions by what their answers really gain per click and key, every class counting the same. No queue can know
+that: about what any order of these regions reaches at most."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,18 @@ class PoolImage:
     sample_id: str
     said: RegionInput
     truth: LabelArray
+    _tiles: dict[tuple[int, int, int], NDArray[np.uint16]] = field(default_factory=dict, repr=False)
+
+    def superpixels_in(self, box: tuple[int, int, int, int]) -> SuperpixelsOf:
+        """Those of the reviewer, worked out once, when they are asked for."""
+        return lambda level: superpixels_in(box, lambda column, row: self._tile(level, column, row))
+
+    def _tile(self, level: int, column: int, row: int) -> NDArray[np.uint16]:
+        if (level, column, row) not in self._tiles:
+            at = tile_of(self.truth.shape, level, column, row)
+            picture = self.said.image[at.y0 : at.y0 + at.height, at.x0 : at.x0 + at.width]
+            self._tiles[level, column, row] = superpixels(picture, at.side_px)
+        return self._tiles[level, column, row]
 
 
 @dataclass(frozen=True)
@@ -99,28 +116,40 @@ class Replay:
             for image, cut in zip(images, partitions, strict=True)
         ]
 
-    def run(self, arm: Arm, person: SimulatedPerson, seed: int) -> Iterator[Step]:
+    def run(self, arm: str, person: SimulatedPerson, seed: int) -> Iterator[Step]:
         """Let a person work until nothing is left; every image can be worked on once.
+
+        Args:
+            arm: of `REGION_ARMS`, or `BEST_ORDER`.
 
         Raises:
             ValueError: an arm that does not go by regions.
         """
-        if arm not in REGION_ARMS:
-            raise ValueError(f"only {', '.join(REGION_ARMS)} go by regions, not {arm}")
+        if arm not in (*REGION_ARMS, BEST_ORDER):
+            raise ValueError(f"only {', '.join((*REGION_ARMS, BEST_ORDER))} go by regions, not {arm}")
         rng = np.random.default_rng(seed)
-        for index, region in self._work(arm, rng):
-            yield self._answer(index, region, person, rng)
+        steps = (self._answer(index, region, person, rng) for index, region in self._work(arm, rng))
+        yield from self._best_first(steps) if arm == BEST_ORDER else steps
 
-    def _work(self, arm: Arm, rng: np.random.Generator) -> Iterator[tuple[int, Region]]:
+    def _best_first(self, steps: Iterable[Step]) -> list[Step]:
+        """What an answer changes does not depend on those before it, since regions share no pixels."""
+        labeled = sum(
+            np.bincount(desk.image.truth.reshape(-1), minlength=IGNORE_INDEX + 1)[: self._num_classes]
+            for desk in self._desks
+        )
+        weights = 1 / np.maximum(labeled, 1)
+        return sorted(steps, key=lambda step: -float((step.hits * weights).sum()) / (step.clicks + step.keys))
+
+    def _work(self, arm: str, rng: np.random.Generator) -> Iterator[tuple[int, Region]]:
         queued = [
             (-score, index, region.number, region)
             for index, desk in enumerate(self._desks)
             for region, score in zip(desk.partition.regions, desk.scores, strict=True)
         ]
         queued.sort(key=lambda entry: entry[:3])
-        if arm is Arm.QUEUE:
+        if arm == Arm.QUEUE:
             yield from ((index, region) for _, index, _, region in queued if self._desks[index].is_open)
-        elif arm is Arm.RANDOM_REGIONS:
+        elif arm in (Arm.RANDOM_REGIONS, BEST_ORDER):
             yield from ((queued[place][1], queued[place][3]) for place in rng.permutation(len(queued)))
         else:
             queued.sort(key=lambda entry: -entropy_of([share for _, share in entry[3].top_classes]))
@@ -134,7 +163,8 @@ class Replay:
         region_mask, truth = desk.partition.region_map[box] == region.number, desk.image.truth[box]
         likely = tuple(class_id for class_id, _ in region.top_classes)
         before = desk.label[box].copy()
-        answer = answer_for(region_mask, ~desk.image.said.reliable[box], before, truth, person, rng, likely)
+        allowed, drawn_with = ~desk.image.said.reliable[box], desk.image.superpixels_in((x0, y0, x1, y1))
+        answer = answer_for(region_mask, allowed, before, truth, person, rng, likely, drawn_with)
         seconds = seconds_of(answer, person, rng)
         _apply(answer, region_mask, desk.label[box])
         if answer.kind is not DecisionKind.DONT_KNOW:

@@ -13,7 +13,7 @@ from app.domain.simulated_people import PEOPLE
 from app.services.simulating import Arm
 from benchmarks.matrix_statistics import Interval
 from benchmarks.rules_cells import FACTORS
-from benchmarks.rules_replay import REGION_ARMS
+from benchmarks.rules_replay import BEST_ORDER, REGION_ARMS
 from benchmarks.rules_score import (
     AREA_INPUTS,
     COST,
@@ -30,7 +30,7 @@ from benchmarks.rules_score import (
 from datasets.files import write_atomically
 
 PRIMARY = "area"
-_CELL = re.compile(rf".+-({'|'.join(REGION_ARMS)})-({'|'.join(PEOPLE)})-seed\d+\.json")
+_CELL = re.compile(rf".+-({'|'.join((*REGION_ARMS, BEST_ORDER))})-({'|'.join(PEOPLE)})-seed\d+\.json")
 
 
 @dataclass(frozen=True)
@@ -205,6 +205,13 @@ def _orders(results: Results, person: str) -> Iterator[str]:
         told = ", ".join(f"{_ratio(ratios[inputs])} times at {inputs}" for inputs in budgets)
         yield ""
         yield f"`{arm.value}`: clicks and keys for the same labels as the queue's {told}."
+    if cells := results.cells.get((results.baseline, BEST_ORDER, person)):
+        bound = value_of(cells, VALUES["at_10"][1])
+        yield ""
+        yield (
+            f"An order of these regions that knew every answer beforehand would give this person "
+            f"{100 * (bound - first):+.1f} points within 10 clicks and keys an image."
+        )
 
 
 def _cost_ratios(cells: Cells, base: Cells, budgets: tuple[int, ...]) -> dict[int, Interval]:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from app.domain.simulated_drawing import SuperpixelsOf, draw
 from app.domain.states import DecisionKind
 from datasets.labels import IGNORE_INDEX, LabelArray
 
@@ -18,14 +18,8 @@ DECIDE_S = 1.35
 """Seconds to make up one's mind (M; the same source). With one key this is 1.63 s, and people were measured at 1.6 s
 for saying whether a box is right (Papadopoulos et al., CVPR 2016)."""
 
-_OUTLINE_PX = 2.0
-"""How far a clicked outline may be from the true one; chosen by us. It sets how many clicks an outline costs."""
 _MARGIN_PX = 16
 """How far around a region an outline may spill; chosen by us."""
-_DAB_PX = 30
-"""Parts of at most so many pixels are one dab of the brush; chosen by us."""
-_KEYS_PER_OUTLINE = 2
-"""The class, and Enter, which closes the outline."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +32,8 @@ class SimulatedPerson:
         error_rate: share of the answers that are wrong although the person took the time.
         doubt_rate: share of the regions that are left to a second reviewer.
         draws_outlines: areas are the clicked outlines; otherwise they are exact.
+        superpixel_levels: sizes of superpixels to draw with before anything is outlined, in this order; places in
+            `app.domain.superpixels.SIDES_PX`. Without any, everything is outlined.
         time_spread: standard deviation of the logarithm of the time; 0 is always the same.
     """
 
@@ -46,6 +42,7 @@ class SimulatedPerson:
     error_rate: float = 0.0
     doubt_rate: float = 0.0
     draws_outlines: bool = False
+    superpixel_levels: tuple[int, ...] = ()
     time_spread: float = 0.0
 
 
@@ -53,7 +50,12 @@ ORACLE = SimulatedPerson("oracle")
 REALISTIC = SimulatedPerson("realistic", error_rate=0.03, doubt_rate=0.02, draws_outlines=True, time_spread=0.4)
 """Two people who label the same street agree on 96 % of the pixels (Cordts et al., CVPR 2016), so one of them errs in
 about 2-4 %. Doubt and spread were chosen by us."""
-PEOPLE = {person.name: person for person in (ORACLE, REALISTIC)}
+SUPERPIXELS = SimulatedPerson("superpixels", superpixel_levels=(2, 1, 0))
+"""Makes no mistakes and takes the tool that the reviewer offers first for mixed regions: large superpixels, then
+smaller ones, and outlines only for what is still wrong beyond the tolerance."""
+ONE_KEY = SimulatedPerson("one_key", tolerance=0.5, superpixel_levels=(2, 1, 0))
+"""Gives a region the class that most of it has, with one key: a first, quick pass."""
+PEOPLE = {person.name: person for person in (ORACLE, REALISTIC, SUPERPIXELS, ONE_KEY)}
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ def answer_for(
     person: SimulatedPerson,
     rng: np.random.Generator,
     likely: tuple[int, ...] = (),
+    superpixels: SuperpixelsOf | None = None,
 ) -> Answer:
     """The answer to a region, in a box around it; every array is (h, w).
 
@@ -100,6 +103,10 @@ def answer_for(
         person: who answers.
         rng: chance behind errors and doubt.
         likely: the region's likeliest classes, likeliest first; a person who errs takes the first other one.
+        superpixels: of the box; a person without levels needs none.
+
+    Raises:
+        ValueError: the person draws with superpixels, and there are none.
     """
     if rng.random() < person.doubt_rate:
         return Answer(DecisionKind.DONT_KNOW)
@@ -118,7 +125,14 @@ def answer_for(
         return Answer(DecisionKind.ACCEPT)
     if counts[best] >= (1.0 - person.tolerance) * num_known:
         return Answer(DecisionKind.RELABEL, best)
-    return _drawn(known & (label != truth), allowed_mask, truth, person)
+    if person.superpixel_levels and superpixels is None:
+        raise ValueError(f"{person.name} draws with superpixels; give those of the box")
+    drawing = draw(known, allowed_mask, label, truth, person, superpixels)
+    if not drawing.touched_mask.any():  # An outline of a thread can fall beside it.
+        return Answer(DecisionKind.ACCEPT, looks=2)
+    return Answer(
+        DecisionKind.DRAW, None, drawing.touched_mask, drawing.label, drawing.clicks, drawing.keys, 1 + drawing.parts
+    )
 
 
 def seconds_of(answer: Answer, person: SimulatedPerson, rng: np.random.Generator) -> float:
@@ -149,37 +163,3 @@ def entropy_of(likeliest: Sequence[float]) -> float:
     every = np.append(likely, max(0.0, 1.0 - likely.sum()))
     present = every[every > 0]
     return float(-(present * np.log(present)).sum())
-
-
-def _drawn(
-    wrong: NDArray[np.bool_], allowed_mask: NDArray[np.bool_], truth: LabelArray, person: SimulatedPerson
-) -> Answer:
-    """Every connected part of the wrong pixels, class by class, as a dab or a clicked outline."""
-    touched, painted = np.zeros_like(wrong), truth.copy()
-    clicks, parts = 0, 0
-    for class_id in np.unique(truth[wrong]):
-        part_mask = (wrong & (truth == class_id)).astype(np.uint8)
-        outlines, _ = cv2.findContours(part_mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        for outline in outlines:
-            clicked, num_clicks = _clicked(outline)
-            clicks, parts = clicks + num_clicks, parts + 1
-            if person.draws_outlines:
-                area = np.zeros_like(part_mask)
-                cv2.fillPoly(area, [clicked], 1)
-                touched |= area.astype(bool)
-                painted[area.astype(bool)] = class_id
-    if not person.draws_outlines:
-        touched = wrong
-    touched &= allowed_mask
-    if not touched.any():  # An outline of a thread can fall beside it.
-        return Answer(DecisionKind.ACCEPT, looks=2)
-    keys = _KEYS_PER_OUTLINE * parts + 1
-    return Answer(DecisionKind.DRAW, None, touched, painted, clicks, keys, 1 + parts)
-
-
-def _clicked(outline: NDArray[np.int32]) -> tuple[NDArray[np.int32], int]:
-    """The corners that a person clicks, and how many."""
-    if cv2.contourArea(outline) <= _DAB_PX:
-        return outline, 1
-    corners = cv2.approxPolyDP(outline, _OUTLINE_PX, closed=True)
-    return corners.astype(np.int32), len(corners)

@@ -4,6 +4,7 @@ An image is cut into square tiles, so that even a very large one answers within 
 somebody first draws there. Superpixels end at the border of their tile.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,3 +74,26 @@ def superpixels(image: NDArray[np.uint8], side_px: int) -> NDArray[np.uint16]:
     found = slic(image, n_segments=num_segments, compactness=COMPACTNESS, max_num_iter=SUPERPIXEL_ROUNDS, start_label=0)
     numbers: NDArray[np.uint16] = found.astype(np.uint16)
     return numbers
+
+
+def superpixels_in(
+    box: tuple[int, int, int, int], numbers_of: Callable[[int, int], NDArray[np.uint16]]
+) -> NDArray[np.int64]:
+    """(h, w) numbers from 0 of the superpixels in a part of an image; those of different tiles are different.
+
+    Args:
+        box: left, top, right and bottom, in pixels of the image.
+        numbers_of: column and row of a tile -> its (h, w) numbers.
+    """
+    x0, y0, x1, y1 = box
+    found = np.zeros((y1 - y0, x1 - x0), np.int64)
+    columns = range(x0 // TILE_PX, (x1 - 1) // TILE_PX + 1)
+    for row in range(y0 // TILE_PX, (y1 - 1) // TILE_PX + 1):
+        for column in columns:
+            numbers = numbers_of(column, row).astype(np.int64)
+            left, top = column * TILE_PX, row * TILE_PX
+            a, b = max(x0, left), min(x1, left + numbers.shape[1])
+            c, d = max(y0, top), min(y1, top + numbers.shape[0])
+            tile = (row * (columns.stop + 1) + column) << 16  # 16 bits hold a tile's own.
+            found[c - y0 : d - y0, a - x0 : b - x0] = tile + numbers[c - top : d - top, a - left : b - left]
+    return found

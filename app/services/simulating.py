@@ -20,8 +20,10 @@ from sqlalchemy import select
 
 from app.config import Workspace
 from app.domain.decisions import delta_from_mask
+from app.domain.simulated_drawing import SuperpixelsOf
 from app.domain.simulated_people import Answer, SimulatedPerson, answer_for, box_around, entropy_of, seconds_of
 from app.domain.states import DecisionKind, ImageRole, RegionKind
+from app.domain.superpixels import superpixels_in
 from app.services.backup_restoring import restore_backup
 from app.services.backups import save_workspace
 from app.services.local_actor import local_actor
@@ -29,6 +31,7 @@ from app.services.processes import Monitor
 from app.services.review_types import ActionStats, DecisionRequest, QueueFilter, RegionRow
 from app.services.reviewing import MAX_PAGE, ReviewService
 from app.services.simulation_score import LabelScore, promise_for
+from app.services.superpixels import SuperpixelService
 from app.storage.database import Store, open_store
 from app.storage.models import Image, Proposal, Region
 from app.storage.trust_settings import TrustSettings, write_trust_settings
@@ -224,7 +227,7 @@ class _Run:
         self, store: Store, truth: Truth, arm: Arm, person: SimulatedPerson, rng: np.random.Generator,
         shown: dict[int, NDArray[np.bool_]],
     ) -> None:  # fmt: skip
-        self._review = ReviewService(store)
+        self._review, self._superpixels = ReviewService(store), SuperpixelService(store)
         self._truth, self._arm, self._person, self._rng = truth, arm, person, rng
         self._score, self._effort = LabelScore(truth.num_classes), Effort()
         self._shown = shown
@@ -301,7 +304,8 @@ class _Run:
         allowed = ~before.reliable if is_locked else np.ones_like(region_mask)
         likely = tuple(entry.class_id for entry in view.top_classes)
         truth = self._truth.label(image_id)[_box(bbox)]
-        answer = answer_for(region_mask, allowed, before.label, truth, self._person, self._rng, likely)
+        superpixels = self._superpixels_in(image_id, bbox)
+        answer = answer_for(region_mask, allowed, before.label, truth, self._person, self._rng, likely, superpixels)
         self._send(answer, image_id, view.image_version, bbox, region_id, not is_locked)
         self._see(image_id, bbox, region_mask)
         self._measure(image_id, bbox, before.label)
@@ -313,10 +317,11 @@ class _Run:
         truth = self._truth.label(image_id)
         careful = SimulatedPerson(
             self._person.name, tolerance=0.0, draws_outlines=self._person.draws_outlines,
-            time_spread=self._person.time_spread,
+            superpixel_levels=self._person.superpixel_levels, time_spread=self._person.time_spread,
         )  # fmt: skip
-        answer = answer_for(everywhere, everywhere, planes.label, truth, careful, self._rng)
         bbox = (0, 0, *planes.size_wh)
+        superpixels = self._superpixels_in(image_id, bbox)
+        answer = answer_for(everywhere, everywhere, planes.label, truth, careful, self._rng, superpixels=superpixels)
         version = planes.image_version
         if answer.kind is DecisionKind.DRAW:
             version = self._send(answer, image_id, version, bbox, None, True)
@@ -326,6 +331,16 @@ class _Run:
             self._review.accept_rest(image_id, version, self._person.name, _SESSION, _op_id())
         self._see(image_id, bbox, everywhere)
         self._measure(image_id, bbox, planes.label)
+
+    def _superpixels_in(self, image_id: int, bbox: tuple[int, int, int, int]) -> SuperpixelsOf:
+        """Those of the reviewer, worked out when they are asked for."""
+
+        def numbers(level: int) -> NDArray[np.int64]:
+            return superpixels_in(
+                bbox, lambda column, row: self._superpixels.tile(image_id, level, column, row).numbers
+            )
+
+        return numbers
 
     def _send(
         self, answer: Answer, image_id: int, version: int, bbox: tuple[int, int, int, int], region_id: int | None,

@@ -8,6 +8,7 @@ from app.domain.simulated_people import (
     CLICK_S,
     DECIDE_S,
     KEY_S,
+    ONE_KEY,
     ORACLE,
     Answer,
     SimulatedPerson,
@@ -118,3 +119,64 @@ def test_spread_leaves_the_mean_time() -> None:
     times = [seconds_of(Answer(DecisionKind.ACCEPT), hurried, chance) for _ in range(4000)]
     assert np.std(times) > 0.1
     assert np.mean(times) == pytest.approx(DECIDE_S + KEY_S, rel=0.03)
+
+
+def grid(level: int) -> np.ndarray:
+    """Squares of 10 pixels at level 1, of 5 at level 0."""
+    side = (5, 10)[level]
+    rows, columns = np.indices(SIZE)
+    return (rows // side) * 100 + columns // side
+
+
+def with_superpixels(
+    label: np.ndarray, truth: np.ndarray, allowed: np.ndarray = EVERYWHERE, **options: object
+) -> Answer:
+    person = SimulatedPerson("p", **{"superpixel_levels": (1, 0), **options})  # type: ignore[arg-type]
+    return answer_for(EVERYWHERE, allowed, label, truth, person, rng(), superpixels=grid)
+
+
+def test_large_superpixels_are_clicked_first_and_smaller_ones_where_these_mix_classes() -> None:
+    truth = plane(1)
+    truth[:10, :20] = 3  # Two large ones.
+    truth[10:15, :5] = 4  # A quarter of a large one.
+    given = with_superpixels(plane(1), truth)
+    assert given.label is not None and given.touched_mask is not None
+    assert np.array_equal(given.label, truth) and np.array_equal(given.touched_mask, truth != 1)
+    # W, class, smaller, class, Enter; no outline.
+    assert (given.clicks, given.keys, given.looks) == (3, 5, 3)
+
+
+def test_what_superpixels_leave_is_outlined_until_the_tolerance_is_kept() -> None:
+    truth = plane(1)
+    truth[:10, :20] = 3
+    truth[12:18, 11:13] = 4  # In no superpixel the most: 12 and 12 of 25 pixels of two small ones.
+    tolerant = with_superpixels(plane(1), truth)
+    assert tolerant.label is not None and (tolerant.label[12:18, 11:13] == 1).all() and tolerant.clicks == 2
+    exact = with_superpixels(plane(1), truth, tolerance=0.0)
+    assert np.array_equal(exact.label, truth)
+    assert (exact.clicks - tolerant.clicks, exact.keys - tolerant.keys) == (1, 2)  # One dab; its class and Enter.
+
+
+def test_a_superpixel_changes_no_locked_pixel() -> None:
+    truth = plane(1)
+    truth[:10, :20] = 3
+    allowed = np.ones(SIZE, bool)
+    allowed[:, :10] = False
+    given = with_superpixels(plane(1), truth, allowed)
+    assert (
+        given.touched_mask is not None and not given.touched_mask[:, :10].any() and given.touched_mask[:10, 10:20].all()
+    )
+
+
+def test_whoever_draws_with_superpixels_needs_some() -> None:
+    truth = plane(1)
+    truth[:10] = 3
+    with pytest.raises(ValueError, match="draws with superpixels"):
+        answer(plane(1), truth, superpixel_levels=(0,))
+
+
+def test_the_quick_pass_gives_a_region_the_class_that_most_of_it_has() -> None:
+    truth = plane(1)
+    truth[:12] = 3
+    given = answer_for(EVERYWHERE, EVERYWHERE, plane(1), truth, ONE_KEY, rng(), superpixels=grid)
+    assert (given.kind, given.class_id, given.keys, given.clicks) == (DecisionKind.RELABEL, 3, 1, 0)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from skimage.measure import label as label_components
 
-from app.domain.superpixels import SIDES_PX, TILE_PX, superpixels, tile_of
+from app.domain.superpixels import SIDES_PX, TILE_PX, superpixels, superpixels_in, tile_of
 
 LARGE = (3000, 4000)
 
@@ -65,3 +65,17 @@ def test_a_tile_of_the_smallest_superpixels_fits_16_bits():
     numbers = superpixels(noise, SIDES_PX[0])
     assert int(numbers.max()) + 1 < 65535
     assert len(np.unique(numbers)) == int(numbers.max()) + 1
+
+
+def test_a_part_of_an_image_holds_the_superpixels_of_all_its_tiles_apart():
+    calls = []
+
+    def numbers_of(column: int, row: int) -> np.ndarray:
+        calls.append((column, row))
+        tile = tile_of((600, 1100), 1, column, row)
+        return np.full((tile.height, tile.width), 7, np.uint16)
+
+    found = superpixels_in((500, 500, 1030, 520), numbers_of)
+    assert found.shape == (20, 530) and calls == [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (2, 1)]
+    assert len(np.unique(found)) == 6
+    assert len(np.unique(found[:12, :12])) == len(np.unique(found[12:, 524:])) == 1

@@ -21,7 +21,7 @@ from app.storage.database import Store
 from app.storage.settings import ReviewSettings, write_review_settings
 from benchmarks import region_rules, report
 from benchmarks.rules_cells import FACTORS, Setting, all_settings, cells_of
-from benchmarks.rules_replay import REGION_ARMS, PoolImage, Replay, Step
+from benchmarks.rules_replay import BEST_ORDER, REGION_ARMS, PoolImage, Replay, Step
 from benchmarks.rules_score import CellCounts, compare, cost_ratio, measures, read_cell
 from datasets.formats import scenes
 from datasets.formats.scenes import LABELED_SPLIT, SceneCounts, write_scenes
@@ -33,6 +33,7 @@ from tests.unit.export_models import MEAN, STD, STRIDE, TinyStudent, tiny_metada
 from tests.unit.made_workspace import CLASSES, SIZE_HW, make_prediction, make_store, pool_ids, random_label
 
 RULES = Setting.parse("min_area_share=0.0006,diversity_discount=0.8,rarity_high=2")
+MAIN = ("oracle", "realistic")
 POOL = tuple(f"pool_{number}" for number in range(4))
 
 
@@ -101,6 +102,26 @@ def test_only_orders_of_regions_can_be_replayed():
         )
 
 
+def test_the_best_order_gains_first_what_every_order_gains_in_the_end():
+    images = []
+    for seed in range(4):
+        said, other = make_prediction(seed), random_label(seed)
+        truth = np.where(np.arange(SIZE_HW[1]) % 30 < 20, said.label, other)
+        told = RegionInput(
+            np.zeros((*SIZE_HW, 3), np.uint8), said.label, said.reliable, said.probability_right, said.probabilities
+        )
+        images.append(PoolImage(str(seed), told, truth))
+    partitions = [build_regions(image.said, RULES.regions) for image in images]
+
+    def right_after(arm: str) -> list[int]:
+        replay = Replay(images, partitions, RULES.order, class_rarity([1] * len(CLASSES), RULES.order), 0.001)
+        return list(np.cumsum([step.hits.sum() for step in replay.run(arm, PEOPLE["oracle"], 0)]))
+
+    best, chance = right_after(BEST_ORDER), right_after(Arm.RANDOM_REGIONS)
+    assert len(best) == len(chance) > 10 and best[-1] == chance[-1] > 0
+    assert sum(best) > 1.2 * sum(chance)
+
+
 def test_every_factor_changes_the_defaults_in_what_its_name_says():
     default, *others = all_settings()
     assert len(others) == sum(map(len, FACTORS.values())) - 1 == len({(each.regions, each.order) for each in others})
@@ -131,7 +152,7 @@ def test_a_setting_that_is_none_is_refused(name: str, message: str):
 
 
 def test_the_oracle_needs_one_seed_and_chance_needs_all():
-    names = [cell.name for cell in cells_of(all_settings(names=["band_px=3"]), seeds=2, references=True)]
+    names = [cell.name for cell in cells_of(all_settings(names=["band_px=3"]), MAIN, seeds=2, references=True)]
     assert [name for name in names if name.startswith("band_px=3")] == [
         "band_px=3-queue-oracle-seed0", "band_px=3-queue-realistic-seed0", "band_px=3-queue-realistic-seed1",
     ]  # fmt: skip
