@@ -76,6 +76,20 @@ ALLOWED: dict[Permission, frozenset[Role]] = {
 }
 """Which roles have a permission. What is not listed, nobody may do."""
 
+IN_WORDS: dict[Permission, str] = {
+    Permission.USE: "use this workspace",
+    Permission.REVIEW: "review regions",
+    Permission.SECOND_REVIEW: "decide what others did not know, or take over their images",
+    Permission.ASSIGN: "see and change whose images are whose",
+    Permission.SEE_MODELS: "see rounds and models",
+    Permission.RUN_JOBS: "import, train or predict",
+    Permission.EXPORT: "export labels",
+    Permission.SEE_QUALITY: "see the quality of everybody's work",
+    Permission.PROMOTE: "choose the model that proposes, or its threshold",
+    Permission.ADMINISTER: "change people, settings or backups",
+}
+"""What a permission allows, as the end of "may not ..."."""
+
 
 _JOBS: dict[JobKind, Permission] = {
     JobKind.COCO: Permission.EXPORT,

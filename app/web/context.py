@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 from fastapi.params import Depends as DependsParameter
 
 from app.config import Workspace
-from app.domain.roles import Actor, Permission, permits
+from app.domain.roles import IN_WORDS, Actor, Permission, permits
 from app.services.jobs import JobQueue
 from app.services.kept_actions import KeptActions
 from app.services.leases import LeaseService
@@ -103,6 +103,5 @@ def refuse_unless_permitted(actor: Actor, permission: Permission) -> None:
     """
     if not permits(actor.role, permission):
         raise ForbiddenError(
-            f"{actor.name} is {actor.role} here, which does not allow '{permission.value}'; "
-            "nothing was changed. Ask a lead."
+            f"{actor.name} is {actor.role} here and may not {IN_WORDS[permission]}; nothing was changed. Ask a lead."
         )

@@ -225,3 +225,13 @@ def test_browser_has_the_planes_that_the_service_has(own_app: LiveApp, open_revi
         kept = ReviewService(store).image_planes(reviewer.image)
     for name, plane in (("label", kept.label), ("provenance", kept.provenance)):
         assert reviewer.hash_of(name) == sha1(plane)
+
+
+def test_reliability_shows_the_map_of_every_image_that_comes_next(
+    live_app: LiveApp, open_reviewer: OpenReviewer
+) -> None:
+    reviewer = open_reviewer(live_app)
+    reviewer.press("r")
+    reviewer.wait("app.image.unreliability !== null")
+    reviewer.get("app.open(app.feed.rows.find((row) => row.image_id !== app.image.id).region_id)")
+    reviewer.wait("!app.isBusy && app.image.unreliability !== null && app.screen.renderer.hasLayer")

@@ -184,6 +184,9 @@ def test_without_a_relabel_the_key_says_what_is_missing(alike_app: LiveApp, open
     reviewer = open_reviewer(alike_app)
     reviewer.press("m")
     assert "Relabel a region first" in reviewer.page.locator(".ps-status").inner_text()
+    reviewer.decide(str(1 + int(str(reviewer.get("app.current.row.class_id")))))
+    reviewer.press("m")
+    assert "have that class already" in reviewer.page.locator(".ps-status").inner_text()
 
 
 def locked_point(app: LiveApp, reviewer: ReviewerPage) -> tuple[float, float]:

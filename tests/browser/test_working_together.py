@@ -10,6 +10,7 @@ from app.services.comments import image_comments
 from app.storage.database import open_store
 from tests.browser.conftest import SCREENSHOTS, LiveApp, ReviewerPage, Watched
 from tests.browser.stored import region_row
+from tests.browser.test_accessibility import severe_violations
 
 pytestmark = pytest.mark.browser
 
@@ -82,6 +83,7 @@ def test_a_question_is_asked_with_the_keyboard_listed_and_answered(
     reviewer.press("Shift+Tab")
     reviewer.press("Control+Enter")
     expect(reviewer.page.locator(".ps-comments")).to_contain_text("Comments (1, 1 open)")
+    assert severe_violations(reviewer.page) == []
     reviewer.decide("s")  # The keys work again as soon as the dialog is closed.
     page = open_page("/second-review", "#second-review")
     expect(page.locator(".pp-questions li")).to_contain_text("or bus?")

@@ -70,6 +70,18 @@ def test_keys_pan_and_zoom_around_the_middle(live_app: LiveApp, open_reviewer: O
     assert look(reviewer)[0] > scale and look(reviewer)[1:] == moved[1:]
 
 
+def test_zooming_by_key_keeps_the_cross_of_the_keyboard_where_it_is(
+    live_app: LiveApp, open_reviewer: OpenReviewer
+) -> None:
+    reviewer = open_reviewer(live_app)
+    for key in ("b", "Shift+ArrowRight", "Shift+ArrowDown"):
+        reviewer.press(key)
+    at = reviewer.get("app.viewport.toScreen(...app.drawing.at)")
+    for _ in range(6):
+        reviewer.press("+")
+    assert reviewer.get("app.viewport.toScreen(...app.drawing.at)") == pytest.approx(at, abs=0.01)
+
+
 def test_everything_but_the_region_is_darkened_only_when_asked_for(
     live_app: LiveApp, open_reviewer: OpenReviewer
 ) -> None:

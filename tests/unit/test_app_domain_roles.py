@@ -2,11 +2,16 @@
 
 import pytest
 
-from app.domain.roles import ALLOWED, Permission, Role, permission_for_job, permits
+from app.domain.roles import ALLOWED, IN_WORDS, Permission, Role, permission_for_job, permits
 
 
 def test_every_permission_says_who_has_it():
     assert set(ALLOWED) == set(Permission)
+
+
+def test_every_permission_has_words_that_people_read():
+    assert set(IN_WORDS) == set(Permission)
+    assert not any("_" in words for words in IN_WORDS.values())
 
 
 @pytest.mark.parametrize("permission", Permission)

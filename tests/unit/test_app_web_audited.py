@@ -65,4 +65,4 @@ def test_jobs_that_ask_for_more_are_not_started_by_everybody_who_runs_jobs(
     app: FastAPI, engineer: httpx.Client
 ) -> None:
     answer = engineer.post("/api/jobs", json={"kind": "backup", "arguments": {}})
-    assert answer.status_code == 403 and "does not allow 'administer'" in answer.json()["error"]
+    assert answer.status_code == 403 and "may not change people, settings or backups" in answer.json()["error"]

@@ -67,5 +67,6 @@ def test_a_refusal_says_as_whom_and_whom_to_ask(app: FastAPI, client: TestClient
     answer = client.post("/api/models/1/promote", json={"reason": None})
     assert answer.status_code == 403
     assert answer.json()["error"] == (
-        "ann is annotator here, which does not allow 'promote'; nothing was changed. Ask a lead."
+        "ann is annotator here and may not choose the model that proposes, or its threshold; "
+        "nothing was changed. Ask a lead."
     )

@@ -38,7 +38,7 @@ export class ClassFinder {
     if (words.length === 0) matches.sort((a, b) => rank(a) - rank(b));
     this.matches = matches;
     this.found.replaceChildren(...matches.map((each) => this.option(each)));
-    this.count.textContent = matches.length === 1 ? 'One class. Enter takes it.' : `${matches.length} classes. Arrows choose, Enter takes one.`;
+    this.count.textContent = countText(matches.length);
     this.mark(0);
   }
 
@@ -73,4 +73,9 @@ export class ClassFinder {
     this.dialog.close();
     this.choose(classId);
   }
+}
+
+function countText(count) {
+  if (count === 0) return 'No class has a name with that in it. Esc leaves.';
+  return count === 1 ? 'One class. Enter takes it.' : `${count} classes. Arrows choose, Enter takes one.`;
 }

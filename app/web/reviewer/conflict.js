@@ -1,4 +1,5 @@
 // After a refusal: which pixels others changed since this person saw the image, outlined and in words.
+import { grouped } from './dom.js';
 import { outlinePath, traceOutline } from './outline.js';
 import { VOID_ID } from './palette.js';
 import { onScreen, strokeBoth } from './tools/cursor.js';
@@ -35,7 +36,7 @@ export class Conflict {
   describe(counts) {
     const name = (id) => (id === VOID_ID ? 'void' : this.view.classes.get(id).name);
     const sorted = [...counts].sort((a, b) => b[1] - a[1]);
-    const named = sorted.slice(0, MOST_NAMED).map(([pair, count]) => `${name(pair >> 8)} → ${name(pair & 255)}, ${count} px`);
+    const named = sorted.slice(0, MOST_NAMED).map(([pair, count]) => `${name(pair >> 8)} → ${name(pair & 255)}, ${grouped(count)} px`);
     return named.join('; ') + (sorted.length > MOST_NAMED ? '; and others' : '');
   }
 

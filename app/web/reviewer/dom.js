@@ -14,4 +14,7 @@ export function el(tag, attributes = {}, ...children) {
 
 export const kbd = (text) => el('kbd', { 'aria-hidden': 'true' }, text);
 
+/** A count with separators, as people here write it: 2,459,505. */
+export const grouped = (count) => count.toLocaleString();
+
 export const percent = (share) => `${Math.round(share * 100)} %`;

@@ -209,6 +209,13 @@ export class Drawing {
     return true;
   }
 
+  /** By key: around the keyboard's cross while it is seen, else around the middle of the view. */
+  zoom(factor) {
+    const hasCross = this.tool !== null && this.cursor?.isKeyboard;
+    if (hasCross) this.bringIntoView();
+    this.screen.zoom(factor, hasCross ? this.viewport.toScreen(...this.at) : null);
+  }
+
   bringIntoView() {
     const { viewport } = this;
     const margin = MARGIN * viewport.ratio;

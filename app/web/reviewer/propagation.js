@@ -1,5 +1,6 @@
 // After a relabel: regions of the same image that look like it may get its class, too. Offered without being in the way,
 // shown before anything happens, and one decision when it does.
+import { grouped } from './dom.js';
 import { outlinePath, traceOutline } from './outline.js';
 import { VOID_COLOR, cssColor } from './palette.js';
 import { getLookalikes } from './server.js';
@@ -11,7 +12,7 @@ const ANSWERS = [['propagate_apply', 'Give them the class', 'Enter'], ['propagat
 
 export class Propagation {
   constructor(reviewer) {
-    Object.assign(this, { reviewer, offer: null, preview: null });
+    Object.assign(this, { reviewer, offer: null, preview: null, isConfirmed: false });
     reviewer.screen.overlay.painters.push((painter) => this.paint(painter));
   }
 
@@ -20,7 +21,8 @@ export class Propagation {
    * others have that class already.
    */
   async relabeled(row, classId) {
-    if (classId === row.class_id) {
+    this.isConfirmed = classId === row.class_id;
+    if (this.isConfirmed) {
       this.offer = null;
       return this.reviewer.view.hideOffer();
     }
@@ -57,7 +59,7 @@ export class Propagation {
     const { reviewer } = this;
     if (this.preview || !reviewer.editing.isReady()) return;
     const offer = this.offer ?? this.ofCurrent();
-    if (offer === null) return reviewer.view.say('Relabel a region first; then regions that look like it can get its class, too.');
+    if (offer === null) return reviewer.view.say(this.nothingToShow());
     const from = reviewer.current.row.region_id;
     let rows;
     try {
@@ -74,6 +76,12 @@ export class Propagation {
     }
     this.begin({ ...offer, rows, from });
     return undefined;
+  }
+
+  /** Why there is nothing to look for. */
+  nothingToShow() {
+    return this.isConfirmed ? 'The last class key said what the model says: regions that look alike have that class already.'
+      : 'Relabel a region first; then regions that look like it can get its class, too.';
   }
 
   /** The region that is shown, when people gave it one class. */
@@ -99,7 +107,7 @@ export class Propagation {
   describePreview() {
     const pixels = [...this.chosen].reduce((sum, row) => sum + row.area, 0);
     const count = this.chosen.size === 1 ? '1 region' : `${this.chosen.size} regions`;
-    return `${count}, ${pixels} pixels, would become ${this.nameOf(this.preview.classId)}, counted as propagated, not as looked at. A click leaves one out.`;
+    return `${count}, ${grouped(pixels)} pixels, would become ${this.nameOf(this.preview.classId)}, counted as propagated, not as looked at. A click leaves one out.`;
   }
 
   /** A click on one of them leaves it out, or takes it in again. */

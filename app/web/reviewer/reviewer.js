@@ -5,6 +5,7 @@ import { Answers } from './answers.js';
 import { handleKey, handleKeyUp, runCommand } from './commands.js';
 import { Comments } from './comments.js';
 import { Conflict } from './conflict.js';
+import { grouped } from './dom.js';
 import { Drawing } from './drawing.js';
 import { Editing } from './editing.js';
 import { ExplorerLink } from './explorer_link.js';
@@ -89,7 +90,7 @@ export class Reviewer {
     const name = this.view.classes.get(row.class_id)?.name ?? 'void';
     if (this.isFromScratch) return `${row.sample_id}: label it from scratch. B is the brush, class keys choose what it draws, Enter finishes the image.`;
     if (strokes > 0) return `${strokes === 1 ? '1 stroke is' : `${strokes} strokes are`} drawn here: Enter finishes the region with what is drawn, Esc takes it back, Space takes the model's label inside of the region.`;
-    return `${row.sample_id}, region ${row.number}: the model says ${name}, ${row.area} pixels.${this.drawing.unlocked ? ' Reliable pixels are UNLOCKED.' : ''}`;
+    return `${row.sample_id}, region ${row.number}: the model says ${name}, ${grouped(row.area)} pixels.${this.drawing.unlocked ? ' Reliable pixels are UNLOCKED.' : ''}`;
   }
 
   // --- going from region to region ---

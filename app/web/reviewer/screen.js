@@ -68,6 +68,7 @@ export class Screen {
     if (left) this.viewport.restore(left);
     else this.viewport.openOn(row.bbox, zoom ?? null);
     this.updateDimming();
+    this.showScores();
   }
 
   clear() {
@@ -87,8 +88,9 @@ export class Screen {
     });
   }
 
-  zoom(factor) {
-    this.viewport.zoomAt(this.viewport.width / 2, this.viewport.height / 2, factor);
+  /** Around a point of the screen, or the middle of the view. */
+  zoom(factor, at = null) {
+    this.viewport.zoomAt(...(at ?? [this.viewport.width / 2, this.viewport.height / 2]), factor);
     this.moved();
   }
 
@@ -114,17 +116,22 @@ export class Screen {
     this.paint();
   }
 
-  /** The picture alone is shown until the scores of the reliability mode are there. */
-  async setMode(mode) {
+  setMode(mode) {
     this.mode = mode;
     this.apply();
+    this.showScores();
+  }
+
+  /** The reliability mode shows the picture alone until the scores of its image are there. */
+  async showScores() {
     const { image } = this.renderer;
-    if (mode !== 'reliability' || !image || image.unreliability) return;
+    if (this.mode !== 'reliability' || !image || image.unreliability) return;
     try {
       await this.loadScores(image);
-      this.paint();
+      if (this.renderer.image === image) this.paint();
     } catch (error) {
-      this.view.warn(`The reliability map could not be loaded. ${error.message}`, ['Try again', () => this.setMode(this.mode)]);
+      if (this.renderer.image !== image) return;
+      this.view.warn(`The reliability map could not be loaded. ${error.message}`, ['Try again', () => this.showScores()]);
     }
   }
 

@@ -1,5 +1,5 @@
 // The reviewer's elements: toolbar, stage, side panel, strip, status line. Shows state, decides nothing.
-import { el, kbd, percent } from './dom.js';
+import { el, grouped, kbd, percent } from './dom.js';
 import { ClassFinder } from './class_finder.js';
 import { buildHelp } from './help.js';
 import { COMMANDS, chordOf, showChord } from './keymap.js';
@@ -84,7 +84,7 @@ export class View {
       group('Overlay', this.button('opacity', 'Opacity'), this.opacity, this.button('band', 'Band', toggle)),
       group('Draw', ...Object.entries(TOOLS).map(([id, text]) => this.button(id, text, toggle)),
         this.button('smaller', '−'), this.size, this.button('larger', '+'), this.button('unlock', 'Locked', { 'aria-pressed': 'true' })),
-      group('History', this.button('undo', 'Undo', {}, false), this.button('redo', 'Redo', {}, false)),
+      group('History', this.button('undo', 'Undo'), this.button('redo', 'Redo')),
       group('Zoom and help', this.button('fit', 'Fit'), this.button('help', 'Keys')));
     this.drawGroups = [...bar.querySelectorAll('[aria-label=Draw], [aria-label=History]')];
     return makeRoving(bar);
@@ -129,7 +129,7 @@ export class View {
     const isFromScratch = row.kind === 'control';
     const name = this.classes.get(row.class_id)?.name ?? 'void';
     const said = isFromScratch ? [['Label', 'from scratch']] : [['Model says', name], ['Confidence', percent(row.mean_confidence)]];
-    this.facts.replaceChildren(...[['Image', row.sample_id], ...said, ['Area', `${row.area} px`]]
+    this.facts.replaceChildren(...[['Image', row.sample_id], ...said, ['Area', `${grouped(row.area)} px`]]
       .flatMap(([term, text]) => [el('dt', {}, term), el('dd', {}, text)]));
     this.chip.replaceChildren(...(decided.length > 0 ? this.decided(row, decided) : [isFromScratch ? FROM_SCRATCH : STATE_TEXTS[row.state] ?? '']));
     this.strip.replaceChildren(...(isFromScratch ? this.scratchDecisions() : this.decisions(name, topClasses)));
