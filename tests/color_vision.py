@@ -27,10 +27,20 @@ VISION: dict[str, Colors] = {
 """Three of them take away one kind of cones. 'normal' changes nothing."""
 
 
+def _linear(colors: Colors) -> Colors:
+    return np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)
+
+
+def contrast(one: Colors, other: Colors) -> NDArray[np.float64]:
+    """Ratio of luminances as WCAG 2.2 defines it, 1 to 21, elementwise."""
+    first, second = ((_linear(colors) @ np.array([0.2126, 0.7152, 0.0722])) + 0.05 for colors in (one, other))
+    ratios: NDArray[np.float64] = np.maximum(first, second) / np.minimum(first, second)
+    return ratios
+
+
 def seen_by(vision: str, colors: Colors) -> Colors:
     """The colors as somebody with this vision sees them."""
-    linear = np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)
-    changed = np.clip(linear @ VISION[vision].T, 0, 1)
+    changed = np.clip(_linear(colors) @ VISION[vision].T, 0, 1)
     return np.where(changed <= 0.0031308, changed * 12.92, 1.055 * changed ** (1 / 2.4) - 0.055)
 
 

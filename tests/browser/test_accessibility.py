@@ -1,16 +1,20 @@
 """Every page, light and dark: axe's rules, no request that leaves the machine, keys, and the choice of colors."""
 
+import io
 from contextlib import closing
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from PIL import Image as PillowImage
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from app.config import Workspace
 from app.domain.roles import Role
 from app.storage.database import open_store
 from tests.browser.conftest import LiveApp, ReviewerPage, Watched, in_thread
 from tests.browser.every_page import Address, every_form, every_page, open_address
+from tests.color_vision import Colors, contrast
 from tests.unit.people_cases import PASSWORD, Team
 
 pytestmark = pytest.mark.browser
@@ -134,6 +138,55 @@ def test_chosen_colors_hold_on_every_page_and_the_system_is_followed_until_then(
     page.wait_for_selector("#workspace h1", state="attached")
     page.emulate_media(color_scheme="light")
     assert page.evaluate(IS_DARK)
+
+
+def picture_of(box: Locator, around: int = 4) -> Colors:
+    """(H, W, 3) pixels of an element and so many around it, 0 to 1."""
+    place = box.bounding_box()
+    assert place is not None
+    clip = {"x": place["x"] - around, "y": place["y"] - around}
+    clip |= {"width": place["width"] + 2 * around, "height": place["height"] + 2 * around}
+    return np.asarray(PillowImage.open(io.BytesIO(box.page.screenshot(clip=clip))).convert("RGB")) / 255
+
+
+def inner_contrast(box: Locator) -> float:
+    """Largest contrast to the most frequent color inside a box: what its tick is seen by."""
+    inside = picture_of(box, around=-3).reshape(-1, 3)
+    colors, counts = np.unique(inside, axis=0, return_counts=True)
+    return float(contrast(inside, colors[counts.argmax()]).max())
+
+
+def assert_ticks_are_seen(page: Page, drawn: int) -> None:
+    """Of every kind of box that is shown: at least 3 between tick and fill, rim and page (WCAG 2.2, 1.4.11)."""
+    boxes = [box for box in page.locator("input[type=checkbox]").all() if box.is_visible()]
+    assert len(boxes) >= drawn
+    for box in boxes[:: max(1, len(boxes) - 1)]:
+        for is_ticked in (True, False):
+            box.set_checked(is_ticked)
+            page.mouse.move(0, 0)
+            for has_focus in (True, False):
+                box.evaluate("(box, focus) => focus ? box.focus() : box.blur()", has_focus)
+                seen = inner_contrast(box)
+                assert seen >= 3 if is_ticked else seen < 1.5, f"ticked {is_ticked}, focus {has_focus}: {seen}"
+        seen = picture_of(box)
+        assert contrast(seen, seen[0, 0]).max() >= 3
+
+
+def test_ticks_are_seen_in_light_and_dark_with_and_without_focus(live_app: LiveApp, context: BrowserContext) -> None:
+    page = context.new_page()
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+        page.goto(f"{live_app.url}/queue")
+        page.get_by_role("tab", name="Images").click()
+        page.wait_for_selector("#images tbody tr")
+        assert_ticks_are_seen(page, drawn=11)
+        page.goto(f"{live_app.url}/threshold")
+        page.wait_for_selector("#threshold form")
+        assert_ticks_are_seen(page, drawn=1)
+        page.goto(f"{live_app.url}/review")
+        reviewer = ReviewerPage(page).ready()
+        reviewer.press("n")
+        assert_ticks_are_seen(page, drawn=1)
 
 
 def test_fingers_find_room_on_a_tablet(live_app: LiveApp, browser: Browser) -> None:
