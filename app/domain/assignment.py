@@ -1,4 +1,4 @@
-"""Sharing images between people so that nobody waits for a neighbor's work."""
+"""Who can be given images, and sharing them so that nobody waits for a neighbor's work."""
 
 from collections.abc import Sequence
 
@@ -28,3 +28,21 @@ def share_out(loads: Sequence[float], already: Sequence[float]) -> list[int]:
         totals[person] += loads[image]
         counts[person] += 1
     return given
+
+
+def require_people(names: Sequence[str], accounts: Sequence[str]) -> None:
+    """Check that images go to people who can sign in, or nobody would be shown them.
+
+    Args:
+        names: who is to get images.
+        accounts: names of all accounts in force.
+
+    Raises:
+        ValueError: a name is none of them.
+    """
+    unknown = next((name for name in names if name not in accounts), None)
+    if unknown is not None:
+        raise ValueError(
+            f"{unknown!r} has no account to sign in with, so nobody would be shown these images; nothing was changed. "
+            f"There {'is' if len(accounts) == 1 else 'are'} {', '.join(accounts) or 'nobody'}."
+        )

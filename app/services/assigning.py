@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, case, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from app.domain.assignment import share_out
+from app.domain.assignment import require_people, share_out
 from app.domain.audit import AuditAction
 from app.domain.roles import Actor
 from app.domain.states import ImageState, RegionKind, RegionState
@@ -16,6 +16,7 @@ from app.services.review_queue import assigned_to, name_holds, open_to
 from app.services.review_types import NotFoundError, ReviewError
 from app.storage.database import Store
 from app.storage.models import Decision, Image, Region
+from app.storage.people import Account
 
 MAX_NAME = 255
 
@@ -86,13 +87,14 @@ def assign_images(store: Store, actor: Actor, image_ids: Collection[int], assign
 
     Raises:
         NotFoundError: an id that is no image to review; nothing was changed.
-        ReviewError: no image, or an empty name.
+        ReviewError: no image, an empty name, or where there are accounts a name that has none.
     """
     if not image_ids:
         raise ReviewError("choose at least one image to assign")
     if assignee is not None and not 1 <= len(assignee) <= MAX_NAME:
         raise ReviewError(f"a person's name has 1-{MAX_NAME} characters, got {len(assignee)}")
     with store.session() as session:
+        _require_people(session, [] if assignee is None else [assignee])
         _require_listed(session, image_ids)
         changed = _give(session, image_ids, assignee)
         _record(session, actor, changed, assignee)
@@ -110,11 +112,12 @@ def share_images(
 
     Raises:
         NotFoundError: an id that is no image to review; nothing was changed.
-        ReviewError: nobody to share with, or a name twice.
+        ReviewError: nobody to share with, a name twice, or where there are accounts a name that has none.
     """
     if not people or len(set(people)) != len(people) or not all(1 <= len(name) <= MAX_NAME for name in people):
         raise ReviewError(f"name each person once to share the images with, got {list(people)}")
     with store.session() as session:
+        _require_people(session, people)
         if image_ids is not None:
             _require_listed(session, image_ids)
         unfinished = [work for work in _image_work(session, ImageFilter()) if work.state is not ImageState.DONE]
@@ -135,14 +138,44 @@ def share_images(
         return numbers
 
 
-def known_people(store: Store) -> list[str]:
-    """Names of everybody who has an image or decided something, in order."""
+def possible_owners(store: Store) -> list[str]:
+    """Who can be given images, by name: accounts in force; without accounts, everybody who works here already."""
     with store.reader() as session:
-        names = {
-            *session.scalars(select(Image.assignee).distinct()),
-            *session.scalars(select(Decision.user).distinct()),
-        }
-        return sorted(name for name in names if name is not None)
+        return _possible_owners(session)
+
+
+def present_owners(store: Store) -> list[str]:
+    """Whose images can be asked for, by name: who can be given some, and who has some."""
+    with store.reader() as session:
+        return sorted({*_owners(session), *_possible_owners(session)})
+
+
+def _possible_owners(session: Session) -> list[str]:
+    if _are_there_accounts(session):
+        return _with_account(session)
+    return sorted({*_owners(session), *session.scalars(select(Decision.user).distinct())})
+
+
+def _owners(session: Session) -> set[str]:
+    names = session.scalars(select(Image.assignee).distinct().where(Image.assignee.is_not(None)))
+    return {name for name in names if name is not None}
+
+
+def _are_there_accounts(session: Session) -> bool:
+    return session.scalar(select(Account.id).limit(1)) is not None
+
+
+def _with_account(session: Session) -> list[str]:
+    return list(session.scalars(select(Account.name).where(Account.disabled_at.is_(None)).order_by(Account.name)))
+
+
+def _require_people(session: Session, names: Sequence[str]) -> None:
+    if not _are_there_accounts(session):
+        return  # A name is a name.
+    try:
+        require_people(names, _with_account(session))
+    except ValueError as error:
+        raise ReviewError(str(error)) from error
 
 
 def _is_shared(work: ImageWork, image_ids: Collection[int] | None) -> bool:

@@ -18,7 +18,6 @@ from app.services.review_types import NotAllowedError, ReviewError
 from app.storage.database import Store
 from app.storage.explorer import AppliedTag
 from app.storage.models import Image, Region
-from app.storage.people import Account
 
 FRONT_WEIGHT = 10.0
 """What the scores of an image's regions are multiplied by when it goes to the front. Chosen by us: more than lies
@@ -112,7 +111,6 @@ def _apply(store: Store, waiting: _Waiting, actor: Actor) -> None:
     if order.command is TagCommand.ASSIGN:
         if not permits(actor.role, Permission.ASSIGN):
             raise NotAllowedError(f"{actor.name} is {actor.role} here; reviewers and leads say whose images are whose")
-        _require_person(store, order.name)
         assign_images(store, actor, [image.id], order.name)
     elif order.command is TagCommand.FLAG or image.state is ImageState.DONE:
         _ask(store, waiting, actor)
@@ -152,14 +150,6 @@ def _set_weight(session: Session, image_id: int, weight: float) -> None:
         session.execute(update(Region).where(moves).values(score=Region.score * factor))
         image.queue_weight = weight
         refresh_states(session, image)
-
-
-def _require_person(store: Store, name: str) -> None:
-    """With accounts, images are given to people who have one."""
-    with store.reader() as session:
-        names = set(session.scalars(select(Account.name)))
-    if names and name not in names:
-        raise ReviewError(f"there is no account {name!r}; nothing was assigned")
 
 
 def _record(session: Session, waiting: _Waiting, actor: Actor, what: str) -> None:

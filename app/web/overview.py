@@ -6,7 +6,7 @@ from typing import Any
 from app.domain.promotion import is_earlier
 from app.domain.states import JobKind, JobState, RegionState
 from app.services import rounds
-from app.services.assigning import ImageFilter, known_people, list_image_work
+from app.services.assigning import ImageFilter, list_image_work, possible_owners
 from app.services.comments import open_questions
 from app.services.flagging import list_flags
 from app.services.jobs import JobView
@@ -165,7 +165,7 @@ def image_rows(
         "rows": [asdict(row) for row in rows[:PAGE_ROWS]],
         "first": page * PAGE_ROWS + 1,
         "has_more": len(rows) > PAGE_ROWS,
-        "people": known_people(context.store) if may_assign else [],
+        "people": possible_owners(context.store) if may_assign else [],
         "may_assign": may_assign,
         "may_delete": may_delete,
     }

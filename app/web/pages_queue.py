@@ -9,7 +9,7 @@ import gradio as gr
 
 from app.domain.roles import Permission
 from app.domain.states import ImageState, RegionState
-from app.services.assigning import ImageFilter, assign_images, known_people, share_images
+from app.services.assigning import ImageFilter, assign_images, present_owners, share_images
 from app.services.review_types import QueueFilter, ReviewError
 from app.web.context import WebContext, refuse_unless_permitted
 from app.web.errors import ForbiddenError
@@ -145,7 +145,7 @@ def _owners(context: WebContext) -> list[tuple[str, str]]:
     """What the asking person can choose from."""
     if not may(Permission.ASSIGN):
         return _OWNERS
-    people = ((f"{name}'s", f"{_PERSON}{name}") for name in known_people(context.store))
+    people = ((f"{name}'s", f"{_PERSON}{name}") for name in present_owners(context.store))
     return [*_OWNERS, ("Everybody's", _EVERYBODY), *people]
 
 

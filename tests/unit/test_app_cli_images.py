@@ -45,6 +45,15 @@ def test_images_are_shared_out(root):
     assert sorted(owners(root).values()) == ["ann", "bob"]
 
 
+def test_a_person_without_an_account_gets_nothing(root):
+    run("users", "add", "ann", "-w", root)
+    for arguments in (("assign", "pool_1", "--to", "ghost"), ("share", "ann", "ghost")):
+        result = run("images", *arguments, "-w", root)
+        assert result.exit_code == 2
+        assert "'ghost' has no account" in result.stderr and "There is ann." in " ".join(result.stderr.split())
+    assert owners(root) == {"pool_0": None, "pool_1": None}
+
+
 def test_an_unknown_image_is_named_and_nothing_is_changed(root):
     result = run("images", "assign", "pool_0", "pool_9", "-w", root, "--to", "ann")
     assert result.exit_code == 2

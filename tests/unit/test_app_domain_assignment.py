@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.assignment import share_out
+from app.domain.assignment import require_people, share_out
 
 
 def test_the_largest_images_go_to_different_people_and_the_small_ones_even_it_out():
@@ -30,3 +30,9 @@ def test_nobody_has_more_than_the_even_share_and_one_image(loads, people):
     for load, person in zip(loads, share_out(loads, [0.0] * people), strict=True):
         totals[person] += load
     assert max(totals) <= sum(loads) / people + max(loads, default=0.0) + 1e-6
+
+
+def test_images_go_to_people_with_an_account_and_others_are_told_who_there_is():
+    require_people(["ann", "lea"], ["ann", "bob", "lea"])
+    with pytest.raises(ValueError, match=r"'ghost' has no account .*nothing was changed\. There are ann, lea\.$"):
+        require_people(["ann", "ghost"], ["ann", "lea"])

@@ -6,11 +6,19 @@ from sqlalchemy import select, update
 from app.domain.queue import expected_errors
 from app.domain.roles import Actor, Role
 from app.domain.states import DecisionKind, ImageState, RegionState
-from app.services.assigning import ImageFilter, assign_images, list_image_work, share_images
+from app.services.assigning import (
+    ImageFilter,
+    assign_images,
+    list_image_work,
+    possible_owners,
+    present_owners,
+    share_images,
+)
 from app.services.audit import AuditFilter, list_entries
 from app.services.review_types import NotAllowedError, NotFoundError, QueueFilter, ReviewError
 from app.storage.models import Image, Region
 from tests.unit.made_workspace import Reviewer, copy_store, make_template
+from tests.unit.people_cases import OPERATOR, Team
 
 pytestmark = pytest.mark.usefixtures("each_database")
 
@@ -152,6 +160,25 @@ def test_what_makes_no_sense_is_refused(ann, call, error, message):
     with pytest.raises(error, match=message):
         call(ann.store)
     assert all(row.assignee is None for row in list_image_work(ann.store))
+
+
+def test_with_accounts_images_go_to_these_people_only(ann):
+    image_ids = ids_of(ann.store, "pool_0", "pool_1")
+    assign_images(ann.store, LEAD, image_ids[:1], "ghost")
+    people = Team(ann.store)
+    for name in ("lea", "cyn"):
+        people.add(name, Role.LEAD)
+    people.accounts.disable(OPERATOR, "cyn")
+    for call in (
+        lambda: assign_images(ann.store, LEAD, image_ids, "phantom"),
+        lambda: assign_images(ann.store, LEAD, image_ids, "cyn"),
+        lambda: share_images(ann.store, LEAD, ["lea", "ghost"]),
+    ):
+        with pytest.raises(ReviewError, match=r"has no account .* There is lea\."):
+            call()
+    assert possible_owners(ann.store) == ["lea"]
+    assert present_owners(ann.store) == ["ghost", "lea"]  # So that they are found and given on.
+    assert assign_images(ann.store, LEAD, image_ids, "lea") == 2
 
 
 def test_who_may_not_second_review_is_refused_and_the_region_still_waits(ann):

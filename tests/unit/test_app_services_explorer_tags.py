@@ -125,7 +125,7 @@ def test_with_accounts_images_are_given_to_nobody_who_has_none(store):
     with store.session() as session:
         session.add(Account(name="ann", role=Role.ANNOTATOR))
     ((_, _, reason),) = tag(store, "pool_0", "assign:anne").refused
-    assert "no account 'anne'" in reason
+    assert "'anne' has no account" in reason
     assert tag(store, "pool_0", "assign:ann").applied == (("pool_0", "assign:ann"),)
 
 
