@@ -55,7 +55,7 @@ class LeaseService:
     """Who works on which image. Safe between threads.
 
     Ages are measured here, with a clock that never goes back: a lease whose number of beats has not grown for LIFE_S
-    since this process first saw that number is over.
+    since this process counted or first saw that number is over.
 
     People who start at the head of the same queue would meet at every image. So what somebody was told to do next is
     kept from others, too, as long as that person gives signs of life. Only this process knows: where several serve one
@@ -91,10 +91,10 @@ class LeaseService:
             if lease is None:
                 lease = Lease(image_id=image_id, holder=actor.name, tab=tab, taken_at=utc_now(), beats=0)
                 session.add(lease)
-                return self._view(lease, actor, tab)
+                return self._alive_now(lease, actor, tab)
             if (lease.holder, lease.tab) == (actor.name, tab):
                 lease.beats += 1
-                return self._view(lease, actor, tab)
+                return self._alive_now(lease, actor, tab)
             is_over = not self._is_alive(lease)
             is_own = lease.holder == actor.name
             if is_over or (opens and is_own) or (take_over and self._may_take_over(lease, actor)):
@@ -102,6 +102,7 @@ class LeaseService:
                     told = {"from": lease.holder}
                     record(session, actor, AuditAction.TAKEOVER, f"image {image.sample_id}", told)
                 lease.holder, lease.tab, lease.taken_at, lease.beats = actor.name, tab, utc_now(), lease.beats + 1
+                return self._alive_now(lease, actor, tab)
             return self._view(lease, actor, tab)
 
     def release(self, actor: Actor, tab: str, image_id: int) -> None:
@@ -113,9 +114,13 @@ class LeaseService:
 
     def held_by_others(self, name: str) -> frozenset[int]:
         """Images that somebody else works on."""
+        return frozenset(self.holders(name))
+
+    def holders(self, name: str) -> dict[int, str]:
+        """Who else works on which image."""
         with self._store.reader() as session:
             leases = session.scalars(select(Lease)).all()
-        return frozenset(lease.image_id for lease in leases if lease.holder != name and self._is_alive(lease))
+        return {lease.image_id: lease.holder for lease in leases if lease.holder != name and self._is_alive(lease)}
 
     def is_held(self, session: Session, image_id: int) -> bool:
         """Whether anybody works on an image, as a transaction sees it."""
@@ -165,6 +170,12 @@ class LeaseService:
         with self._lock:
             if name in self._ahead:
                 self._ahead[name] = (self._ahead[name][0], self._monotonic())
+
+    def _alive_now(self, lease: Lease, actor: Actor, tab: str) -> LeaseView:
+        """Count its life from this sign on, not from the first time that somebody else asks."""
+        with self._lock:
+            self._seen[lease.image_id] = (lease.beats, lease.tab, self._monotonic())
+        return self._view(lease, actor, tab)
 
     def _view(self, lease: Lease, actor: Actor, tab: str) -> LeaseView:
         is_same_person = lease.holder == actor.name

@@ -1,7 +1,8 @@
 """The order of the queue, and how much is left of it."""
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select, true
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.domain.states import DecisionKind, ImageState, RegionKind, RegionState
 from app.services.comments import is_open_question
 from app.services.decoys import is_listed, listed_state
-from app.services.review_types import QueueCounts, QueueFilter, RegionRow
+from app.services.review_types import Elsewhere, QueueCounts, QueueFilter, RegionRow
 from app.storage.models import Comment, Decision, Image, Region
 
 _LAST_SKIP = (
@@ -52,6 +53,24 @@ def region_rows(session: Session, filters: QueueFilter, limit: int, offset: int)
         return rows
     num_open = session.scalar(_filtered(select(func.count(Region.id)), filters, RegionState.OPEN)) or 0
     return rows + _page(session, filters, RegionState.SKIPPED, limit - len(rows), max(0, offset - num_open))
+
+
+def count_elsewhere(session: Session, filters: QueueFilter, holders: Mapping[int, str]) -> Elsewhere:
+    """What a filter leaves out because of other people."""
+    free = replace(filters, not_images=frozenset())
+    waiting = _waiting(session, free)
+    at_work = {image_id: number for image_id, number in waiting.items() if image_id in holders}
+    others = _waiting(session, replace(free, person=None)).total() - waiting.total()
+    return Elsewhere(sum(at_work.values()), tuple(sorted({holders[image_id] for image_id in at_work})), others)
+
+
+def _waiting(session: Session, filters: QueueFilter) -> Counter[int]:
+    """Number of a filter's regions by image."""
+    found = Counter[int]()
+    for state in (RegionState.OPEN, RegionState.SKIPPED) if filters.state is None else (filters.state,):
+        statement = _filtered(select(Region.image_id, func.count(Region.id)), filters, state).group_by(Region.image_id)
+        found.update({row[0]: row[1] for row in session.execute(statement)})
+    return found
 
 
 def next_in_queue(session: Session, filters: QueueFilter, after: QueuePlace | None) -> int | None:

@@ -164,6 +164,21 @@ class QueueCounts:
 
 
 @dataclass(frozen=True)
+class Elsewhere:
+    """What a person's queue leaves out because of other people.
+
+    Attributes:
+        at_work: regions of images on which somebody else works now; they come as soon as that person goes on.
+        people: who that is, by name.
+        others: regions of images that are somebody else's.
+    """
+
+    at_work: int
+    people: tuple[str, ...]
+    others: int
+
+
+@dataclass(frozen=True)
 class DecisionRequest:
     """One action of one person.
 

@@ -1,6 +1,6 @@
 """The queue and what people do to it. Every action is one transaction that is on disk when the call returns."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
@@ -10,10 +10,11 @@ from app.services.conflicts import check_no_conflict
 from app.services.labels import active_proposal
 from app.services.recording import append, find_again, result_of
 from app.services.review_actions import check_request, decision_row, prepare
-from app.services.review_queue import count_regions, next_in_queue, place_of, region_rows, row_of
+from app.services.review_queue import count_elsewhere, count_regions, next_in_queue, place_of, region_rows, row_of
 from app.services.review_types import (
     DecisionRequest,
     DecisionResult,
+    Elsewhere,
     ImagePatch,
     ImagePlanes,
     ImageRow,
@@ -73,6 +74,16 @@ class ReviewService:
             raise ReviewError(f"limit must be at least 1 and offset at least 0, got {limit} and {offset}")
         with self._store.reader() as session:
             return region_rows(session, filters, min(limit, MAX_PAGE), offset)
+
+    def elsewhere(self, filters: QueueFilter, holders: Mapping[int, str]) -> Elsewhere:
+        """What a person's queue leaves out because of other people.
+
+        Args:
+            filters: of the queue, `not_images` being those that others work on.
+            holders: who works on which image.
+        """
+        with self._store.reader() as session:
+            return count_elsewhere(session, filters, holders)
 
     def counts(self) -> QueueCounts:
         """How much is left, over the whole workspace."""

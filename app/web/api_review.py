@@ -64,20 +64,24 @@ def queue(
     Without `everybody` only regions of images that are the asking person's or nobody's, and on which nobody else works
     now. With `ahead` these regions will be worked on next: for a minute, renewed by `POST /api/leases/{image_id}`,
     their images are kept from others who ask with `ahead` or for `GET /api/regions/next`, as long as there are more.
+    At its end, `elsewhere` says how many regions the list leaves out because of other people, and who works there.
     """
     if everybody and not permits(actor.role, Permission.ASSIGN):
         raise NotAllowedError(
             f"{actor.name} is {actor.role} here; everybody's regions are listed for reviewers and leads"
         )
     person = None if everybody else actor.name
-    held = frozenset() if everybody else context.leases.held_by_others(actor.name)
-    wanted = None if state is None else RegionState(state)
+    holders = {} if everybody else context.leases.holders(actor.name)
+    wanted, held = None if state is None else RegionState(state), frozenset(holders)
     filters = QueueFilter(wanted, class_id, image_id, include_enough, person, assignee, text, asked, held)
     rows = context.review.queue(_kept_out(context, actor, filters), limit, offset) if ahead else []
     rows = rows or context.review.queue(filters, limit, offset)
     if ahead:
         context.leases.keep_ahead(actor.name, {row.image_id for row in rows})
-    return {"rows": [row.to_json() for row in rows], "counts": asdict(context.review.counts())}
+    is_end = ahead and not everybody and len(rows) < limit
+    elsewhere = asdict(context.review.elsewhere(filters, holders)) if is_end else None
+    counts = asdict(context.review.counts())
+    return {"rows": [row.to_json() for row in rows], "counts": counts, "elsewhere": elsewhere}
 
 
 @router.get("/regions/next")

@@ -61,6 +61,13 @@ def test_two_people_are_given_different_images_and_a_reviewer_takes_over(own_app
     rea_context = signed_in("rea")
     rea = reviewer_of(rea_context, own_app)
     assert rea.image != ann.image
+    ann.decide("f")
+    ann.press("ArrowLeft")
+    ann.wait("app.lease.held?.is_mine && !app.isBusy && app.current.row.state === 'second_review'")
+    second = reviewer_of(rea_context, own_app, "?state=second_review")
+    expect(second.page.locator(".ps-empty")).to_contain_text("1 more waits: ann is working on this image.")
+    second.page.screenshot(path=SCREENSHOTS / "review-left-to-others.png")
+    second.page.close()
     region = ann.region
     looking = reviewer_of(rea_context, own_app, f"?region={region}")
     banner = looking.page.locator(".ps-held")
@@ -79,7 +86,8 @@ def test_two_people_are_given_different_images_and_a_reviewer_takes_over(own_app
     expect(ann.page.locator(accept)).to_have_attribute("aria-disabled", "true")
     ann.press("Space")
     looking.decide("Space")
-    assert [(each.user, each.region_id) for each in decisions(own_app.workspace)] == [("rea", region)]
+    said = [(each.user, each.kind, each.region_id) for each in decisions(own_app.workspace)]
+    assert said == [("ann", "dont_know", region), ("rea", "accept", region)]
 
 
 def test_what_was_decided_while_somebody_took_over_is_refused_and_said(own_app: LiveApp, signed_in: SignedIn) -> None:
@@ -121,6 +129,13 @@ def test_a_tab_that_closes_gives_its_image_back(own_app: LiveApp, signed_in: Sig
     first.page.goto(f"{own_app.url}/queue")
     again = reviewer_of(context, own_app, f"?region={region}")
     again.wait("app.lease.held?.is_mine")
+
+
+def test_an_image_that_is_left_before_the_server_answered_is_given_back(own_app: LiveApp, signed_in: SignedIn) -> None:
+    ann = reviewer_of(signed_in("ann"), own_app)
+    ann.wait("app.lease.held?.is_mine")
+    with ann.page.expect_response("**/release"):
+        ann.get("void (app.lease.beat(false, true), app.lease.enter(app.lease.imageId + 1))")
 
 
 def test_an_ended_session_keeps_what_was_decided_until_the_person_is_back(

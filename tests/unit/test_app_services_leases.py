@@ -116,6 +116,15 @@ def test_nobody_is_given_regions_of_an_image_on_which_somebody_works(leases, ima
     assert leases.held_by_others("ann") == frozenset()
 
 
+def test_an_image_left_long_ago_is_free_for_whoever_asks_first(leases, clock, image_id):
+    leases.hold(ANN, "a", image_id)
+    leases.hold(ANN, "a", image_id)
+    clock.now += LIFE_S - 1
+    assert leases.holders("bob") == {image_id: "ann"}
+    clock.now += 1
+    assert leases.holders("bob") == {}
+
+
 def test_what_somebody_does_next_is_kept_from_others_as_long_as_that_person_gives_signs_of_life(
     leases, clock, image_id
 ):

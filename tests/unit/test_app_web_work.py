@@ -69,6 +69,31 @@ def test_two_people_who_begin_at_the_same_queue_meet_at_no_image_until_nothing_e
     assert cyns == anns[0]["region_id"]
 
 
+def test_the_end_of_the_queue_says_what_waits_with_others(signed_in: SignedIn) -> None:
+    ann = signed_in("ann", Role.ANNOTATOR)
+    row = queue(ann)[0]
+    body = {"op_id": "1", "kind": "dont_know", "region_id": row["region_id"], "image_id": row["image_id"],
+            "image_version": 0, "session": "tab-ann"}  # fmt: skip
+    assert ann.post("/api/decisions", json=body).status_code == 200
+    ann.post(f"/api/leases/{row['image_id']}", json={"session": "tab-ann"})
+    rob = signed_in("rob", Role.REVIEWER)
+    asked = {"state": "second_review", "ahead": True}
+    answer = rob.get("/api/queue", params=asked).json()
+    assert (answer["rows"], answer["elsewhere"]) == ([], {"at_work": 1, "people": ["ann"], "others": 0})
+    signed_in("ann", Role.ANNOTATOR).post(f"/api/leases/{row['image_id']}/release", json={"session": "tab-ann"})
+    answer = signed_in("rob", Role.REVIEWER).get("/api/queue", params=asked).json()
+    assert [found["region_id"] for found in answer["rows"]] == [row["region_id"]]
+    assert answer["elsewhere"] == {"at_work": 0, "people": [], "others": 0}
+
+
+def test_the_end_of_the_queue_counts_what_is_given_to_others(signed_in: SignedIn) -> None:
+    lead = signed_in("lee", Role.LEAD)
+    images = [image["image_id"] for image in lead.get("/api/images").json()["images"]]
+    lead.post("/api/assignments", json={"image_ids": images, "assignee": "bob"})
+    answer = lead.get("/api/queue", params={"ahead": True}).json()
+    assert (answer["rows"], answer["elsewhere"]["others"]) == ([], answer["counts"]["open"])
+
+
 def test_images_are_shared_out(signed_in: SignedIn) -> None:
     lead = signed_in("lee", Role.LEAD)
     answer = lead.post("/api/assignments/share", json={"people": ["ann", "bob"]})

@@ -20,6 +20,7 @@ export class Feed {
     this.packed = new Map(); // Fetched ahead, as they travel.
     this.views = new Map();
     this.isComplete = false;
+    this.elsewhere = null; // What the queue leaves out because of other people, when it is at its end.
     this.needsScores = false;
   }
 
@@ -31,8 +32,8 @@ export class Feed {
   /** Who decides faster than the server saves finds at the head of its queue what was answered here: ask for more then. */
   async fetchRows() {
     for (let limit = LOOK_AHEAD, answered = 0; ; limit = Math.min(MOST_ROWS, LOOK_AHEAD + answered)) {
-      const { rows } = await getQueue({ ...this.filter, limit, ahead: true });
-      [this.rows, this.isComplete] = [rows, rows.length < limit];
+      const { rows, elsewhere } = await getQueue({ ...this.filter, limit, ahead: true });
+      [this.rows, this.isComplete, this.elsewhere] = [rows, rows.length < limit, elsewhere];
       answered = rows.filter((row) => this.handled.has(row.region_id)).length;
       if (this.isComplete || rows.length - answered >= REFILL_BELOW || limit === MOST_ROWS) return;
     }

@@ -49,7 +49,10 @@ export class Lease {
     let isSignedOut = false;
     try {
       const held = await post(`/api/leases/${imageId}`, { session: this.tab, take_over: takeOver, opens }, this.owner);
-      if (imageId !== this.imageId) return;
+      if (imageId !== this.imageId) { // Left before the answer came: nobody else would give it back.
+        if (held.is_mine) this.giveBack(imageId);
+        return;
+      }
       const wasElsewhere = this.isElsewhere;
       this.isLost = !held.is_mine && (this.isLost || (this.held?.is_mine ?? false));
       this.held = held;

@@ -8,6 +8,7 @@ import { Conflict } from './conflict.js';
 import { grouped } from './dom.js';
 import { Drawing } from './drawing.js';
 import { Editing } from './editing.js';
+import { leftToOthers } from './elsewhere.js';
 import { ExplorerLink } from './explorer_link.js';
 import { Feed } from './feed.js';
 import { LEFTOVER } from './image_state.js';
@@ -211,6 +212,12 @@ export class Reviewer {
     const { open, skipped, second_review: second, decided } = this.session.counts;
     if (!isFiltered && this.answers.savedCount + open + skipped + second + decided === 0) {
       this.view.showEmpty('Nothing to review yet', 'Regions appear once a model has proposed labels for the images. The Rounds page says what comes next.', ['Rounds', '/']);
+      return;
+    }
+    const others = leftToOthers(this.feed.elsewhere);
+    if (others.length > 0) {
+      this.view.showEmpty('Nothing left for you now', others.join(' '), ['Look again', `/review?${new URLSearchParams(this.feed.filter)}`],
+        ...(isFiltered ? [['Whole queue', '/review']] : []), ['Queue', '/queue']);
       return;
     }
     this.view.showEmpty(isFiltered ? 'Nothing left with this filter' : 'Nothing left to review',
