@@ -9,6 +9,7 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".
 
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 _UNSAFE_CHARACTER = re.compile(r"[^A-Za-z0-9_.\-/]")
+_MAX_PART_BYTES = 255
 _HASH_DIGITS = 8  # 32 bits: enough to keep apart names that differ only in characters an id cannot hold.
 
 
@@ -63,6 +64,30 @@ def problem_with_name(name: str) -> str | None:
     if ".." in PurePosixPath(name).parts:
         return "contains '..'"
     return None
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a file below some folder can have this name on common file systems."""
+    parts = name.encode("utf-8", "replace").split(b"/")
+    return problem_with_name(name) is None and all(0 < len(part) <= _MAX_PART_BYTES for part in parts)
+
+
+def file_name_of(path: Path, sample_id: str) -> str:
+    """The name of an image file as people know it: as many parts of its path as its sample id has.
+
+    Bytes that are no UTF-8 become question marks in black diamonds.
+    """
+    name = "/".join(path.parts[-(sample_id.count("/") + 1) :])
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def shown_name(sample_id: str, file_name: str) -> str:
+    """What people are shown: the id, or where that had to replace characters the file's name without its ending.
+
+    Names with characters that cannot be seen, or that move others about, stay replaced.
+    """
+    stem = file_name[: -len(PurePosixPath(file_name).suffix) or None]
+    return stem if stem.isprintable() and sample_id_of(file_name) == sample_id else sample_id
 
 
 def sample_id_of(relative: PurePosixPath | str) -> str:

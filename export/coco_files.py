@@ -26,16 +26,18 @@ class CocoItem:
     """One label and the image it belongs to.
 
     Attributes:
-        file_name: the image's name as COCO readers know it, relative, with '/' between its parts.
+        file_name: the image's name as COCO readers know it, relative, with '/' between its parts; unique.
         sample_id: names the label; unique, becomes the name of the index PNG.
         label: (H, W) uint8 class ids and IGNORE_INDEX.
         image_sha256: digest of the image file, 64 hex digits, or empty if it is not known.
+        original_name: of the image file, where `file_name` could not be it; else empty.
     """
 
     file_name: str
     sample_id: str
     label: LabelArray
     image_sha256: str
+    original_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,8 @@ class CocoReader:
                 if sample_id in seen:
                     raise ValueError(f"image {image['id']}: the sample id {sample_id!r} occurs twice")
                 seen.add(sample_id)
-                yield CocoItem(file_name, sample_id, self._label(image), _sha256(image))
+                original = _original_name(image)
+                yield CocoItem(file_name, sample_id, self._label(image), _sha256(image), original)
             except ValueError as error:
                 yield SkippedItem(name, str(error))
 
@@ -166,6 +169,14 @@ def _names(image: dict[str, Any]) -> tuple[str, str]:
         except ValueError as error:
             raise ValueError(f"image {image['id']}: {error}") from error
     return file_name, sample_id
+
+
+def _original_name(image: dict[str, Any]) -> str:
+    """Only told: no file is opened under it."""
+    value = image.get("original_file_name", "")
+    if not isinstance(value, str):
+        raise ValueError(f"image {image['id']}: 'original_file_name' must be a text, found {str(value)[:40]!r}")
+    return value
 
 
 def _sha256(image: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
     annotations.json   images, categories (category_id = class_id + 1), one run-length annotation per image and class
     masks/<id>.png     the same labels as index PNGs: 8 bits, palette of the class colors, 255 is void
-    manifest.json      SHA-256 of every file, void pixels per image, and what was skipped and why
+    manifest.json      SHA-256 of every file, each image's file name and void pixels, and what was skipped and why
 
 Every valid pixel has a class and classes do not overlap, so a pixel that no annotation covers is void, and an image
 without annotations is void everywhere. Annotations are run lengths with `iscrowd` 0, as in COCO-Stuff: pycocotools
@@ -212,10 +212,12 @@ class _Writer:
             self._skipped.append(SkippedItem(item.sample_id, str(error)))
             return
         height, width = item.label.shape
+        original = {"original_file_name": item.original_name} if item.original_name else {}
         self._images.append(
             {
                 "id": len(self._images) + 1,
                 "file_name": item.file_name,
+                **original,
                 "width": width,
                 "height": height,
                 "sample_id": item.sample_id,
@@ -226,6 +228,8 @@ class _Writer:
         self._samples.append(
             {
                 "sample_id": item.sample_id,
+                "file_name": item.file_name,
+                **original,
                 "image_sha256": item.image_sha256,
                 "mask": mask_name,
                 "annotations": len(annotations),

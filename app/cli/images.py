@@ -5,16 +5,13 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 from rich.table import Table
-from sqlalchemy import select
 
 from app.cli.console import Commands, WorkspaceOption, console, open_workspace
-from app.domain.states import ImageRole, ImageState
+from app.domain.states import ImageState
 from app.services import deleting
-from app.services.assigning import ImageFilter, assign_images, list_image_work, share_images
+from app.services.assigning import ImageFilter, assign_images, image_ids, list_image_work, share_images
 from app.services.comments import open_questions
 from app.services.local_actor import command_line_actor
-from app.storage.database import Store
-from app.storage.models import Image
 
 NOBODY = "nobody"
 
@@ -43,7 +40,7 @@ def list_images(
     for row in rows:
         numbers = (row.num_open, row.num_second_review, row.num_decided, round(row.expected_errors))
         owner = escape(row.assignee or NOBODY)
-        table.add_row(escape(row.sample_id), row.state.value, owner, *(str(number) for number in numbers))
+        table.add_row(escape(row.image_name), row.state.value, owner, *(str(number) for number in numbers))
     console.print(table)
 
 
@@ -55,7 +52,7 @@ def assign(
 ) -> None:
     """Give images to a person. Everybody is shown own images and nobody's."""
     store, _ = open_workspace(workspace)
-    changed = assign_images(store, command_line_actor(), _ids(store, names), None if to == NOBODY else to)
+    changed = assign_images(store, command_line_actor(), image_ids(store, names), None if to == NOBODY else to)
     console.print(f"{changed} of {len(names)} images changed hands.")
 
 
@@ -76,27 +73,10 @@ def questions(workspace: WorkspaceOption) -> None:
     found = open_questions(store)
     for each in found:
         about = "" if each.region_id is None else f", region {each.region_id}"
-        console.print(f"{each.created_at:%Y-%m-%d %H:%M} {escape(each.author)} about {escape(each.sample_id)}{about}:")
+        console.print(f"{each.created_at:%Y-%m-%d %H:%M} {escape(each.author)} about {escape(each.image_name)}{about}:")
         console.print(f"  {escape(' '.join(each.text.split()))}")
     if not found:
         console.print("No question waits for an answer.")
-
-
-def _ids(store: Store, names: list[str]) -> list[int]:
-    """Ids of pool images.
-
-    Raises:
-        LookupError: a name that no pool image has.
-    """
-    is_pool = (Image.role == ImageRole.POOL) & Image.deleted_at.is_(None)
-    with store.reader() as session:
-        known = dict(
-            session.execute(select(Image.sample_id, Image.id).where(is_pool, Image.sample_id.in_(names))).all()
-        )
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise LookupError(f"there is no image {unknown[0]!r} in the pool; see: pixelsieve images list")
-    return [known[name] for name in names]
 
 
 AnyNames = Annotated[list[str], typer.Argument(help="Names of images.")]
@@ -123,7 +103,7 @@ def deleted(workspace: WorkspaceOption) -> None:
     table = Table("image", "was", "deleted (UTC)", "files", box=None, header_style="bold")
     for image in deleting.list_deleted(store):
         files = "stay" if image.purged_at is None else f"removed {image.purged_at:%Y-%m-%d}"
-        table.add_row(escape(image.sample_id), image.role.value, f"{image.deleted_at:%Y-%m-%d %H:%M}", files)
+        table.add_row(escape(image.image_name), image.role.value, f"{image.deleted_at:%Y-%m-%d %H:%M}", files)
     console.print(table)
 
 

@@ -26,7 +26,7 @@ def suspects(
         found = find_suspects(store, model_id, monitor, min_area)
     with store.reader() as session:
         names = require_class_set(session).names
-        samples = {row.id: row.sample_id for row in session.execute(select(Image.id, Image.sample_id))}
+        samples = {row.id: row.name for row in session.execute(select(Image.id, Image.name))}
     table = Table("", "image", "labeled as", "model says", "x, y, width, height", "pixels", "score", box=None)
     for number, suspect in enumerate(found[:limit], start=1):
         part = suspect.part

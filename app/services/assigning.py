@@ -12,7 +12,7 @@ from app.domain.roles import Actor
 from app.domain.states import ImageState, RegionKind, RegionState
 from app.services.audit import IMAGE_IDS, record
 from app.services.decoys import is_listed, listed_state
-from app.services.review_queue import assigned_to, name_holds, open_to
+from app.services.review_queue import assigned_to, name_holds, named, open_to
 from app.services.review_types import NotFoundError, ReviewError
 from app.storage.database import Store
 from app.storage.models import Decision, Image, Region
@@ -47,7 +47,8 @@ class ImageWork:
 
     Attributes:
         image_id: the image.
-        sample_id: its name.
+        sample_id: its id.
+        image_name: what people are shown.
         state: waiting, open, enough or done.
         assignee: whose it is, None when it is nobody's.
         num_open: regions that wait for a decision, skipped ones included.
@@ -58,6 +59,7 @@ class ImageWork:
 
     image_id: int
     sample_id: str
+    image_name: str
     state: ImageState
     assignee: str | None
     num_open: int
@@ -78,6 +80,21 @@ def list_image_work(
         raise ReviewError(f"limit must be at least 1 and offset at least 0, got {limit} and {offset}")
     with store.reader() as session:
         return _image_work(session, filters or ImageFilter(), limit, offset)
+
+
+def image_ids(store: Store, names: Sequence[str]) -> list[int]:
+    """Ids of images that people review, by their names, in the order of these.
+
+    Raises:
+        NotFoundError: a name that none of them has.
+    """
+    with store.reader() as session:
+        found = session.execute(select(Image.id, Image.name, Image.sample_id).where(is_listed(session), named(names)))
+        known = {name: row.id for row in found for name in (row.sample_id, row.name)}
+    unknown = next((name for name in names if name not in known), None)
+    if unknown is not None:
+        raise NotFoundError(f"there is no image {unknown!r} to review; see: pixelsieve images list")
+    return [known[name] for name in names]
 
 
 def assign_images(store: Store, actor: Actor, image_ids: Collection[int], assignee: str | None) -> int:
@@ -217,7 +234,7 @@ def _image_work(session: Session, filters: ImageFilter, limit: int | None = None
     state = listed_state()
     statement = (
         select(
-            Image.id, Image.sample_id, state, Image.assignee,
+            Image.id, Image.sample_id, Image.name, state, Image.assignee,
             count(waits), count(Region.state == RegionState.SECOND_REVIEW), count(Region.state == RegionState.DECIDED),
             errors,
         )

@@ -131,5 +131,5 @@ def _row(entry: AuditEntry, names: Mapping[int, str]) -> AuditRow:
 
 def _image_names(session: Session, entries: Sequence[AuditEntry]) -> dict[int, str]:
     image_ids = {image_id for entry in entries for image_id in entry.details.get(IMAGE_IDS, ())}
-    rows = session.execute(select(Image.id, Image.sample_id).where(Image.id.in_(image_ids)))
+    rows = session.execute(select(Image.id, Image.name).where(Image.id.in_(image_ids)))
     return {image_id: name for image_id, name in rows}

@@ -13,6 +13,7 @@ from app.services.thresholds import cuts_in_force
 from app.storage.database import Store
 from app.storage.models import Image, Proposal
 from app.storage.settings import require_class_set
+from datasets.paths import is_file_name
 from datasets.progress import Progress
 from export.coco_files import CocoItem, SkippedItem
 from export.coco_masks import CocoManifest, write_coco
@@ -51,7 +52,8 @@ def export_coco(
                 "review some."
             )
         images = session.scalars(select(Image).where(chosen).order_by(Image.sample_id)).all()
-        items = (_item(store, session, image) for image in images)
+        names = FileNames()
+        items = (_item(store, session, image, names) for image in images)
         about = {"reliable": [cut.to_json() for cut in cuts_in_force(session)]}
         return write_coco(
             folder, require_class_set(session), items, _counter(progress, total), replace=replace, about=about
@@ -67,15 +69,32 @@ def _chosen(which: Selection) -> ColumnElement[bool]:
     return chosen
 
 
-def _item(store: Store, session: Session, image: Image) -> CocoItem | SkippedItem:
+class FileNames:
+    """Names for an export's image files: what people call them, and another where two are called alike or no disk
+    takes the name."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def choose(self, file_name: str, sample_id: str, sha256: str) -> str:
+        """One that no earlier call returned."""
+        ending = PurePosixPath(file_name).suffix
+        possible = (file_name, sample_id + ending, sha256 + ending)
+        chosen = next(name for name in possible if name not in self._taken and is_file_name(name))
+        self._taken.add(chosen)
+        return chosen
+
+
+def _item(store: Store, session: Session, image: Image, names: FileNames) -> CocoItem | SkippedItem:
     """One label; a file that is damaged or gone leaves out its image only."""
     try:
         state = label_state(store, session, image)
     except (ValueError, OSError) as error:
         return SkippedItem(image.sample_id, str(error))
     assert state is not None, "images without label and proposal are not chosen"
-    name = image.sample_id + PurePosixPath(image.path).suffix
-    return CocoItem(name, image.sample_id, state.label, image.sha256)
+    name = names.choose(image.file_name, image.sample_id, image.sha256)
+    original = "" if name == image.file_name else image.file_name
+    return CocoItem(name, image.sample_id, state.label, image.sha256, original)
 
 
 def _counter(progress: Callable[[Progress], None] | None, total: int) -> Callable[[int, str], None] | None:

@@ -24,7 +24,8 @@ class CommentView:
     Attributes:
         id: its place in the order of all comments.
         image_id: the image it is about.
-        sample_id: that image's name.
+        sample_id: that image's id.
+        image_name: what people are shown.
         region_id: the region it is about, or None for the whole image.
         author: who wrote it.
         text: what it says, 1-2000 characters.
@@ -37,6 +38,7 @@ class CommentView:
     id: int
     image_id: int
     sample_id: str
+    image_name: str
     region_id: int | None
     author: str
     text: str
@@ -80,7 +82,7 @@ def add_comment(
         )  # fmt: skip
         session.add(comment)
         session.flush()
-        return _view(comment, image.sample_id, is_open=is_question)
+        return _view(comment, image, is_open=is_question)
 
 
 def image_comments(store: Store, image_id: int) -> list[CommentView]:
@@ -100,13 +102,13 @@ def is_open_question() -> ColumnElement[bool]:
 
 def _list(store: Store, condition: ColumnElement[bool]) -> list[CommentView]:
     statement = (
-        select(Comment, Image.sample_id, is_open_question().label("is_open"))
+        select(Comment, Image, is_open_question().label("is_open"))
         .join(Image, Image.id == Comment.image_id)
         .where(condition, Image.deleted_at.is_(None))
         .order_by(Comment.id)
     )
     with store.reader() as session:
-        return [_view(comment, sample_id, bool(is_open)) for comment, sample_id, is_open in session.execute(statement)]
+        return [_view(comment, image, bool(is_open)) for comment, image, is_open in session.execute(statement)]
 
 
 def _require_open_question(session: Session, comment_id: int, image_id: int) -> None:
@@ -118,9 +120,10 @@ def _require_open_question(session: Session, comment_id: int, image_id: int) -> 
         raise ReviewError(f"{closing.author} closed this question before; nothing was saved. Load its answers again.")
 
 
-def _view(comment: Comment, sample_id: str, is_open: bool) -> CommentView:
+def _view(comment: Comment, image: Image, is_open: bool) -> CommentView:
     return CommentView(
-        id=comment.id, image_id=comment.image_id, sample_id=sample_id, region_id=comment.region_id,
+        id=comment.id, image_id=comment.image_id, sample_id=image.sample_id,
+        image_name=image.name, region_id=comment.region_id,
         author=comment.author, text=comment.text, is_question=comment.is_question, is_open=is_open,
         closes_id=comment.closes_id, created_at=comment.created_at,
     )  # fmt: skip

@@ -19,6 +19,7 @@ from app.domain.roles import Actor
 from app.domain.states import ImageRole
 from app.services.audit import record
 from app.services.explorer_folder import remove_shown_files
+from app.services.review_queue import named
 from app.services.review_states import refresh_states
 from app.services.review_types import NotFoundError, ReviewError
 from app.services.snapshots import forget_files
@@ -36,6 +37,7 @@ class DeletedImage:
 
     image_id: int
     sample_id: str
+    image_name: str
     role: ImageRole
     deleted_at: datetime
     purged_at: datetime | None
@@ -56,7 +58,7 @@ def delete_images(store: Store, actor: Actor, names: Collection[str]) -> int:
         present = [image for image in _require_images(session, names) if image.deleted_at is None]
         for image in present:
             image.deleted_at = utc_now()
-            record(session, actor, AuditAction.DELETED, f"image {image.sample_id}")
+            record(session, actor, AuditAction.DELETED, f"image {image.name}")
         return len(present)
 
 
@@ -78,7 +80,7 @@ def undelete_images(store: Store, actor: Actor, names: Collection[str]) -> int:
         for image in gone:
             image.deleted_at = None
             refresh_states(session, image)
-            record(session, actor, AuditAction.RESTORED, f"image {image.sample_id}")
+            record(session, actor, AuditAction.RESTORED, f"image {image.name}")
         return len(gone)
 
 
@@ -87,7 +89,7 @@ def list_deleted(store: Store) -> list[DeletedImage]:
     statement = select(Image).where(Image.deleted_at.is_not(None)).order_by(Image.deleted_at.desc(), Image.id.desc())
     with store.reader() as session:
         return [
-            DeletedImage(image.id, image.sample_id, image.role, image.deleted_at, image.purged_at)
+            DeletedImage(image.id, image.sample_id, image.name, image.role, image.deleted_at, image.purged_at)
             for image in session.scalars(statement)
             if image.deleted_at is not None
         ]
@@ -114,8 +116,8 @@ def purge_images(store: Store, actor: Actor, older_than_days: int) -> list[str]:
             new = [image for image in due if image.purged_at is None]
             for image in new:
                 _mark_purged(session, image)
-                record(session, actor, AuditAction.PURGED, f"image {image.sample_id}", {"sha256": image.sha256})
-            names = [image.sample_id for image in new]
+                record(session, actor, AuditAction.PURGED, f"image {image.name}", {"sha256": image.sha256})
+            names = [image.name for image in new]
         _remove(store, files, folders)
         for image in due:
             remove_shown_files(store.workspace, image.sha256)
@@ -125,8 +127,8 @@ def purge_images(store: Store, actor: Actor, older_than_days: int) -> list[str]:
 def _require_images(session: Session, names: Collection[str]) -> Sequence[Image]:
     if not names:
         raise ReviewError("name at least one image")
-    found = session.scalars(select(Image).where(Image.sample_id.in_(names)).order_by(Image.id)).all()
-    missing = sorted(set(names) - {image.sample_id for image in found})
+    found = session.scalars(select(Image).where(named(names)).order_by(Image.id)).all()
+    missing = sorted(set(names) - {name for image in found for name in (image.name, image.sample_id)})
     if missing:
         raise NotFoundError(f"there is no image {missing[0]!r}; see pixelsieve images list. Nothing was changed.")
     return found

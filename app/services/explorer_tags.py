@@ -62,13 +62,13 @@ def apply_tags(store: Store, tags: Mapping[str, Collection[str]], actor: Actor) 
     applied, withdrawn, refused = [], [], []
     for waiting in gone:
         _withdraw(store, waiting, actor)
-        withdrawn.append((waiting.image.sample_id, waiting.order.tag))
+        withdrawn.append((waiting.image.name, waiting.order.tag))
     for waiting in new:
         try:
             _apply(store, waiting, actor)
-            applied.append((waiting.image.sample_id, waiting.order.tag))
+            applied.append((waiting.image.name, waiting.order.tag))
         except ReviewError as error:  # One image that cannot take a tag is no reason to leave out the others.
-            refused.append((waiting.image.sample_id, waiting.order.tag, str(error)))
+            refused.append((waiting.image.name, waiting.order.tag, str(error)))
     return TagReport(tuple(applied), tuple(withdrawn), tuple(refused))
 
 
@@ -107,7 +107,7 @@ def _apply(store: Store, waiting: _Waiting, actor: Actor) -> None:
     """
     image, order = waiting.image, waiting.order
     if order.command is not TagCommand.FLAG and image.role is not ImageRole.POOL:
-        raise ReviewError(f"{image.sample_id} is a {image.role} image; only images of the pool are reviewed")
+        raise ReviewError(f"{image.name} is a {image.role} image; only images of the pool are reviewed")
     if order.command is TagCommand.ASSIGN:
         if not permits(actor.role, Permission.ASSIGN):
             raise NotAllowedError(f"{actor.name} is {actor.role} here; reviewers and leads say whose images are whose")
@@ -154,4 +154,4 @@ def _set_weight(session: Session, image_id: int, weight: float) -> None:
 
 def _record(session: Session, waiting: _Waiting, actor: Actor, what: str) -> None:
     details = {"tag": waiting.order.tag, "what": what, "image_id": waiting.image.id}
-    record(session, actor, AuditAction.EXPLORE, f"image {waiting.image.sample_id}", details)
+    record(session, actor, AuditAction.EXPLORE, f"image {waiting.image.name}", details)

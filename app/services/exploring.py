@@ -153,7 +153,7 @@ class _Look:
         """One image with all of its fields."""
         fields = {
             "filepath": self._file(image),
-            "name": image.sample_id,
+            "name": image.name,
             "tags": _tags(image, self.gold),
             "assignee": image.assignee,
             "reviewer_url": _page(image, self.source.reviewer_url),

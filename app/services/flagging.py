@@ -134,9 +134,9 @@ def _read_known(store: Store, session: Session, request: FlagRequest) -> _Known:
         raise NotFoundError(f"there is no image {request.image_id}")
     proposal = active_proposal(session, image.id)
     if proposal is None:
-        raise NotFoundError(f"{image.sample_id} has no proposal to review; make one with: pixelsieve predict")
+        raise NotFoundError(f"{image.name} has no proposal to review; make one with: pixelsieve predict")
     if not (0 <= request.x < image.width and 0 <= request.y < image.height):
-        raise ReviewError(f"({request.x}, {request.y}) lies outside of {image.sample_id}, {image.width}x{image.height}")
+        raise ReviewError(f"({request.x}, {request.y}) lies outside of {image.name}, {image.width}x{image.height}")
     shown = shown_image(store, session, image, proposal)
     planes, state = shown.planes, shown_state(session, image, shown)
     human_mask = state.provenance == Provenance.HUMAN

@@ -105,7 +105,7 @@ def require_frozen_gold(store: Store) -> list[Image]:
     for image in images:
         _require_file(store, image.path, image.sha256, image.sample_id, "picture")
         if image.label_path is None:
-            raise ValueError(f"the gold image {image.sample_id} has no label; restore a backup of the workspace")
+            raise ValueError(f"the gold image {image.name} has no label; restore a backup of the workspace")
         if image.label_sha256 is None:
             image.label_sha256 = _hash(store, image.label_path, image.sample_id, "label")
             unhashed.append(image)
@@ -157,7 +157,7 @@ def _predict(store: Store, image: Image, predictor: Predictor, class_set: ClassS
     prediction = predictor.predict(read_image(store.workspace.absolute(image.path)))
     if not np.isfinite(prediction.confidence).all():
         raise ValueError(
-            f"the model's confidence on the gold image {image.sample_id} is not a number everywhere: its weights are "
+            f"the model's confidence on the gold image {image.name} is not a number everywhere: its weights are "
             "damaged, or its training diverged. Train another round."
         )
     return label, prediction

@@ -16,6 +16,7 @@ from datasets.decoding import DEFAULT_LIMITS, read_bytes
 from datasets.files import write_atomically
 from datasets.images import decode_image, encode_plane_png, read_plane
 from datasets.labels import LabelArray
+from datasets.paths import file_name_of, shown_name
 from datasets.progress import Progress
 from datasets.sample import SegmentationDataset
 
@@ -72,6 +73,7 @@ class _Candidate:
     """One checked image that is not stored yet."""
 
     sample_id: str
+    file_name: str
     role: ImageRole
     content: bytes
     sha256: str
@@ -185,9 +187,8 @@ class _Importer:
             if label.shape != size_hw:
                 raise ValueError(f"the label of {path} is {label.shape} (height, width), but the image is {size_hw}")
             self._dataset.class_set.check_label(label, f"the label of {path}")
-        return _Candidate(
-            sample_id, role, content, hashlib.sha256(content).hexdigest(), (size_hw[0], size_hw[1]), label
-        )
+        digest, file_name = hashlib.sha256(content).hexdigest(), file_name_of(path, sample_id)
+        return _Candidate(sample_id, file_name, role, content, digest, (size_hw[0], size_hw[1]), label)
 
     def _find(self, candidate: _Candidate) -> Image | None:
         with self._store.reader() as session:
@@ -242,6 +243,8 @@ class _Importer:
             id=image_id,
             sha256=sha256,
             sample_id=candidate.sample_id,
+            name=shown_name(candidate.sample_id, candidate.file_name),
+            file_name=candidate.file_name,
             path=workspace.relative(image_path),
             width=candidate.size_hw[1],
             height=candidate.size_hw[0],

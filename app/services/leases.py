@@ -100,7 +100,7 @@ class LeaseService:
             if is_over or (opens and is_own) or (take_over and self._may_take_over(lease, actor)):
                 if not is_over and not is_own:
                     told = {"from": lease.holder}
-                    record(session, actor, AuditAction.TAKEOVER, f"image {image.sample_id}", told)
+                    record(session, actor, AuditAction.TAKEOVER, f"image {image.name}", told)
                 lease.holder, lease.tab, lease.taken_at, lease.beats = actor.name, tab, utc_now(), lease.beats + 1
                 return self._alive_now(lease, actor, tab)
             return self._view(lease, actor, tab)

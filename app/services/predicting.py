@@ -97,7 +97,7 @@ def predict_pool(
         except StoreError:
             raise  # A full disk or a locked store concerns every image.
         except (ValueError, RuntimeError, FileNotFoundError) as error:
-            failed.append((image.sample_id, str(error)))
+            failed.append((image.name, str(error)))
     activate_probes(store)
     progress(Progress(total, total, "proposals stored"))
     return PredictReport(model.id, predicted, restored, skipped, tuple(failed), predictor.device)

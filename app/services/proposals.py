@@ -160,7 +160,7 @@ def _read_known(store: Store, image_id: int, model_id: int, prediction: "Predict
         may_be_decoy = session.get(DecoyImage, image_id) is not None or trust.planted_share > 0
         is_decoy = image.role is ImageRole.LABELED and may_be_decoy
         if image.role is not ImageRole.POOL and not is_decoy:
-            raise ValueError(f"{image.sample_id} is a {image.role} image; only pool images get proposals")
+            raise ValueError(f"{image.name} is a {image.role} image; only pool images get proposals")
         class_set = require_class_set(session)
         check_prediction(prediction, image, len(class_set))
         nothing = LabelState(np.zeros(image.size_hw, np.uint8), np.zeros(image.size_hw, np.uint8))
@@ -210,21 +210,21 @@ def check_prediction(prediction: "Prediction", image: Image, num_classes: int) -
     )
     if any(plane.shape != image.size_hw for plane in planes):
         sizes = sorted({plane.shape for plane in planes})
-        raise ValueError(f"{image.sample_id} is {image.size_hw} (height, width), but the prediction is {sizes}")
+        raise ValueError(f"{image.name} is {image.size_hw} (height, width), but the prediction is {sizes}")
     if prediction.probabilities.shape != (num_classes, *image.size_hw):
         raise ValueError(
-            f"{image.sample_id}: the model gave probabilities of shape {prediction.probabilities.shape}, "
+            f"{image.name}: the model gave probabilities of shape {prediction.probabilities.shape}, "
             f"expected {(num_classes, *image.size_hw)} for the {num_classes} classes of this workspace"
         )
     if int(prediction.label.max()) >= num_classes:
         raise ValueError(
-            f"{image.sample_id}: the model predicts class {int(prediction.label.max())}, but this workspace has "
+            f"{image.name}: the model predicts class {int(prediction.label.max())}, but this workspace has "
             f"classes 0-{num_classes - 1}; use a model that was trained in it"
         )
     for name in ("confidence", "weight", "probability_right"):
         plane = getattr(prediction, name)
         if not (np.all(plane >= 0) and np.all(plane <= 1)):  # Also refuses NaN.
-            raise ValueError(f"{image.sample_id}: the model's {name} has values outside 0-1 or NaN; export it again")
+            raise ValueError(f"{image.name}: the model's {name} has values outside 0-1 or NaN; export it again")
 
 
 def read_rarity(session: Session, num_classes: int, order: QueueRules) -> NDArray[np.float64]:

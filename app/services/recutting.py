@@ -161,7 +161,7 @@ class _Recut:
             except StoreError:
                 raise  # A full disk or a locked store concerns every image.
             except (ValueError, RuntimeError, FileNotFoundError) as error:
-                self._failed.append((image.sample_id, str(error)))
+                self._failed.append((image.name, str(error)))
 
     def _step(self, what: str) -> None:
         if self._monitor.should_cancel():
@@ -215,7 +215,7 @@ class _Recut:
             found = cut_images(session, self._model.id, threshold, self._leases.held_by_others(""))
         names: dict[Standing, list[str]] = {standing: [] for standing in Standing}
         for each in found:
-            names[each.standing].append(each.image.sample_id)
+            names[each.standing].append(each.image.name)
         failed = {name for name, _ in self._failed}
         refused = [name for name in names[Standing.TO_CUT] if name not in failed]  # Held when it was their turn.
         return RecutReport(

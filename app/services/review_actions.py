@@ -148,12 +148,12 @@ def prepare(store: Store, session: Session, request: DecisionRequest) -> Prepare
         raise NotFoundError(f"there is no image {request.image_id}")
     proposal = active_proposal(session, image.id)
     if proposal is None:
-        raise NotFoundError(f"{image.sample_id} has no proposal to review; make one with: pixelsieve predict")
+        raise NotFoundError(f"{image.name} has no proposal to review; make one with: pixelsieve predict")
     region = None if request.region_id is None else _active_region(session, request, image, proposal)
     if request.kind in _NOT_FROM_SCRATCH and is_from_scratch(session, proposal):
         raise ReviewError("this image is labeled from scratch: draw it, then finish it with Enter. Nothing was saved.")
     if request.kind is DecisionKind.ACCEPT_REST and image.state is ImageState.DONE:
-        raise ReviewError(f"nothing is left open in {image.sample_id}; an area that was flagged is decided by itself")
+        raise ReviewError(f"nothing is left open in {image.name}; an area that was flagged is decided by itself")
     now = ImageNow(image, proposal, shown_image(store, session, image, proposal), image_history(session, image.id))
     delta = _delta(session, request, now, region)
     changed = 0
@@ -223,7 +223,7 @@ def _active_region(session: Session, request: DecisionRequest, image: Image, pro
         )
     if region.proposal_id != proposal.id:
         raise ConflictError(
-            f"a newer model has proposed other regions for {image.sample_id} since you opened this one. "
+            f"a newer model has proposed other regions for {image.name} since you opened this one. "
             "Nothing was saved; go on with the next region."
         )
     return region

@@ -1,7 +1,7 @@
 """The order of the queue, and how much is left of it."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -149,7 +149,8 @@ def _flagged_beyond_queue(session: Session) -> Counter[RegionState]:
 def row_of(region: Region, image: Image) -> RegionRow:
     """The queue's line for a region."""
     return RegionRow(
-        region_id=region.id, image_id=region.image_id, sample_id=image.sample_id, number=region.number,
+        region_id=region.id, image_id=region.image_id, sample_id=image.sample_id,
+        image_name=image.name, number=region.number,
         kind=_told_kind(region.kind), class_id=region.class_id, area=region.area, bbox=region.bbox,
         mean_confidence=region.mean_confidence, score=region.score, state=region.state, assignee=image.assignee,
     )  # fmt: skip
@@ -230,9 +231,14 @@ def open_to(person: str) -> ColumnElement[bool]:
     return or_(Image.assignee.is_(None), Image.assignee == person)
 
 
+def named(names: Collection[str]) -> ColumnElement[bool]:
+    """For a WHERE over `Image`: images of these names, as people are shown them, or ids."""
+    return or_(Image.name.in_(names), Image.sample_id.in_(names))
+
+
 def name_holds(text: str) -> ColumnElement[bool]:
     """For a WHERE over `Image`: names that hold a text, whatever the case of its letters."""
-    return Image.sample_id.icontains(text, autoescape=True)
+    return or_(Image.name.icontains(text, autoescape=True), Image.sample_id.icontains(text, autoescape=True))
 
 
 def _following(session: Session, filters: QueueFilter, after: QueuePlace) -> int | None:

@@ -95,6 +95,7 @@ class RegionRow:
     region_id: int
     image_id: int
     sample_id: str
+    image_name: str
     number: int
     kind: RegionKind
     class_id: int

@@ -168,7 +168,7 @@ class ReviewService:
             image = _require_image(session, image_id)
             x0, y0, x1, y1 = bbox
             if not (0 <= x0 < x1 <= image.width and 0 <= y0 < y1 <= image.height):
-                raise ReviewError(f"the box {bbox} is empty or leaves {image.sample_id}, {image.width}x{image.height}")
+                raise ReviewError(f"the box {bbox} is empty or leaves {image.name}, {image.width}x{image.height}")
             proposal = _require_proposal(session, image)
             shown = shown_image(self._store, session, image, proposal)
             planes, state = shown.planes, shown_state(session, image, shown, bbox)
@@ -260,7 +260,7 @@ def _require_image(session: Session, image_id: int) -> Image:
 def _require_proposal(session: Session, image: Image) -> Proposal:
     proposal = active_proposal(session, image.id)
     if proposal is None:
-        raise NotFoundError(f"{image.sample_id} has no proposal; make one with: pixelsieve predict")
+        raise NotFoundError(f"{image.name} has no proposal; make one with: pixelsieve predict")
     return proposal
 
 

@@ -102,9 +102,9 @@ def find_problems(session: Session, files: dict[str, SavedFile]) -> tuple[str, .
     for image in session.scalars(select(Image).where(Image.purged_at.is_(None)).order_by(Image.id)):
         for path in filter(None, (image.path, image.label_path)):
             if path not in files:
-                problems.append(f"{path} of image {image.sample_id} is missing")
+                problems.append(f"{path} of image {image.name} is missing")
         if image.path in files and files[image.path].sha256 != image.sha256:
-            problems.append(f"{image.path} of image {image.sample_id} is damaged: it is not what was imported")
+            problems.append(f"{image.path} of image {image.name} is damaged: it is not what was imported")
     folders = {path.rpartition("/")[0] for path in files}
     proposals = select(Proposal.folder, Image.sample_id).join(Image, Image.id == Proposal.image_id)
     for folder, sample_id in session.execute(proposals.where(Proposal.active).order_by(Proposal.id)):

@@ -14,9 +14,11 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     String,
+    Text,
     false,
     text,
 )
+from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -92,9 +94,17 @@ class Setting(Base):
     changed_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, onupdate=utc_now)
 
 
+def _sample_id(context: DefaultExecutionContext) -> str:
+    """Of a new image, where nothing says how its file was called."""
+    name: str = context.get_current_parameters()["sample_id"]  # type: ignore[no-untyped-call]
+    return name
+
+
 class Image(Base):
     """One imported image. Its bytes lie unchanged under `path`, its label's under `label_path`.
 
+    `sample_id` is made of characters that are safe everywhere, `name` is what people are shown, and `file_name` is the
+    imported file's, with its ending and with as many of its folders as the id holds.
     `label_sha256` is missing where an earlier version imported the label; gold then freezes it at the next look.
     `queue_weight` multiplies the scores of its regions.
     """
@@ -104,6 +114,8 @@ class Image(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
     sample_id: Mapped[str] = mapped_column(_NAME, unique=True)
+    name: Mapped[str] = mapped_column(String(255), default=_sample_id, server_default="")
+    file_name: Mapped[str] = mapped_column(Text, default=_sample_id, server_default="")
     path: Mapped[str]
     width: Mapped[int]
     height: Mapped[int]

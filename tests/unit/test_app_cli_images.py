@@ -57,7 +57,7 @@ def test_a_person_without_an_account_gets_nothing(root):
 def test_an_unknown_image_is_named_and_nothing_is_changed(root):
     result = run("images", "assign", "pool_0", "pool_9", "-w", root, "--to", "ann")
     assert result.exit_code == 2
-    assert "there is no image 'pool_9' in the pool; see: pixelsieve images list" in result.stderr
+    assert "there is no image 'pool_9' to review; see: pixelsieve images list" in result.stderr
     assert owners(root) == {"pool_0": None, "pool_1": None}
 
 

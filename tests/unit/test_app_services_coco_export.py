@@ -1,5 +1,7 @@
 """Exports hold the labels as they are now, and one damaged file leaves out one image only."""
 
+import json
+
 import numpy as np
 import pytest
 from sqlalchemy import select
@@ -12,7 +14,7 @@ from app.storage.database import open_store
 from app.storage.models import Image
 from app.storage.settings import adopt_class_set
 from datasets.labels import IGNORE_INDEX
-from export.coco_masks import read_coco
+from export.coco_masks import open_coco, read_coco, write_coco
 from tests.unit.made_workspace import CLASSES, Reviewer, copy_store, make_template, mask_of, pool_ids, random_label
 
 pytestmark = pytest.mark.usefixtures("each_database")
@@ -63,6 +65,27 @@ def test_a_damaged_label_leaves_out_its_image_and_is_named(ann, tmp_path):
     manifest = export_coco(ann.store, tmp_path / "coco", "all")
     assert [item.sample_id for item in manifest.skipped] == ["labeled_0"]
     assert sorted(read_coco(tmp_path / "coco")[1]) == ["gold_0", "labeled_1", "pool_0", "pool_1"]
+
+
+def test_files_have_the_names_that_people_know_and_each_another_one(ann, tmp_path):
+    with ann.store.session() as session:
+        images = {image.sample_id: image for image in session.scalars(select(Image))}
+        for sample_id, file_name in (("gold_0", "Foto 0 ü.jpg"), ("labeled_0", "x/../same.png"), ("pool_0", "a.png")):
+            images[sample_id].file_name = file_name
+        images["pool_1"].file_name = "a.png"
+    export_coco(ann.store, tmp_path / "coco", "all")
+    entries = json.loads((tmp_path / "coco" / "annotations.json").read_text())["images"]
+    samples = json.loads((tmp_path / "coco" / "manifest.json").read_text())["samples"]
+    for found in (entries, samples):
+        assert {each["sample_id"]: (each["file_name"], each.get("original_file_name")) for each in found} == {
+            "gold_0": ("Foto 0 ü.jpg", None), "labeled_0": ("labeled_0.png", "x/../same.png"),
+            "labeled_1": ("labeled_1.png", None), "pool_0": ("a.png", None), "pool_1": ("pool_1.png", "a.png"),
+        }  # fmt: skip
+    again = open_coco(tmp_path / "coco")
+    write_coco(tmp_path / "again", again.class_set, again)
+    assert (tmp_path / "again" / "annotations.json").read_bytes() == (
+        tmp_path / "coco" / "annotations.json"
+    ).read_bytes()
 
 
 def test_progress_counts_the_images(ann, tmp_path):

@@ -48,6 +48,15 @@ def test_image_bytes_are_copied_unchanged_and_named_by_their_hash(store, dataset
     assert stored == store.workspace.images / image.sha256[:2] / f"{image.sha256}.png"
 
 
+def test_the_name_that_people_know_is_kept_beside_the_id(store, tmp_path):
+    write_picture(tmp_path / "own" / "images", "Foto 0 ü", 1)
+    write_label(tmp_path / "own" / "masks" / "Foto 0 ü.png", random_label(1))
+    import_dataset(store, build_dataset("folder", tmp_path / "own", "train"), None, set())
+    (image,) = rows(store).values()
+    assert (image.name, image.file_name) == ("Foto 0 ü", "Foto 0 ü.png")
+    assert image.sample_id.startswith("Foto_0___")
+
+
 def test_roles_and_states_follow_the_two_lists(store, dataset):
     report = import_dataset(store, dataset, {"a"}, {"g"})
     found = {name: (image.role, image.state) for name, image in rows(store).items()}

@@ -160,6 +160,16 @@ def test_a_store_of_an_earlier_version_keeps_rows_indexes_and_triggers(workspace
             connection.execute("DELETE FROM decision")
 
 
+def test_images_of_an_earlier_version_are_called_by_their_ids(workspace, tmp_path, monkeypatch):
+    make_store_of_version(workspace, tmp_path, monkeypatch, "0002")
+    with raw(workspace) as connection:
+        connection.execute("UPDATE image SET path = 'images/ab/ab12.jpg'")
+        connection.commit()
+    with open_store(workspace).reader() as session:
+        (image,) = session.scalars(select(Image))
+    assert (image.sample_id, image.name, image.file_name) == ("a", "a", "a.jpg")
+
+
 def test_probes_of_the_version_that_gave_them_to_persons_stand_in_everybodys_queue(workspace, tmp_path, monkeypatch):
     """Audits that wait, given or not, are spread over the queue; errors planted in unlisted images end."""
     make_store_of_version(workspace, tmp_path, monkeypatch, "0002")

@@ -1,12 +1,13 @@
 """Names from outside: none leaves its folder, and each gives one id."""
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets.paths import safe_relative_path, sample_id_of
+from datasets.paths import file_name_of, is_file_name, safe_relative_path, sample_id_of, shown_name
 
 
 @pytest.mark.parametrize(
@@ -87,3 +88,33 @@ def test_frame_number_stays_at_the_end_of_an_unusual_name():
 @settings(deadline=None, max_examples=50)
 def test_different_names_give_different_ids(first, second):
     assert (sample_id_of(f"x{first}.png") == sample_id_of(f"x{second}.png")) == (first == second)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("street_07.jpg", "street_07"),
+        ("Foto 0 ü.JPG", "Foto 0 ü"),
+        ("aachen/ünï 日本.png", "aachen/ünï 日本"),
+        ("two\nlines.png", sample_id_of("two\nlines.png")),
+        ("r\u202eevil.png", sample_id_of("r\u202eevil.png")),
+    ],
+    ids=["plain", "spaces", "folders", "control", "direction"],
+)
+def test_people_are_shown_the_files_name_without_its_ending(name, shown):
+    sample_id = sample_id_of(name)
+    assert file_name_of(Path("/data/images") / name, sample_id) == name
+    assert shown_name(sample_id, name) == shown
+
+
+def test_an_id_that_is_not_made_from_the_files_name_is_shown_itself():
+    assert shown_name("aachen/aachen_000", "aachen/aachen_000_leftImg8bit.png") == "aachen/aachen_000"
+
+
+def test_bytes_that_are_no_text_can_be_written_down():
+    assert file_name_of(Path("/data/a\udcff.png"), "x") == "a\ufffd.png"
+
+
+@pytest.mark.parametrize("name", ["", "../a.png", "a\\b.png", "a//b.png", "ü" * 128 + ".png", "a\n.png"])
+def test_what_no_disk_takes_is_no_file_name(name):
+    assert is_file_name("ü" * 125 + ".png") and not is_file_name(name)

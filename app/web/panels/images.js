@@ -16,7 +16,7 @@ export function mount(element, gradio) {
 function draw(value, trigger) {
   const { rows, may_assign: mayAssign } = value;
   if (rows.length === 0) return [el('p', { class: 'pp-muted' }, 'No image with this filter.')];
-  const boxes = rows.map((row) => el('input', { type: 'checkbox', value: row.image_id, 'aria-label': `Choose ${row.sample_id}` }));
+  const boxes = rows.map((row) => el('input', { type: 'checkbox', value: row.image_id, 'aria-label': `Choose ${row.image_name}` }));
   const all = el('input', { type: 'checkbox', 'aria-label': 'Choose all images of this page' });
   all.addEventListener('change', () => { for (const box of boxes) box.checked = all.checked; });
   return [
@@ -32,7 +32,7 @@ function drawRow(row, box) {
   const address = `/review?${new URLSearchParams({ image_id: row.image_id, ...(box ? { everybody: true } : {}) })}`;
   return el('tr', { 'data-image': row.image_id },
     box ? el('td', {}, box) : null,
-    el('td', { class: 'pp-text' }, row.num_open ? el('a', { href: address }, row.sample_id) : row.sample_id),
+    el('td', { class: 'pp-text' }, row.num_open ? el('a', { href: address }, row.image_name) : row.image_name),
     el('td', { class: 'pp-text' }, el('span', { class: 'pp-state' }, STATE_TEXT[row.state])),
     el('td', { class: 'pp-text' }, row.assignee ?? el('span', { class: 'pp-muted' }, 'nobody')),
     el('td', {}, String(row.num_open)), el('td', {}, String(row.num_second_review)), el('td', {}, String(row.num_decided)),
@@ -60,7 +60,7 @@ function drawAssignment({ people, rows, may_delete: mayDelete }, boxes, trigger)
 async function askDelete(rows, trigger) {
   if (rows.length === 0) return;
   const names = rows.map((row) => row.sample_id);
-  const what = names.length === 1 ? names[0] : `${names.length} images`;
+  const what = names.length === 1 ? rows[0].image_name : `${names.length} images`;
   const said = await ask(`Delete ${what}?`, [el('p', {}, 'Gone from the queue, training, exports and all counts. Files and decisions stay: the Admin page brings them back.')],
     'Delete', async () => { await post('/api/deleted', { names }); return what; });
   if (said !== null) trigger('pick', { action: 'deleted' });

@@ -30,7 +30,7 @@ function drawRow(row, filter) {
   const canOpen = row.is_current ? { onclick: open } : { class: 'pp-replaced', title: REPLACED };
   return el('tr', { 'data-region': row.region_id, ...canOpen },
     el('td', {}, row.is_current ? el('a', { href, 'aria-label': `Review region ${row.region_id}` }, picture) : picture),
-    el('td', { class: 'pp-text' }, row.sample_id, row.assignee ? el('small', { class: 'pp-below' }, `of ${row.assignee}`) : null),
+    el('td', { class: 'pp-text' }, row.image_name, row.assignee ? el('small', { class: 'pp-below' }, `of ${row.assignee}`) : null),
     ...(row.kind === 'control' ? [el('td', { class: 'pp-text' }, 'label from scratch'), el('td', {}, '–')]
       : [el('td', { class: 'pp-text' }, swatch(row.color), row.class_name), el('td', {}, percent(row.mean_confidence))]),
     el('td', {}, `${row.area} px`),

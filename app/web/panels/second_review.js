@@ -35,18 +35,18 @@ function draw({ regions, questions, flags, may_assign: mayAssign }) {
 function drawFlag({ row, user, flagged_at: flaggedAt, class_name: name, color, verdict, is_current: isCurrent }, all) {
   const address = { image_id: row.image_id, include_enough: true, ...all, region: row.region_id };
   const picture = el('img', { src: `/api/regions/${row.region_id}/thumbnail`, alt: '', loading: 'lazy', width: 160, height: 112 });
-  const link = el('a', { href: `/review?${new URLSearchParams(address)}`, 'aria-label': `Review the flagged area in ${row.sample_id}` }, picture);
+  const link = el('a', { href: `/review?${new URLSearchParams(address)}`, 'aria-label': `Review the flagged area in ${row.image_name}` }, picture);
   return el('tr', { 'data-flag': row.region_id },
-    el('td', {}, isCurrent ? link : picture), el('td', { class: 'pp-text' }, row.sample_id),
+    el('td', {}, isCurrent ? link : picture), el('td', { class: 'pp-text' }, row.image_name),
     el('td', { class: 'pp-text' }, swatch(color), name),
     el('td', { class: 'pp-text' }, user, el('small', { class: 'pp-below' }, moment(flaggedAt))),
     el('td', { class: 'pp-text' }, el('span', { class: 'pp-state' }, STATE_TEXT[row.state] ?? row.state)),
     el('td', { class: 'pp-text' }, ...(verdict ? drawVerdict(verdict) : [])));
 }
 
-function drawQuestion({ image_id: imageId, region_id: regionId, sample_id: sampleId, author, text, created_at: createdAt }, all) {
+function drawQuestion({ image_id: imageId, region_id: regionId, image_name: name, author, text, created_at: createdAt }, all) {
   const when = new Date(createdAt).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' });
   const address = { image_id: imageId, asked: true, ...all, ...(regionId === null ? {} : { region: regionId }) };
   return el('li', {}, el('p', {}, text),
-    el('small', {}, `${author}, ${when}, about `, el('a', { href: `/review?${new URLSearchParams(address)}` }, sampleId)));
+    el('small', {}, `${author}, ${when}, about `, el('a', { href: `/review?${new URLSearchParams(address)}` }, name)));
 }

@@ -30,14 +30,14 @@ export class Upkeep {
       images.length ? table('Deleted images', ['Image', 'Was', 'Deleted', 'Files', ''], images.map((image) => this.drawDeleted(image))) : muted('No image is deleted.'));
   }
 
-  drawDeleted({ sample_id: name, role, deleted_at: deletedAt, purged_at: purgedAt }) {
-    const back = el('button', { type: 'button', onclick: () => this.bringBack(name), 'aria-label': `Bring ${name} back` }, 'Bring back');
+  drawDeleted({ sample_id: id, image_name: name, role, deleted_at: deletedAt, purged_at: purgedAt }) {
+    const back = el('button', { type: 'button', onclick: () => this.bringBack(id, name), 'aria-label': `Bring ${name} back` }, 'Bring back');
     return row(name, role, moment(deletedAt), purgedAt ? `removed for good ${moment(purgedAt)}` : 'stay', purgedAt ? '' : back);
   }
 
-  async bringBack(name) {
+  async bringBack(id, name) {
     try {
-      await post('/api/deleted/restore', { names: [name] });
+      await post('/api/deleted/restore', { names: [id] });
       await this.done(`${name} is back, with all decisions about it.`);
     } catch (error) {
       this.fail(error.message);

@@ -86,7 +86,7 @@ export class Editing {
     }
     const bare = reviewer.isFromScratch && !isSure ? image.bareShare(row) : 0;
     if (bare > BARE_SHARE) {
-      reviewer.view.warn(`${percent(bare)} of ${row.sample_id} is not drawn and would become void.`, ['Finish the image', () => this.commit(true)]);
+      reviewer.view.warn(`${percent(bare)} of ${row.image_name} is not drawn and would become void.`, ['Finish the image', () => this.commit(true)]);
       return;
     }
     reviewer.setBusy(true);
@@ -109,7 +109,7 @@ export class Editing {
       image.byNumber.clear();
       if (reviewer.image === image) await reviewer.goNext();
     };
-    reviewer.view.warn(`Accept everything still open in ${row.sample_id} without looking? It is logged as unseen and never counts as reviewed.`, ['Accept the rest', go]);
+    reviewer.view.warn(`Accept everything still open in ${row.image_name} without looking? It is logged as unseen and never counts as reviewed.`, ['Accept the rest', go]);
   }
 
   /** Regions that look like `source` get its class, after a preview. The caller goes on to another region then. */

@@ -47,7 +47,7 @@ export class Propagation {
 
   describeOffer({ row, rows, classId }) {
     const count = rows.length === 1 ? '1 region looks' : `${rows.length} regions look`;
-    return `${count} like the one in ${row.sample_id} that is ${this.nameOf(classId)} now.`;
+    return `${count} like the one in ${row.image_name} that is ${this.nameOf(classId)} now.`;
   }
 
   nameOf(classId) {

@@ -129,7 +129,7 @@ export class View {
     const isFromScratch = row.kind === 'control';
     const name = this.classes.get(row.class_id)?.name ?? 'void';
     const said = isFromScratch ? [['Label', 'from scratch']] : [['Model says', name], ['Confidence', percent(row.mean_confidence)]];
-    this.facts.replaceChildren(...[['Image', row.sample_id], ...said, ['Area', `${grouped(row.area)} px`]]
+    this.facts.replaceChildren(...[['Image', row.image_name], ...said, ['Area', `${grouped(row.area)} px`]]
       .flatMap(([term, text]) => [el('dt', {}, term), el('dd', {}, text)]));
     this.chip.replaceChildren(...(decided.length > 0 ? this.decided(row, decided) : [isFromScratch ? FROM_SCRATCH : STATE_TEXTS[row.state] ?? '']));
     this.strip.replaceChildren(...(isFromScratch ? this.scratchDecisions() : this.decisions(name, topClasses)));
