@@ -10,16 +10,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.cli.console import Commands, WorkspaceOption, console, monitored, open_workspace, percent
+from app.cli.next_step import next_step
 from app.domain.bootstrap import Interval
 from app.domain.promotion import Change, PromotionLimits, RoundComparison
+from app.domain.states import ImageRole
 from app.services import model_changes
 from app.services.gold import measure_again
 from app.services.local_actor import command_line_actor
 from app.services.model_comparison import compare as compare_models
 from app.services.model_limits import read_limits, set_limits
-from app.services.predicting import find_model
+from app.services.predicting import find_model, unpredicted_images
 from app.services.round_folder import only_round
 from app.services.rounds import current_of, list_models
+from app.services.workspaces import count_roles
 from app.storage.database import Store
 
 ModelArgument = Annotated[int, typer.Argument(min=1, help="Which model; see pixelsieve models.")]
@@ -133,14 +136,14 @@ def promote(
     reject: Annotated[bool, typer.Option("--reject", help="Set a candidate aside instead.")] = False,
 ) -> None:
     """Make a model the current one, if gold allows it or for a reason."""
-    store, _ = open_workspace(workspace)
+    store, place = open_workspace(workspace)
     if reject:
         model_changes.reject(store, model_id, command_line_actor(), reason)
         console.print(f"Model {model_id} is rejected; its files stay.")
         return
     _show_what_changes(store, model_id)
     model_changes.promote(store, model_id, command_line_actor(), reason)
-    console.print(f"Model {model_id} is the current one now. Next: pixelsieve predict -w {escape(str(workspace))}")
+    console.print(f"Model {model_id} is the current one now. Next: {next_step(store, place)}")
 
 
 def rollback(
@@ -149,13 +152,12 @@ def rollback(
     reason: Annotated[str, typer.Option(help="Why; kept with the model.", show_default=False)],
 ) -> None:
     """Make an earlier model the current one again. Decisions stay; its proposals come back where they still hold."""
-    store, _ = open_workspace(workspace)
+    store, place = open_workspace(workspace)
     _show_what_changes(store, model_id)
-    restored = model_changes.roll_back(store, model_id, command_line_actor(), reason)
-    console.print(
-        f"Model {model_id} is the current one again, and {restored} images have its proposals. "
-        f"Next: pixelsieve predict -w {escape(str(workspace))}"
-    )
+    model_changes.roll_back(store, model_id, command_line_actor(), reason)
+    have = count_roles(store)[ImageRole.POOL] - unpredicted_images(store)
+    console.print(f"Model {model_id} is the current one again, and {have} images have its proposals.")
+    console.print(f"Next: {next_step(store, place)}")
 
 
 def print_comparison(

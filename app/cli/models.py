@@ -7,6 +7,7 @@ from rich.markup import escape
 
 from app.cli.choosing import print_comparison
 from app.cli.console import WorkspaceOption, console, monitored, open_workspace, parse_overrides, percent
+from app.cli.next_step import next_step
 from app.domain.audit import AuditAction
 from app.domain.promotion import Verdict
 from app.domain.states import ModelStatus
@@ -14,8 +15,8 @@ from app.services.audit import note
 from app.services.local_actor import command_line_actor
 from app.services.model_changes import promote as promote_model
 from app.services.model_comparison import compare_with_current
-from app.services.predicting import PredictReport, find_model, predict_pool
-from app.services.round_folder import RoundState, find_round
+from app.services.predicting import PredictReport, find_model, has_doubts, predict_pool
+from app.services.round_folder import find_round
 from app.services.round_steps import CalibratedScore, RoundRequest, TrainingCommands, export_round, train_round
 from app.services.rounds import start_round
 from app.storage.database import Store
@@ -36,6 +37,14 @@ AgainOption = Annotated[bool, typer.Option(help="Train a new round even if the l
 
 _SHOWN_FAILURES = 20
 
+_NEARLY_ALL = 0.995
+"""Share of reliable pixels from which it is said that nobody is left to be asked. Chosen by us."""
+
+_NOBODY_IS_ASKED = (
+    "Nobody is asked about any doubt: at the threshold in force the model is sure nearly everywhere. What a stricter "
+    "one would ask about: pixelsieve threshold show -w {}"
+)
+
 
 def train(
     workspace: WorkspaceOption,
@@ -50,8 +59,7 @@ def train(
     with monitored("Train") as monitor:
         folder = train_round(store, place, request, monitor)
     console.print(f"Round {folder.number} is trained with preset {folder.plan.preset}: {escape(str(folder.run_dir))}")
-    if folder.state is RoundState.TRAINED:
-        console.print(f"Next: pixelsieve export -w {escape(str(workspace))}")
+    console.print(f"Next: {next_step(store, place)}")
 
 
 def export(
@@ -78,10 +86,7 @@ def export(
     if check:
         console.print(f"It agrees with PyTorch; the table is at the end of {escape(str(folder.log))}")
     print_gold(model)
-    if model.status is ModelStatus.CURRENT:
-        console.print(f"Next: pixelsieve predict -w {escape(str(workspace))}")
-    elif model.status is ModelStatus.CANDIDATE:
-        console.print(f"Next: pixelsieve promote {model_id} -w {escape(str(workspace))}")
+    console.print(f"Next: {next_step(store, place)}")
 
 
 def predict(
@@ -94,7 +99,9 @@ def predict(
     with monitored("Predict") as monitor:
         report = predict_pool(store, place, model_id, monitor.progress, monitor.should_cancel)
     print_prediction(report)
-    console.print(f"Next: pixelsieve review -w {escape(str(workspace))}")
+    if not has_doubts(store):
+        console.print(f"[yellow]{_NOBODY_IS_ASKED.format(escape(str(workspace)))}[/]")
+    console.print(f"Next: {next_step(store, place)}")
 
 
 def retrain(
@@ -118,7 +125,7 @@ def retrain(
     console.print(f"Round {model.round} is model {model_id}, {model.status}.")
     if model.status is ModelStatus.CURRENT:
         print_gold(model)
-        console.print(f"Next: pixelsieve predict -w {escape(str(workspace))}")
+        console.print(f"Next: {next_step(store, place)}")
         return
     comparison = compare_with_current(store, model_id)
     print_comparison(comparison)
@@ -126,7 +133,7 @@ def retrain(
         print_calibration(model.gold)
     if promote_if_better and comparison.verdict is Verdict.PROMOTE:
         promote_model(store, model_id, command_line_actor())
-        console.print(f"Model {model_id} is the current one now. Next: pixelsieve predict -w {escape(str(workspace))}")
+        console.print(f"Model {model_id} is the current one now. Next: {next_step(store, place)}")
     else:
         console.print(
             f"The current model stays. To replace it: pixelsieve promote {model_id} -w {escape(str(workspace))}"
@@ -145,6 +152,11 @@ def print_gold(model: Model) -> None:
         f"Called reliable: {percent(gold['reliable_coverage'])} of the pixels, "
         f"{percent(gold['reliable_precision'])} of those right."
     )
+    if (gold["reliable_coverage"] or 0) >= _NEARLY_ALL:
+        console.print(
+            "[yellow]Nearly every pixel is called reliable, so after a prediction hardly anybody is asked about "
+            "anything.[/] Choose a stricter threshold then: pixelsieve threshold show"
+        )
     print_calibration(gold)
 
 

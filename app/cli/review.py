@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from app.cli.console import WorkspaceOption, console, open_workspace, percent
 from app.cli.jobs import QueueUrlOption
+from app.cli.next_step import next_step
 from app.config import ListenOn, Workspace, make_reach
 from app.domain.states import ImageRole, ModelStatus
 from app.services.jobs import JobQueue
@@ -134,7 +135,7 @@ def status(workspace: WorkspaceOption) -> None:
         console.print(f"Job {job.id} ({job.kind}) is {job.state.value}, {share}: {escape(job.message)}")
     if running and not worker_is_running(place):
         console.print("[yellow]No worker is running;[/] start one with pixelsieve worker or pixelsieve review.")
-    console.print(f"Next: {_next_step(workspace, models, counts.images_waiting, counts.open + counts.skipped)}")
+    console.print(f"Next: {next_step(store, place)}")
 
 
 def _describe_current(current: Model | None) -> str:
@@ -142,18 +143,3 @@ def _describe_current(current: Model | None) -> str:
         return "Current model: none"
     gold = current.gold or {}
     return f"Current model: {current.id} of round {current.round}, mIoU {percent(gold.get('miou'))} on gold"
-
-
-def _next_step(workspace: Path, models: list[Model], waiting: int, to_review: int) -> str:
-    """The one command that moves the project on."""
-    suffix = f"-w {escape(str(workspace))}"
-    candidates = [model for model in models if model.status is ModelStatus.CANDIDATE]
-    if not models:
-        return f"pixelsieve train {suffix}"
-    if candidates:
-        return f"pixelsieve promote {candidates[0].id} {suffix}  (or --reject)"
-    if waiting:
-        return f"pixelsieve predict {suffix}"
-    if to_review:
-        return f"pixelsieve review {suffix}"
-    return f"pixelsieve retrain {suffix}, or pixelsieve coco {suffix} --out FOLDER"

@@ -22,7 +22,7 @@ from app.services.review_queue import is_asked
 from app.services.thresholds import cut_images, note_of
 from app.storage.database import Store
 from app.storage.history import effective_deltas
-from app.storage.models import Image, Model, Proposal, Region
+from app.storage.models import Decision, Image, Model, Proposal, Region
 from app.storage.planes import ProposalPlanes
 from app.storage.probes import ControlImage
 from app.storage.settings import ReviewSettings, read_review_settings
@@ -66,7 +66,8 @@ def preview_cuts(
 ) -> list[QueueSize]:
     """How large the queue would be at each threshold, if the proposals in force were cut anew.
 
-    Images that are done and control images are left out, and images of which enough is known count without regions.
+    Control images are left out, and so are images that are done by what people decided: one that is done because the
+    model was sure everywhere may get regions. Images of which enough is known count without regions.
     Pixels that people decided are not asked again; regions in second review and those flagged stay. Probes are not
     counted.
 
@@ -131,7 +132,9 @@ def _with_rules(settings: ReviewSettings, rules: RegionRules | None) -> ReviewSe
 
 
 def _images_to_cut(session: Session) -> list[Image]:
-    is_pool = (Image.role == ImageRole.POOL) & Image.deleted_at.is_(None) & (Image.state != ImageState.DONE)
+    is_decided = Image.id.in_(select(Decision.image_id))
+    is_finished = (Image.state == ImageState.DONE) & is_decided
+    is_pool = (Image.role == ImageRole.POOL) & Image.deleted_at.is_(None) & ~is_finished
     is_control = Image.id.in_(select(ControlImage.image_id))
     statement = select(Image).join(Proposal, (Proposal.image_id == Image.id) & Proposal.active)
     return list(session.scalars(statement.where(is_pool, ~is_control).order_by(Image.sample_id)))

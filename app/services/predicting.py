@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from app.config import Workspace
-from app.domain.states import ImageRole, ModelStatus
+from app.domain.decisions import PENDING_STATES
+from app.domain.states import ImageRole, ImageState, ModelStatus, RegionKind, RegionState
 from app.services.controls import choose_controls
 from app.services.decoys import are_decoys_wanted, decoys_and_others
 from app.services.probe_mixing import MIXED_AT_ONCE, activate_probes
@@ -16,7 +17,7 @@ from app.services.proposals import store_proposal
 from app.services.restoring import restore_proposals
 from app.storage.database import Store
 from app.storage.errors import StoreError
-from app.storage.models import Image, Model, Proposal
+from app.storage.models import Image, Model, Proposal, Region
 from app.storage.settings import check_same_classes, require_class_set
 from datasets.files import sha256_of
 from datasets.images import read_image
@@ -101,6 +102,27 @@ def predict_pool(
     activate_probes(store)
     progress(Progress(total, total, "proposals stored"))
     return PredictReport(model.id, predicted, restored, skipped, tuple(failed), predictor.device)
+
+
+def unpredicted_images(store: Store) -> int:
+    """Images of the pool without a proposal of the current model in force; all of them when no model is current."""
+    with store.reader() as session:
+        current = select(Model.id).where(Model.status == ModelStatus.CURRENT)
+        proposed = select(Proposal.image_id).where(Proposal.active, Proposal.model_id.in_(current))
+        in_pool = (Image.role == ImageRole.POOL) & Image.deleted_at.is_(None)
+        waits = select(func.count()).select_from(Image).where(in_pool, Image.id.not_in(proposed))
+        return session.scalar(waits) or 0
+
+
+def has_doubts(store: Store) -> bool:
+    """Whether a model was ever unsure about a region of the pool that people are asked about or decided."""
+    is_asked = (Region.state == RegionState.DECIDED) | (
+        Region.state.in_(PENDING_STATES) & (Image.state == ImageState.OPEN)
+    )
+    doubts = (Region.kind == RegionKind.QUEUE) & (Image.role == ImageRole.POOL) & Image.deleted_at.is_(None) & is_asked
+    statement = select(Region.id).join(Image, Image.id == Region.image_id).where(doubts).limit(1)
+    with store.reader() as session:
+        return session.scalar(statement) is not None
 
 
 def find_model(store: Store, model_id: int | None) -> Model:

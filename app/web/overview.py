@@ -10,6 +10,7 @@ from app.services.assigning import ImageFilter, list_image_work, possible_owners
 from app.services.comments import open_questions
 from app.services.flagging import list_flags
 from app.services.jobs import JobView
+from app.services.predicting import unpredicted_images
 from app.services.region_stories import RegionStory, region_stories
 from app.services.review_types import QueueCounts, QueueFilter
 from app.services.thresholds import cuts_in_force
@@ -59,7 +60,7 @@ def summary(context: WebContext) -> dict[str, Any]:
         "threshold": threshold,
         "counts": asdict(counts),
         "rounds": [describe_model(model) for model in reversed(models)],
-        "next": next_action(models, counts, context.jobs.list(SHOWN_JOBS)),
+        "next": next_action(models, counts, context.jobs.list(SHOWN_JOBS), unpredicted_images(context.store)),
     }
 
 
@@ -94,8 +95,18 @@ def describe_model(model: Model) -> dict[str, Any]:
     }
 
 
-def next_action(models: list[Model], counts: QueueCounts, jobs: list[JobView]) -> dict[str, str | None]:
-    """The one thing to do now: title, text, and either a page to go to (`href`) or an action to start (`action`)."""
+def next_action(
+    models: list[Model], counts: QueueCounts, jobs: list[JobView], to_predict: int
+) -> dict[str, str | None]:
+    """The one thing to do now: title, text, and either a page to go to (`href`) or an action to start (`action`).
+
+    Args:
+        models: of all rounds, latest first.
+        counts: of regions and images, as people are told.
+        jobs: the latest.
+        to_predict: images of the pool without a proposal of the current model. Labeled images that may still become
+            decoys are told as waiting too, and wait for no prediction.
+    """
     unfinished = [job for job in jobs if not job.is_finished and job.kind in _MODEL_JOBS]
     candidate = rounds.candidate_of(models)
     if unfinished:
@@ -106,8 +117,8 @@ def next_action(models: list[Model], counts: QueueCounts, jobs: list[JobView]) -
         if not (counts.images_waiting or counts.images_open or counts.images_enough or counts.images_done):
             return _action("Import images", "There are none yet. In a terminal: pixelsieve import path/to/images", None)
         return _action("Train the first round", "It learns from the labeled images.", "Train", action="train")
-    if counts.images_waiting:
-        text = f"{counts.images_waiting} images have no proposal yet."
+    if to_predict:
+        text = f"{counts.images_waiting or to_predict} images have no proposal of the current model yet."
         return _action("Predict proposals", text, "Predict", action="predict")
     if counts.open or counts.skipped:
         return _action(f"Review {counts.open + counts.skipped} regions", "Most valuable first.", "Review", "/review")

@@ -3,14 +3,16 @@
 import json
 
 import pytest
+from sqlalchemy import update
 from typer.testing import CliRunner
 
 from app.__main__ import application
 from app.domain.regions import RegionRules
-from app.domain.states import DecisionKind
+from app.domain.states import DecisionKind, ImageRole, ImageState, RegionState
 from app.services.cutting import preview_cuts
 from app.services.processes import WorkCancelledError
 from app.services.review_types import QueueFilter
+from app.storage.models import Image, Region
 from tests.unit.made_workspace import SIZE_HW, Reviewer, copy_store, make_template, mask_of, pool_ids
 
 # Blobs of make_prediction are wrong with 0.43 to 0.6, everything else with 0.05.
@@ -62,7 +64,15 @@ def test_a_region_in_second_review_waits_whatever_the_threshold_says(ann):
     assert (loosest.images, loosest.regions, loosest.region_pixels) == (1, 1, view.row.area)
 
 
-def test_images_that_are_done_are_left_out(ann):
+def test_images_that_are_done_because_the_model_was_sure_are_counted_as_a_stricter_threshold_cuts_them(ann):
+    before = preview_cuts(ann.store, [0.01])
+    with ann.store.session() as session:
+        session.execute(update(Region).values(state=RegionState.SUPERSEDED))
+        session.execute(update(Image).where(Image.role == ImageRole.POOL).values(state=ImageState.DONE))
+    assert preview_cuts(ann.store, [0.01]) == before and before[0].regions > 0
+
+
+def test_images_that_are_done_by_decisions_are_left_out(ann):
     first = pool_ids(ann.store)[0]
     for row in ann.service.queue(QueueFilter(image_id=first), limit=500):
         ann.decide(DecisionKind.ACCEPT, ann.service.region(row.region_id))

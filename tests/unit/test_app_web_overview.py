@@ -66,9 +66,13 @@ PREDICTING = job(JobKind.PREDICT, JobState.RUNNING)
 def test_next_action(
     models: list[Model], left: QueueCounts, jobs: list[JobView], title: str, leads_to: str | None
 ) -> None:
-    action = next_action(models, left, jobs)
+    action = next_action(models, left, jobs, to_predict=left.images_waiting)
     assert action["title"] == title
     assert (action["href"] or action["action"]) == leads_to
+
+
+def test_labeled_images_that_are_told_as_waiting_ask_for_no_prediction() -> None:
+    assert next_action([CURRENT], counts(images_waiting=24, open=3), [], to_predict=0)["title"] == "Review 3 regions"
 
 
 def test_presets_on_the_page_are_those_of_the_training_command_that_fit_any_workspace() -> None:
