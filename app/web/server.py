@@ -18,6 +18,7 @@ from app.web.listening import listen
 from app.web.memory import give_back_large_arrays
 from app.web.pages import PAGES, mount_pages
 from app.web.rules import FRAME_RULES, page_rules
+from app.web.streams import EventStreams, Server
 
 logger = logging.getLogger(__name__)
 
@@ -74,8 +75,9 @@ def serve(
     print(f"Pixelsieve serves {workspace.root} at {address} (Ctrl+C stops it)", flush=True)
     if open_browser:
         threading.Timer(1.0, webbrowser.open, [address]).start()
+    streams = EventStreams(app)
     config = uvicorn.Config(
-        app,
+        streams,
         log_level="warning",
         server_header=False,
         proxy_headers=False,  # The gate believes one named proxy; uvicorn would believe any on this machine.
@@ -83,7 +85,7 @@ def serve(
         ssl_certfile=listen_on.certificate,
         ssl_keyfile=listen_on.key,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    Server(config, streams).run(sockets=[listener])
 
 
 def _address(listen_on: ListenOn, port: int) -> str:
