@@ -154,14 +154,16 @@ def beside(sample_ids: Sequence[str], chosen: Collection[str]) -> tuple[str, ...
     """The frames right before and right after a chosen frame in its sequence, themselves not chosen.
 
     Args:
-        sample_ids: all frames there are, labeled or not; sequences and order as in `hold_out_blocks`.
+        sample_ids: all pictures there are, labeled or not; sequences and order as in `hold_out_blocks`. Those whose ids
+            do not end in digits are no frames and have no neighbors.
         chosen: some of them, for example the held-out ones.
 
     Returns:
         ids in name order.
     """
     found: set[str] = set()
-    order = sorted(sample_ids, key=lambda sample_id: (sequence_of(sample_id), _frame_order(sample_id)))
+    frames = [sample_id for sample_id in sample_ids if re.search(r"\d+$", sample_id)]
+    order = sorted(frames, key=lambda sample_id: (sequence_of(sample_id), _frame_order(sample_id)))
     for first, second in pairwise(order):
         if sequence_of(first) == sequence_of(second) and (first in chosen) != (second in chosen):
             found.add(second if first in chosen else first)

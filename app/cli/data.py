@@ -1,5 +1,6 @@
 """`pixelsieve import` and `pixelsieve coco`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,7 @@ from app.storage.database import open_store
 from datasets.lookup import dataset_names
 
 _SHOWN = 20
+_NAMED = 5
 _PURPOSES = {
     ImageRole.LABELED: "trains the model",
     ImageRole.GOLD: "measures every round, never trained on",
@@ -47,9 +49,15 @@ def import_command(
             "are left out.",
         ),
     ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="End with exit code 2 if any file was refused; the others are imported.")
+    ] = False,
     database_url: DatabaseUrlOption = None,
 ) -> None:
-    """Make a workspace from images and the few masks there are. Safe to repeat."""
+    """Make a workspace from images and the few masks there are. Safe to repeat.
+
+    What is left out is named. The exit code is 0 if at least one image could be used, and with --strict if all could.
+    """
     if format_name not in dataset_names():
         raise ValueError(f"unknown format {format_name!r}; choose one of {', '.join(dataset_names())}")
     if not source.is_dir():
@@ -61,6 +69,12 @@ def import_command(
     counts = {role.value: number for role, number in summary.counts.items()}
     note(store, command_line_actor(), AuditAction.IMPORT, str(source), {"format": format_name, **counts})
     print_import(summary, workspace)
+    if not any(report.num_usable for report in summary.reports):
+        raise ValueError(f"no image of {source} could be used; the lines above say why")
+    if strict and summary.refused:
+        raise ValueError(
+            f"{len(summary.refused)} files were refused, and --strict allows none; the others are imported"
+        )
 
 
 def coco(
@@ -85,19 +99,37 @@ def coco(
 
 
 def print_import(summary: ImportSummary, workspace: Path, is_last_step: bool = True) -> None:
-    """Counts, refused files, and what to do next."""
+    """Counts, what was left out and why, and what to do next."""
     table = Table("role", "images", "used for", box=None, header_style="bold")
     for role, purpose in _PURPOSES.items():
         table.add_row(role.value, str(summary.counts[role]), purpose)
     console.print(table)
     if summary.left_out:
-        console.print(f"{len(summary.left_out)} frames right beside a gold frame were left out: gold must stay unseen.")
+        console.print(
+            f"{_counted(len(summary.left_out), 'frame')} left out right beside a gold frame, because gold must stay "
+            f"unseen: {_some(summary.left_out)}. If your pictures are no frames of a video, import with --independent."
+        )
+    duplicates = [f"{name} (as {other})" for report in summary.reports for name, other in report.duplicates]
+    if duplicates:
+        console.print(
+            f"{_counted(len(duplicates), 'image')} left out with the same bytes as another: {_some(duplicates)}"
+        )
     if summary.counts[ImageRole.GOLD] == 0:
         console.print("[yellow]No gold images: nothing will say whether a later round is better.[/]")
-    refused = [item for report in summary.reports for item in report.refused]
-    for item in refused[:_SHOWN]:
-        console.print(f"[red]Refused {escape(item.sample_id)}:[/] {escape(item.reason)}")
-    if len(refused) > _SHOWN:
-        console.print(f"... and {len(refused) - _SHOWN} more refused files")
+    for item in summary.refused[:_SHOWN]:
+        console.print(f"[red]Refused {escape(item.name)}:[/] {escape(item.reason)}")
+    if len(summary.refused) > _SHOWN:
+        console.print(f"... and {len(summary.refused) - _SHOWN} more refused files")
     if is_last_step:
         console.print(f"Preset {summary.preset}. Next: pixelsieve train -w {escape(str(workspace))}")
+
+
+def _counted(number: int, noun: str) -> str:
+    """Noun and verb for a number: "1 frame was", "2 frames were"."""
+    return f"1 {noun} was" if number == 1 else f"{number} {noun}s were"
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first of a list of names, and how many more there are."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return escape(", ".join(names[:_NAMED]) + more)

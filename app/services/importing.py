@@ -45,6 +45,11 @@ class Refusal:
     path: Path
     reason: str
 
+    @property
+    def name(self) -> str:
+        """What people call the file."""
+        return shown_name(self.sample_id, file_name_of(self.path, self.sample_id))
+
 
 @dataclass(frozen=True)
 class ImportReport:
@@ -53,7 +58,7 @@ class ImportReport:
     Attributes:
         added: new images by role.
         unchanged: images that were there already.
-        duplicates: (sample id, id of the image with the same bytes); not imported a second time.
+        duplicates: (name, name of the image with the same bytes); not imported a second time.
         refused: files that were not imported, and why.
     """
 
@@ -66,6 +71,11 @@ class ImportReport:
     def num_added(self) -> int:
         """New images of all roles."""
         return sum(self.added.values())
+
+    @property
+    def num_usable(self) -> int:
+        """Images that the workspace holds now, whether they came with this import or before."""
+        return self.num_added + self.unchanged + len(self.duplicates)
 
 
 @dataclass(frozen=True)
@@ -114,6 +124,19 @@ def import_dataset(
     if progress is not None:
         progress(Progress(len(dataset), len(dataset), f"{sum(importer.added.values())} images imported"))
     return importer.report()
+
+
+def unusable(dataset: SegmentationDataset) -> tuple[Refusal, ...]:
+    """What is wrong with images that are not imported for another reason, and with their labels."""
+    refused = []
+    for index, sample_id in enumerate(dataset.sample_ids):
+        try:
+            label = dataset[index].label
+            if label is not None:
+                dataset.class_set.check_label(label, f"the label of {dataset.image_path(index)}")
+        except (ValueError, OSError) as error:
+            refused.append(Refusal(sample_id, dataset.image_path(index), str(error)))
+    return tuple(refused)
 
 
 def _check_ids(dataset: SegmentationDataset, labeled_ids: set[str] | None, gold_ids: set[str]) -> set[str]:
@@ -210,7 +233,7 @@ class _Importer:
                 "the stored one was not changed."
             )
         if present.sample_id != candidate.sample_id:
-            self._duplicates.append((candidate.sample_id, present.sample_id))
+            self._duplicates.append((shown_name(candidate.sample_id, candidate.file_name), present.name))
             return
         if present.role is not candidate.role:
             raise ValueError(

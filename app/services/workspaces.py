@@ -9,13 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import func, select
 
 from app.domain.states import ImageRole
-from app.services.importing import ImportReport, import_dataset
+from app.services.importing import ImportReport, Refusal, import_dataset, unusable
 from app.services.snapshots import take_snapshot
 from app.storage.database import Store
 from app.storage.models import Image, Setting
 from app.storage.settings import read_calibration_settings, read_setting, write_calibration_settings
 from datasets import views
 from datasets.lookup import build_dataset
+from datasets.paths import file_name_of, shown_name
 from datasets.progress import Progress
 from datasets.sample import SegmentationDataset
 from datasets.splits import beside, find_split, hold_out_blocks, make_split, read_split
@@ -65,15 +66,23 @@ class ImportSummary:
 
     Attributes:
         reports: one per call of `import_dataset`: the training split, then the gold split if there is one.
-        left_out: frames right beside a gold frame, labeled or not; they would make gold look better than it is.
+        left_out: names of frames right beside a gold frame, labeled or not; they would make gold look better than it
+            is.
+        unusable: those of them that could not have been imported either.
         counts: images by role, of the whole workspace.
         preset: with which this workspace trains.
     """
 
     reports: tuple[ImportReport, ...]
     left_out: tuple[str, ...]
+    unusable: tuple[Refusal, ...]
     counts: dict[ImageRole, int]
     preset: str
+
+    @property
+    def refused(self) -> tuple[Refusal, ...]:
+        """All files with which something is wrong."""
+        return (*(item for report in self.reports for item in report.refused), *self.unusable)
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,7 @@ class ImportPlan:
         labeled: sample ids whose labels train.
         held_out: sample ids that become gold.
         left_out: frames right beside a gold frame, labeled or not; they would make gold look better than it is.
+        beside_gold: the data set of these frames.
     """
 
     source: ImportSource
@@ -95,6 +105,7 @@ class ImportPlan:
     labeled: tuple[str, ...]
     held_out: tuple[str, ...]
     left_out: tuple[str, ...]
+    beside_gold: SegmentationDataset
 
 
 def plan_import(source: ImportSource) -> ImportPlan:
@@ -113,12 +124,14 @@ def plan_import(source: ImportSource) -> ImportPlan:
     left_out = () if source.independent else beside(dataset.sample_ids, set(held_out))
     if held_out and set(kept) <= set(left_out):
         raise ValueError(
-            f"{len(labeled)} labeled images are too few: all that are not gold lie right beside gold. "
-            "Label more, or import with --gold-share 0: rounds are then promoted without being measured."
+            f"{len(labeled)} labeled images are too few: all that are not gold lie right beside gold, as frames of a "
+            "video. If they are none, import with --independent; else label more, or import with --gold-share 0: "
+            "rounds are then promoted without being measured."
         )
     wanted = [sample_id for sample_id in dataset.sample_ids if sample_id not in set(left_out)]
     kept = tuple(sample_id for sample_id in kept if sample_id not in set(left_out))
-    return ImportPlan(source, views.select(dataset, wanted), gold_dataset, kept, held_out, left_out)
+    beside_gold = views.select(dataset, left_out)
+    return ImportPlan(source, views.select(dataset, wanted), gold_dataset, kept, held_out, left_out, beside_gold)
 
 
 def run_import(store: Store, plan: ImportPlan, progress: Callable[[Progress], None]) -> ImportSummary:
@@ -133,7 +146,12 @@ def run_import(store: Store, plan: ImportPlan, progress: Callable[[Progress], No
     reports = [import_dataset(store, plan.dataset, set(plan.labeled), set(plan.held_out), progress)]
     if plan.gold_dataset is not None:
         reports.append(import_dataset(store, plan.gold_dataset, set(), set(plan.gold_dataset.sample_ids), progress))
-    return ImportSummary(tuple(reports), plan.left_out, count_roles(store), _remember_preset(store, plan.source))
+    near = plan.beside_gold
+    names = tuple(
+        shown_name(each, file_name_of(near.image_path(index), each)) for index, each in enumerate(near.sample_ids)
+    )
+    preset = _remember_preset(store, plan.source)
+    return ImportSummary(tuple(reports), names, unusable(near), count_roles(store), preset)
 
 
 def count_roles(store: Store) -> dict[ImageRole, int]:

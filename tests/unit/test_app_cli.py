@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -141,7 +142,29 @@ def test_import_counts_labeled_gold_and_pool(imported: Path) -> None:
 
 
 def test_import_says_which_frames_it_left_out_beside_gold(source: Path, workspace: Path) -> None:
-    assert "1 frames right beside a gold frame were left out" in run("import", source, "-w", workspace).stdout
+    said = " ".join(run("import", source, "-w", workspace).stdout.split())
+    assert re.search(r"1 frame was left out right beside a gold frame, .*: s_0[27]\. .* --independent", said)
+
+
+def test_import_names_what_it_left_out_and_what_is_wrong_with_it(source: Path, workspace: Path) -> None:
+    for number in (2, 7):  # One of them lies beside gold.
+        (source / "images" / f"s_{number:02d}.png").write_bytes(b"not a picture")
+    (source / "images" / "twin of 9.png").write_bytes((source / "images" / "s_09.png").read_bytes())
+    result = run("import", source, "-w", workspace)
+    said = " ".join(result.stdout.split())
+    assert result.exit_code == 0
+    assert "1 image was left out with the same bytes as another: twin of 9 (as s_09)" in said
+    assert "Refused s_02" in said and "Refused s_07" in said
+
+
+def test_import_fails_where_nothing_can_be_used_and_when_asked_to_be_strict(source: Path, workspace: Path) -> None:
+    assert run("import", source, "-w", workspace, "--strict").exit_code == 0
+    (source / "images" / "s_05.png").write_bytes(b"not a picture")
+    assert "--strict" in one_error_line(run("import", source, "-w", workspace.with_name("strict"), "--strict"))
+    assert "Images: 6 labeled" in run("status", "-w", workspace.with_name("strict")).stdout
+    for path in (source / "images").iterdir():
+        path.write_bytes(b"not a picture")
+    assert "no image of" in one_error_line(run("import", source, "-w", workspace.with_name("nothing")))
 
 
 def test_gold_images_have_no_neighbour_among_the_labeled(imported: Path) -> None:

@@ -186,6 +186,10 @@ def test_frames_beside_are_direct_neighbours_of_the_same_sequence():
     assert beside(all_frames, {"a_00002", "b_00000"}) == ("a_00001", "a_00003", "b_00001")
 
 
+def test_pictures_without_a_number_have_no_neighbors():
+    assert beside(["dog", "lake", "moon", "moon_2"], {"lake", "moon_2"}) == ()
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_every_sequence_has_at_most_one_neighbouring_pair(seed):
     kept, held_out = hold_out_blocks(frames("a", 40) + frames("b", 20), 0.25, seed)
