@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -164,7 +164,7 @@ def check_run(path: Path, run_dir: Path) -> CheckReport:
     Raises:
         FileNotFoundError: no such file or run.
         ValueError: the file is not a student of ours.
-        OutputsDifferError: it says something else than the student of `run_dir`.
+        OutputsDifferError: it says something else than the student of `run_dir`, or than its calibration.
     """
     model = read_model(path)
     student, config = load_student(run_dir)
@@ -173,15 +173,30 @@ def check_run(path: Path, run_dir: Path) -> CheckReport:
     metadata = model.metadata
     method = load_trained_method(run_dir, student, config, metadata.method, metadata.method_options)
     stride = student_stride(student)
-    calibrated = None
+    stored = None
     if metadata.calibration is not None:
-        calibrated = read_calibration(run_dir / CALIBRATION_NAME, student, metadata.flip_average).reliability
+        stored = read_calibration(run_dir / CALIBRATION_NAME, student, metadata.flip_average)
+    calibrated = None if stored is None else stored.reliability
     module = build_export_module(student, method, config.mean, config.std, stride, metadata.flip_average, calibrated)
     report = check_against_torch(module, path.read_bytes(), student_stride(student))
     problem = report.problem()
     if problem:
         raise OutputsDifferError(f"{path} is not the student of {run_dir}: {problem}", report)
+    if stored is not None and metadata.calibration is not None:
+        differs = _note_differences(metadata.calibration, stored.note)
+        if differs:
+            raise OutputsDifferError(
+                f"{path} states another calibration than {run_dir / CALIBRATION_NAME}: {differs}. Its outputs are "
+                "those of the student, its promise is not the run's: export it again",
+                report,
+            )
     return report
+
+
+def _note_differences(stated: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """What a file's metadata says about its calibration and the run does not; empty when they agree."""
+    names = [name for name in sorted({*stated, *found}) if stated.get(name) != found.get(name)]
+    return ", ".join(f"{name} is {stated.get(name)!r} instead of {found.get(name)!r}" for name in names)
 
 
 def resolve_options(method: str, trained_with: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

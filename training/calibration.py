@@ -372,7 +372,7 @@ def _promise(calibration: Calibration) -> str:
         found = "No threshold keeps even these images at it."
     else:
         found = (
-            f"A threshold that keeps these images at {percent(threshold.mean_loss)}, as measured, promises "
+            f"A threshold that keeps these images at {percent(threshold.mean_loss)}, as measured, has a bound of "
             f"{percent(threshold.bound)}. {_coverage_words(calibration)}"
         )
     if request.accept_measured:

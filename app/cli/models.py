@@ -9,16 +9,19 @@ from app.cli.choosing import print_comparison
 from app.cli.console import WorkspaceOption, console, monitored, open_workspace, parse_overrides, percent
 from app.cli.next_step import next_step
 from app.domain.audit import AuditAction
+from app.domain.promises import unchanged
 from app.domain.promotion import Verdict
 from app.domain.states import ModelStatus
 from app.services.audit import note
 from app.services.local_actor import command_line_actor
 from app.services.model_changes import promote as promote_model
 from app.services.model_comparison import compare_with_current
+from app.services.model_limits import read_asked
 from app.services.predicting import PredictReport, find_model, has_doubts, predict_pool
-from app.services.round_folder import find_round
+from app.services.round_folder import RoundState, find_round
 from app.services.round_steps import CalibratedScore, RoundRequest, TrainingCommands, export_round, train_round
 from app.services.rounds import start_round
+from app.services.thresholds import note_of
 from app.storage.database import Store
 from app.storage.models import Model
 
@@ -71,12 +74,19 @@ def export(
         bool, typer.Option("--check/--no-check", help="Compare the ONNX file with torch and refuse one that differs.")
     ] = True,
     score: ScoreOption = CalibratedScore.CONFIDENCE,
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--again", help="Calibrate an exported round as it is asked now; the same student becomes a new round."
+        ),
+    ] = False,
 ) -> None:
     """Turn a trained round into one ONNX file, measure it on the gold images and register it."""
     store, place = open_workspace(workspace)
-    _note(store, "export", {"round": round_number, "score": score.value})
+    _note(store, "export", {"round": round_number, "score": score.value, "again": again})
+    was_exported = find_round(place, round_number).state is RoundState.REGISTERED and not again
     with monitored("Export") as monitor:
-        model_id = export_round(store, place, round_number, monitor, TrainingCommands(score), check)
+        model_id = export_round(store, place, round_number, monitor, TrainingCommands(score), check, again)
     model = find_model(store, model_id)
     folder = find_round(place, model.round)
     megabytes = folder.onnx.stat().st_size / 1e6
@@ -86,6 +96,10 @@ def export(
     if check:
         console.print(f"It agrees with PyTorch; the table is at the end of {escape(str(folder.log))}")
     print_gold(model)
+    if was_exported:
+        console.print(f"[yellow]{escape(unchanged(note_of(model), read_asked(store).alpha, score.value))}[/]")
+        anew = f"pixelsieve export --again --round {model.round} -w {escape(str(workspace))}"
+        console.print(f"To calibrate the same student as it is asked now: {anew}")
     console.print(f"Next: {next_step(store, place)}")
 
 

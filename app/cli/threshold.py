@@ -12,14 +12,21 @@ from rich.table import Table
 from app.cli.console import Commands, WorkspaceOption, console, monitored, open_workspace, percent
 from app.cli.models import print_calibration
 from app.domain.cutting import QueueSize, threshold_words
+from app.domain.promises import exact_percent, units_needed
+from app.domain.states import ImageRole
 from app.services.cutting import preview_cuts
 from app.services.local_actor import command_line_actor
 from app.services.model_limits import ask_promise, read_asked
 from app.services.predicting import find_model
 from app.services.recutting import recut_pool
+from app.services.rounds import list_models
 from app.services.thresholds import choice_of, choose_threshold, cuts_in_force
+from app.services.workspaces import count_roles
 
 _THRESHOLDS = (0.02, 0.05, 0.1, 0.2, 0.3)
+
+_NEGATIVE = {"ignore_unknown_options": True}
+"""-0.1 is a number out of range, no unknown option."""
 
 threshold = typer.Typer(cls=Commands, no_args_is_help=True, help="How sure the model must be for nobody to be asked.")
 
@@ -69,7 +76,7 @@ def show_command(
         )
 
 
-@threshold.command("set")
+@threshold.command("set", context_settings=_NEGATIVE)
 def set_command(
     workspace: WorkspaceOption,
     value: Annotated[
@@ -86,11 +93,11 @@ def reset_command(workspace: WorkspaceOption) -> None:
     _choose_and_cut(workspace, None)
 
 
-@threshold.command("ask")
+@threshold.command("ask", context_settings=_NEGATIVE)
 def ask_command(
     workspace: WorkspaceOption,
     alpha: Annotated[
-        float | None, typer.Argument(help="Largest share of wrong pixels among reliable ones to be promised, 0-1.")
+        float | None, typer.Argument(help="Largest share of wrong pixels among reliable ones, between 0 and 1.")
     ] = None,
     independent: Annotated[
         bool | None,
@@ -107,7 +114,18 @@ def ask_command(
     if alpha is not None or independent is not None:
         asked = ask_promise(store, command_line_actor(), alpha, independent)
     counted = "each gold image counts by itself" if asked.independent else "gold frames of a recording count in blocks"
-    console.print(f"The next model is asked to promise that at most {percent(asked.alpha)} are wrong; {counted}.")
+    console.print(f"The next model is asked to promise that at most {exact_percent(asked.alpha)} are wrong; {counted}.")
+    gold, needed = count_roles(store)[ImageRole.GOLD], units_needed(asked.alpha)
+    if needed > gold:
+        console.print(
+            f"[yellow]That takes {needed} gold images or blocks of frames without one error, and there are {gold} gold "
+            "images: nothing can be promised.[/]"
+        )
+    if list_models(store):
+        console.print(
+            "Models that there are keep their promise. For a new one: pixelsieve retrain, or pixelsieve export "
+            "--again, which calibrates the same student anew."
+        )
 
 
 def _choose_and_cut(workspace: WorkspaceOption, value: float | None) -> None:
@@ -127,6 +145,6 @@ def _choose_and_cut(workspace: WorkspaceOption, value: float | None) -> None:
 def _table(thresholds: tuple[float | None, ...], sizes: list[QueueSize]) -> Table:
     table = Table("reliable if wrong with at most", "regions", "images", "pixels asked about", box=None)
     for value, size in zip(thresholds, sizes, strict=True):
-        name = "(the model file's verdict)" if value is None else percent(value)
+        name = "(the model file's verdict)" if value is None else exact_percent(value)
         table.add_row(name, str(size.regions), str(size.images), percent(size.asked_share))
     return table

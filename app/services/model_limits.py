@@ -56,7 +56,10 @@ def ask_promise(
         ValueError: an error that is not between 0 and 1.
     """
     if alpha is not None and not 0 < alpha < 1:
-        raise ValueError(f"the asked error of reliable pixels is a share between 0 and 1, got {alpha}")
+        raise ValueError(
+            f"the asked error of reliable pixels has to be more than 0 and less than 1, for example 0.05 for 5 %, got "
+            f"{alpha:g}"
+        )
     with store.session() as session:
         before = read_calibration_settings(session)
         after = CalibrationSettings(

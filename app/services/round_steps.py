@@ -172,6 +172,7 @@ def export_round(
     monitor: Monitor,
     commands: RoundCommands | None = None,
     check: bool = True,
+    again: bool = False,
 ) -> int:
     """Export a trained round, measure it on the gold images and register its model; returns the model's id.
 
@@ -180,6 +181,7 @@ def export_round(
     Args:
         number: None is the latest trained round.
         check: compare the file with torch and refuse one that differs.
+        again: calibrate a registered round as it is asked now, and register the same student as a new round.
 
     Raises:
         WorkCancelledError, ChildFailedError: nothing was registered.
@@ -194,7 +196,9 @@ def export_round(
                 f"round {folder.number} is not trained to its end ({folder.state.value}); continue it with: "
                 f"pixelsieve train -w {workspace.root}"
             )
-        if folder.state is RoundState.REGISTERED and check:
+        if folder.state is RoundState.REGISTERED and again:
+            folder = _copy_trained(store, workspace, folder)
+        elif folder.state is RoundState.REGISTERED and check:
             run_child(commands.check(folder), monitor, folder.log)
         if folder.state is RoundState.TRAINED:
             _calibrate(store, folder, monitor.part(0.0, 0.2, "calibrating"), commands)
@@ -244,15 +248,28 @@ def _prepare(store: Store, workspace: Workspace, plan: RoundPlan, monitor: Monit
     require_frozen_gold(store)  # Asked again when they are measured, but hours of training would be lost by then.
     with store.reader() as session:
         class_set = require_class_set(session)
-        last_model = session.scalar(select(func.max(Model.round))) or 0
-    folders = round_folders(workspace)
-    number = 1 + max([last_model, *(folder.number for folder in folders)])
+    number = _next_number(store, workspace)
     take_snapshot(store, "round", f"round {number}", monitor.part(0.0, 0.0, "snapshot"))
     folder = new_round(workspace, number)
     entries = training_entries(store, folder.path, pseudo=plan.use_pseudo_labels)
     write_manifest(folder.manifest, class_set, [*entries, *_gold_entries(store)])
     folder.write(plan, RoundState.TRAINING)
     return folder
+
+
+def _next_number(store: Store, workspace: Workspace) -> int:
+    with store.reader() as session:
+        last_model = session.scalar(select(func.max(Model.round))) or 0
+    return 1 + max([last_model, *(folder.number for folder in round_folders(workspace))])
+
+
+def _copy_trained(store: Store, workspace: Workspace, folder: RoundFolder) -> RoundFolder:
+    """A new round with the student of another one, trained to its end and not exported yet."""
+    copy = new_round(workspace, _next_number(store, workspace))
+    of_export = shutil.ignore_patterns("gold", "student.onnx", "round.json", "round.log", "calibration.json")
+    shutil.copytree(folder.path, copy.path, ignore=of_export, dirs_exist_ok=True)
+    copy.write(folder.plan, RoundState.TRAINED)
+    return copy
 
 
 def _gold_entries(store: Store) -> list[ManifestEntry]:

@@ -108,7 +108,7 @@ def cut(page: Page, button: str, title: str) -> None:
 def test_the_slider_previews_one_button_cuts_the_queue_and_another_goes_back(page: Page, own_app: LiveApp) -> None:
     cuts, before, decided = stored(own_app.workspace)
     assert len(decided) == 1 and set(cuts.values()) == {None}
-    expect(page.get_by_label("The promise in short")).to_contain_text("At most 4.5 %")
+    expect(page.get_by_label("The promise in short")).to_contain_text("At most 5 %")
     cost = page.locator(".pp-cost")
     expect(cost).to_have_attribute("data-regions", str(len(before)))
 
@@ -142,7 +142,7 @@ def test_the_slider_previews_one_button_cuts_the_queue_and_another_goes_back(pag
 
     cut(page, "Back to the model's own…", "Cut the queue at the model's own threshold?")
     assert stored(own_app.workspace) == (cuts, before, decided)
-    expect(page.get_by_label("The promise in short")).to_contain_text("At most 4.5 %")
+    expect(page.get_by_label("The promise in short")).to_contain_text("At most 5 %")
 
     page.get_by_label("Asked error, in %").fill("3")
     page.get_by_label("No picture comes from a video").check()

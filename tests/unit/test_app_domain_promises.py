@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.promises import Cut, how_to_reach, promise_of
+from app.domain.promises import Cut, how_to_reach, promise_of, unchanged, units_needed
 
 
 def note(bound: float = 0.04, decides: bool = True, risk: str = "reliable", promised: bool = True) -> dict[str, Any]:
@@ -16,16 +16,17 @@ def note(bound: float = 0.04, decides: bool = True, risk: str = "reliable", prom
 
 def test_a_calibration_that_decides_promises_its_bound() -> None:
     found = promise_of([Cut(note(0.04))])
-    assert (found.bound, found.sentence) == (0.04, "at most 0.04")
+    assert (found.bound, found.sentence) == (0.05, "at most 0.04")  # what was asked, not the bound on gold
 
 
 def test_of_several_models_the_weakest_promise_counts() -> None:
-    assert promise_of([Cut(note(bound)) for bound in (0.04, 0.09, 0.01)]).bound == 0.09
+    assert promise_of([Cut({**note(), "alpha": alpha}) for alpha in (0.04, 0.09, 0.01)]).bound == 0.09
 
 
 def test_one_model_without_a_promise_leaves_none() -> None:
     for missing, word in (
         (None, "no calibration"), (note(decides=False), "does not decide"), (note(risk="image"), "all pixels"),
+        (note(promised=False), "at most 0.04"),
     ):  # fmt: skip
         found = promise_of([Cut(note()), Cut(missing)])
         assert found.bound is None and word in found.sentence
@@ -38,13 +39,13 @@ def test_without_a_model_nothing_is_promised() -> None:
 def test_a_stricter_threshold_than_the_calibrated_one_keeps_its_promise() -> None:
     for threshold in (0.1, 0.2):
         found = promise_of([Cut(note(), threshold)])
-        assert found.bound == 0.04 and "at most 5 %" in found.sentence
+        assert found.bound == 0.05 and "at most 5 %" in found.sentence and "chose" not in found.sentence
 
 
 @pytest.mark.parametrize(
     ("cut", "words"),
     [
-        (Cut(note(), 0.21), "No promise holds at this threshold: somebody chose 21 %"),
+        (Cut(note(), 0.21), "No promise holds at this threshold (21 %): the promise of 5 % ends at 20 %."),
         (Cut(note(promised=False), 0.1), "No promise holds at this threshold (10 %)"),
         (Cut(note(risk="image"), 0.1), "all pixels of an image"),
         (Cut(None, 0.1), "no calibration"),
@@ -54,6 +55,18 @@ def test_a_stricter_threshold_than_the_calibrated_one_keeps_its_promise() -> Non
 def test_no_promise_holds_above_the_calibrated_threshold_or_without_one(cut: Cut, words: str) -> None:
     found = promise_of([cut, Cut(note())])
     assert found.bound is None and words in found.sentence
+
+
+def test_an_export_that_changes_nothing_says_what_was_asked_then_and_now() -> None:
+    assert "asked then: 5 %, by margin; asked now: 13 %, by confidence" in unchanged(
+        {**note(), "score": "margin"}, 0.13, "confidence"
+    )
+    assert "its file has no calibration (asked now: 13 %" in unchanged(None, 0.13, "confidence")
+
+
+@pytest.mark.parametrize(("alpha", "units"), [(0.01, 99), (0.05, 19), (0.11, 9), (0.5, 1), (0.9, 1), (1e-5, 99_999)])
+def test_how_many_units_an_error_takes(alpha: float, units: int) -> None:
+    assert units_needed(alpha) == units and 1 / (units + 1) <= alpha
 
 
 def test_who_could_not_be_promised_anything_is_told_what_it_takes() -> None:

@@ -144,6 +144,23 @@ def test_exporting_a_registered_round_again_compares_it_and_registers_nothing(
     assert len(list_models(store)) == 1
 
 
+def test_exporting_a_registered_round_again_as_it_is_asked_now_makes_a_new_round_of_the_same_student(
+    store: Store, commands: FakeCommands
+) -> None:
+    first = run(store, commands)
+    before = everything(store)
+    ask_promise(store, local_actor(), 0.3)
+    second = export_round(store, store.workspace, 1, Monitor(), commands, again=True)
+    assert commands.calibrated[-1] == (2, 0.3) and len(commands.calls) == 1  # nothing was trained
+    found = {model.id: (model.round, model.status) for model in list_models(store)}
+    assert found == {first: (1, ModelStatus.CURRENT), second: (2, ModelStatus.CANDIDATE)}
+    assert everything(store)[0][0] == before[0][0]  # type: ignore[index]
+    old, new = find_round(store.workspace, 1), find_round(store.workspace, 2)
+    assert (new.run_dir / "arguments.txt").read_bytes() == (old.run_dir / "arguments.txt").read_bytes()
+    labels = [[e.label.read_bytes() for e in read_manifest(each.manifest)[1] if e.label] for each in (old, new)]
+    assert labels[0] == labels[1] and len(labels[1]) == 4
+
+
 def test_a_round_is_calibrated_on_gold_before_it_is_exported_and_asks_for_the_workspaces_promise(
     store: Store, commands: FakeCommands
 ) -> None:

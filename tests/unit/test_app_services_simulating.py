@@ -95,7 +95,14 @@ def test_every_arm_improves_the_labels_and_its_books_agree_with_the_store(store:
 
 
 def test_the_promise_of_the_calibration_stands_beside_the_measured_error(store: Store, folder: Path) -> None:
-    note = {"decides": True, "risk": "reliable", "bound": 0.04, "sentence": "At most 4 % are wrong."}
+    note = {
+        "decides": True,
+        "is_promised": True,
+        "alpha": 0.04,
+        "risk": "reliable",
+        "bound": 0.03,
+        "sentence": "At most 4 % are wrong.",
+    }
     with store.session() as session:
         model = session.scalars(select(Model)).one()
         model.gold = {**(model.gold or {}), "calibration": note}

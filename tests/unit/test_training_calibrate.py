@@ -123,6 +123,15 @@ def test_check_compares_a_calibrated_file_with_its_run(exported, run_dir):
     assert export_command.main(["check", str(exported), "--run-dir", str(run_dir)]) == 0
 
 
+def test_check_ends_with_4_where_the_metadata_promises_something_else_than_the_run(exported, run_dir, tmp_path, capsys):
+    proto = onnx.load(exported)
+    (entry,) = (entry for entry in proto.metadata_props if entry.key == "calibration")
+    entry.value = json.dumps({**json.loads(entry.value), "alpha": 0.001, "bound": 0.0005})
+    onnx.save(proto, tmp_path / "forged.onnx")
+    assert export_command.main(["check", str(tmp_path / "forged.onnx"), "--run-dir", str(run_dir)]) == 4
+    assert "alpha is 0.001 instead of 0.12, bound is 0.0005 instead of" in capsys.readouterr().err
+
+
 def test_a_file_without_a_calibration_is_read_as_before(tmp_path):
     (tmp_path / "plain.onnx").write_bytes(tiny_onnx())
     prediction = load_predictor(tmp_path / "plain.onnx").predict(color_blocks(77)[0])
