@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from playwright.sync_api import expect
 
 from app.domain.states import DecisionKind, RegionState
 from app.web.keys import COMMAND_LETTERS, class_keys
@@ -186,7 +187,11 @@ def test_proposals_of_a_new_model_replace_what_was_fetched_ahead(own_app: LiveAp
         "root.dataset.refused === '1' && root.dataset.region !== argument && !app.isBusy && app.image.proposalId > 3",
         str(stale),
     )
-    assert "newer model" in reviewer.page.get_by_role("alert").inner_text()
+    expect(reviewer.page.get_by_role("alert")).to_contain_text("newer model")
+    reviewer.press("Space")  # Not an answer to what was said.
+    assert reviewer.region == int(str(reviewer.get("app.current.row.region_id")))
+    reviewer.press("Escape")
+    expect(reviewer.page.get_by_role("alert")).to_be_hidden()
     fresh = [reviewer.region]
     for _ in range(3):
         reviewer.decide("Space")
@@ -215,3 +220,28 @@ def test_commands_and_class_keys_never_share_a_key(live_app: LiveApp, open_revie
     assert not set(chords) & set(class_keys(254))
     letters = {chord for chord in chords if len(chord) == 1 and chord.isalpha()}
     assert letters == set(COMMAND_LETTERS)
+
+
+def test_accepting_the_rest_is_asked_answered_and_taken_back_by_keys_alone(
+    own_app: LiveApp, open_reviewer: Callable[..., ReviewerPage]
+) -> None:
+    reviewer = open_reviewer(own_app)
+    region, image = reviewer.region, reviewer.image
+    question = reviewer.page.get_by_role("alertdialog")
+    waiting = int(str(reviewer.get("app.image.byNumber.size")))
+    reviewer.press("Shift+Enter")
+    expect(question).to_be_focused()
+    for key in ("Space", "x", "1", "b", "ArrowRight", "Control+z"):
+        reviewer.press(key)
+    assert (reviewer.region, reviewer.get("root.dataset.tool")) == (region, "none")
+    reviewer.press("Escape")
+    expect(question).to_be_hidden()
+    assert decisions(own_app.workspace) == []
+    reviewer.press("Shift+Enter")
+    reviewer.decide("Shift+Enter")
+    assert [each.kind for each in decisions(own_app.workspace)] == ["accept_rest"]
+    reviewer.press("Control+z")
+    reviewer.wait("app.image?.id === argument", image)
+    reviewer.all_saved()
+    assert reviewer.region == region
+    expect(reviewer.page.locator(".ps-status")).to_contain_text(f"{waiting} of its regions wait.")

@@ -78,6 +78,8 @@ def test_two_people_are_given_different_images_and_a_reviewer_takes_over(own_app
     assert looking.region == region
     looking.page.screenshot(path=SCREENSHOTS / "review-held.png")
     banner.get_by_role("button", name="Take it over").click()
+    expect(looking.page.get_by_role("alertdialog")).to_contain_text("ann works on it and can only look then")
+    looking.press("Enter")
     looking.wait("app.lease.held?.is_mine && !app.isBusy")
     expect(banner).to_be_hidden()
     assert looking.page.locator(".ps [aria-disabled='true']").count() == 0
@@ -85,6 +87,8 @@ def test_two_people_are_given_different_images_and_a_reviewer_takes_over(own_app
     expect(ann.page.locator(".ps-held")).to_contain_text("rea took this image over at")
     expect(ann.page.locator(accept)).to_have_attribute("aria-disabled", "true")
     ann.press("Space")
+    ann.press("ArrowRight")
+    ann.wait("app.image?.id !== argument && !app.isBusy", looking.image)
     looking.decide("Space")
     said = [(each.user, each.kind, each.region_id) for each in decisions(own_app.workspace)]
     assert said == [("ann", "dont_know", region), ("rea", "accept", region)]
@@ -96,6 +100,7 @@ def test_what_was_decided_while_somebody_took_over_is_refused_and_said(own_app: 
     region = ann.region
     looking = reviewer_of(signed_in("rea"), own_app, f"?region={region}")
     looking.page.locator(".ps-held").get_by_role("button", name="Take it over").click()
+    looking.press("Enter")
     looking.wait("app.lease.held?.is_mine")
     ann.press("Space")  # Ann's tab has not heard of it yet.
     expect(ann.page.locator(".ps-notice")).to_contain_text("rea works on this image since")

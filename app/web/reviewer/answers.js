@@ -1,11 +1,13 @@
 // What the server says to the actions of this person, in this tab and in others, and what becomes of those it refuses.
 import { UNTOUCHED } from './image_state.js';
+import { describeReversal } from './reversals.js';
 import { getHistory, getPatch } from './server.js';
 import { decodeRuns, inflate } from './wire.js';
 
 const GONE_DRAWING = 'The region of this drawing is not there any more, so it cannot be drawn again. It stays in this browser until it is given up.';
 const GONE_REGION = 'The region is not there any more: a newer model proposed other ones.';
-const REVERSALS = ['/api/undo', '/api/redo'];
+const UNDO = '/api/undo';
+const REVERSALS = [UNDO, '/api/redo'];
 
 export class Answers {
   constructor(reviewer) {
@@ -18,7 +20,7 @@ export class Answers {
     const { reviewer } = this;
     reviewer.view.showCounts(answer.counts);
     if (header.session !== reviewer.tab) await this.savedElsewhere(answer);
-    else if (REVERSALS.includes(path)) await this.reversed(header, answer);
+    else if (REVERSALS.includes(path)) await this.reversed(header, answer, path === UNDO ? -1 : 1);
     else if (path === '/api/flags') await this.flagged(header, answer);
     else await this.done(header, answer);
     this.savedCount += 1;
@@ -40,7 +42,7 @@ export class Answers {
   }
 
   /** An undo or redo. */
-  async reversed({ op_id: opId }, answer) {
+  async reversed({ op_id: opId }, answer, direction) {
     const { reviewer } = this;
     const { step, isMirrored } = reviewer.editing.asked.get(opId);
     reviewer.editing.asked.delete(opId);
@@ -51,12 +53,24 @@ export class Answers {
       reviewer.editing.setWaiting(-1);
     }
     await this.noteVersion(answer);
+    if (answer.region_id === null) return this.reversedRest(step, answer, direction);
     const currentId = reviewer.current?.row.region_id ?? null;
     const isStroke = step.kind === 'draw' && !step.closesRegion;
+    reviewer.tell(describeReversal(step, direction));
     if (isStroke && currentId === answer.region_id) reviewer.refreshed();
-    else if (answer.region_state === 'superseded') await reviewer.open(reviewer.feed.before(answer.region_id) ?? answer.next_region_id);
-    else await reviewer.open(answer.region_id === null ? currentId : answer.next_region_id);
+    else if (answer.region_state === 'superseded') await reviewer.open(step.from ?? reviewer.feed.before(answer.region_id) ?? answer.next_region_id);
+    else await reviewer.open(answer.next_region_id);
     return undefined;
+  }
+
+  /** The rest of an image waits again, or is accepted again: where it was left, one of its regions is shown. */
+  async reversedRest(step, { image_id: imageId, next_region_id: nextId }, direction) {
+    const { reviewer } = this;
+    const image = await reviewer.feed.image(imageId);
+    const waiting = [...image.byNumber.values()].map(({ region_id: id }) => id);
+    reviewer.tell(describeReversal(step, direction, { sampleId: image.sampleId, count: waiting.length }));
+    const currentId = reviewer.current?.row.region_id ?? nextId;
+    await reviewer.open(direction > 0 ? currentId : waiting.find((id) => id === step.from) ?? waiting[0] ?? currentId);
   }
 
   async flagged({ op_id: opId }, answer) {

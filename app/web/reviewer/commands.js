@@ -60,6 +60,7 @@ const ALWAYS = new Set(['help', 'retry', 'propagate_apply', 'propagate_decline',
 /** While look-alikes are shown, they want an answer: only the view can be changed. */
 export function runCommand(reviewer, command) {
   const { propagation, view } = reviewer;
+  reviewer.told = null;
   if (propagation.preview && !ALWAYS.has(command) && groupOf(command) !== 'View') view.say(ANSWER_FIRST);
   else if (reviewer.isFromScratch && OF_PROPOSAL.has(command)) view.say(NO_PROPOSAL);
   else if (reviewer.readOnly !== null && CHANGING.has(command)) view.say(reviewer.readOnly);
@@ -75,14 +76,17 @@ function undo({ drawing, editing }, direction) {
 /** Handle a key; keys that mean nothing here are left alone. */
 export function handleKey(reviewer, event) {
   if (event.target.closest('dialog')) return;
+  if (reviewer.view.notice.isAsking) return reviewer.view.notice.key(event);
   if (event.target.closest('button, input, a') && KEYS_OF_CONTROLS.has(event.key)) return;
+  reviewer.told = null;
   const isPlain = !event.ctrlKey && !event.metaKey && !event.altKey;
   const isUsed = reviewer.propagation.key(event) || (isPlain && reviewer.drawing.isEnabled && reviewer.drawing.key(event)) ||
     press(reviewer, chordFrom(event), event.repeat);
-  if (!isUsed) return;
+  if (!isUsed) return undefined;
   reviewer.activity.note('keys');
   event.preventDefault();
   event.stopPropagation();
+  return undefined;
 }
 
 export function handleKeyUp(reviewer, event) {

@@ -1,5 +1,6 @@
 // What this person does: decisions, strokes, flags, and taking them back. Shown at once, kept by the outbox, then answered.
 import { percent } from './dom.js';
+import { describeReversal } from './reversals.js';
 import { editRegions } from './edits.js';
 import { History } from './history.js';
 import { newId } from './outbox.js';
@@ -86,7 +87,7 @@ export class Editing {
     }
     const bare = reviewer.isFromScratch && !isSure ? image.bareShare(row) : 0;
     if (bare > BARE_SHARE) {
-      reviewer.view.warn(`${percent(bare)} of ${row.image_name} is not drawn and would become void.`, ['Finish the image', () => this.commit(true)]);
+      reviewer.view.notice.ask(`${percent(bare)} of ${row.image_name} is not drawn and would become void.`, ['Finish the image', () => this.commit(true)]);
       return;
     }
     reviewer.setBusy(true);
@@ -104,12 +105,12 @@ export class Editing {
       if (!this.isReady()) return;
       const header = this.header('accept_rest');
       if (!(await this.keep(`/api/images/${row.image_id}/accept-rest`, header))) return;
-      this.history.add({ opId: header.op_id, kind: 'accept_rest', imageId: row.image_id, regionId: null, edit: null, regions: [] });
+      this.history.add({ opId: header.op_id, kind: 'accept_rest', imageId: row.image_id, regionId: null, from: row.region_id, edit: null, regions: [] });
       for (const each of [row, ...feed.rows]) if (each.image_id === row.image_id) feed.mark(each.region_id, 'decided');
       image.byNumber.clear();
       if (reviewer.image === image) await reviewer.goNext();
     };
-    reviewer.view.warn(`Accept everything still open in ${row.image_name} without looking? It is logged as unseen and never counts as reviewed.`, ['Accept the rest', go]);
+    reviewer.view.notice.ask(`Accept everything still open in ${row.image_name} without looking? It is logged as unseen and never counts as reviewed.`, ['Accept the rest', go]);
   }
 
   /** Regions that look like `source` get its class, after a preview. The caller goes on to another region then. */
@@ -151,7 +152,8 @@ export class Editing {
     this.setWaiting(1);
     view.say('The area around it becomes a region…');
     if (!(await this.keep('/api/flags', body))) return this.setWaiting(-1);
-    this.record({ ...body, kind: 'flag', region_id: null, closes_region: false }, { edit: null, bbox: null });
+    const step = this.record({ ...body, kind: 'flag', region_id: null, closes_region: false }, { edit: null, bbox: null });
+    step.from = row.region_id;
   }
 
   /** Take back what was drawn on this region last, all of it. */
@@ -185,7 +187,7 @@ export class Editing {
     this.asked.set(header.op_id, { step, isMirrored });
     if (isMirrored) this.unanswered.add(header.op_id);
     this.keep(PATHS[direction], header).then((isKept) => isKept || this.takeBackUndo(header.op_id, direction));
-    if (isMirrored) await this.showStep(step);
+    if (isMirrored) await this.showStep(step, direction);
   }
 
   /** Whether the step can be done here and now: its pixels are known, and nobody reloaded the image since. */
@@ -211,8 +213,9 @@ export class Editing {
   }
 
   /** Show what an undo or redo changed: the region of a stroke stays as it is, any other is opened. */
-  async showStep(step) {
+  async showStep(step, direction) {
     const { reviewer } = this;
+    reviewer.tell(describeReversal(step, direction));
     const isStroke = step.kind === 'draw' && !step.closesRegion;
     if (isStroke && reviewer.current?.row.region_id === step.regionId) reviewer.refreshed(step.bbox);
     else await reviewer.open(step.regionId);

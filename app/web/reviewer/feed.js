@@ -90,6 +90,11 @@ export class Feed {
     this.position += 1;
   }
 
+  /** Somebody else works on it. */
+  leaveImage(imageId) {
+    this.rows = this.rows.filter((row) => row.image_id !== imageId);
+  }
+
   stepBack() {
     return this.position > 0 ? this.visited[--this.position] : null;
   }

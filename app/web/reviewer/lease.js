@@ -5,11 +5,11 @@ import { post } from './server.js';
 const DEFAULT_BEAT_S = 15;
 
 export class Lease {
-  /** `onChange()` when this tab may change the image, or must not any more. */
-  constructor({ workspace_id: workspaceId, user }, tab, { onChange }) {
-    Object.assign(this, { owner: { workspaceId, user }, tab, onChange, imageId: null, held: null, isLost: false });
+  /** `onChange()` when this tab may change the image, or must not any more; `confirm(text, [label, action])` asks first. */
+  constructor({ workspace_id: workspaceId, user }, tab, { onChange, confirm }) {
+    Object.assign(this, { owner: { workspaceId, user }, tab, onChange, confirm, imageId: null, held: null, isLost: false });
     this.sentence = el('p', {});
-    this.button = el('button', { type: 'button', class: 'ps-button', onclick: () => this.beat(true) });
+    this.button = el('button', { type: 'button', class: 'ps-button', onclick: () => this.takeOver() });
     this.banner = el('div', { class: 'ps-held', role: 'status', hidden: true }, this.sentence, this.button);
     window.addEventListener('pagehide', () => this.release());
     document.addEventListener('visibilitychange', () => !document.hidden && this.beat()); // Hidden pages beat seldom.
@@ -67,14 +67,22 @@ export class Lease {
     }
   }
 
+  /** From another person only after a question. */
+  takeOver() {
+    const { holder, is_same_person: isSamePerson } = this.held;
+    if (isSamePerson) return this.beat(true);
+    return this.confirm(`Take this image over? ${holder} works on it and can only look then; what ${holder} has not saved yet is refused.`,
+      ['Take it over', () => this.beat(true)]);
+  }
+
   show() {
     this.banner.hidden = !this.isElsewhere;
     if (!this.isElsewhere) return;
     const { holder, since, is_same_person: isSamePerson, may_take_over: mayTakeOver } = this.held;
     const when = new Date(since).toLocaleTimeString([], { timeStyle: 'short' });
     const text = isSamePerson ? `You work on this image in another tab since ${when}. Here you can only look.`
-      : this.isLost ? `${holder} took this image over at ${when}. You can only look.`
-      : `${holder} works on this image since ${when}. You can only look.`;
+      : this.isLost ? `${holder} took this image over at ${when}. You can only look. → goes on with another image.`
+      : `${holder} works on this image since ${when}. You can only look. → goes on with another image.`;
     if (this.sentence.textContent !== text) this.sentence.textContent = text; // Said again otherwise with every beat.
     this.button.textContent = isSamePerson ? 'Use it here' : 'Take it over';
     this.button.hidden = !mayTakeOver;

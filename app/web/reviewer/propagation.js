@@ -36,8 +36,19 @@ export class Propagation {
     } catch {
       return undefined; // Nothing is offered; the key says why.
     }
-    if (this.offer === offer && offer.rows.length > 0) this.reviewer.view.showOffer(this.describeOffer(offer), [['propagate', 'Show them']]);
+    if (this.offer === offer) this.showOffer();
     return undefined;
+  }
+
+  /** Not while somebody draws, and not over what comes after the next region, unless it is of the same image. */
+  showOffer() {
+    const { offer, reviewer: { current, drawing, view } } = this;
+    if (this.preview || !offer || offer.rows.length === 0 || !current) return;
+    const { region_id: id, image_id: imageId } = current.row;
+    if (id !== offer.row.region_id) offer.nextId ??= id;
+    const isWanted = drawing.tool === null && (imageId === offer.row.image_id || id === offer.nextId);
+    if (!isWanted) view.hideOffer();
+    else if (view.offer.hidden) view.showOffer(this.describeOffer(offer), [['propagate', 'Show them']]);
   }
 
   async waiting(imageId, rows) {

@@ -23,7 +23,7 @@ const SAVE_FIRST_MS = 200; // So long everything else leaves the server to a dec
 
 export class Reviewer {
   constructor(root, session) {
-    Object.assign(this, { root, session, tab: newId(), current: null, image: null, isBusy: true, hasDrawn: false, turn: 0 });
+    Object.assign(this, { root, session, tab: newId(), current: null, image: null, isBusy: true, hasDrawn: false, turn: 0, told: null });
     this.view = new View(root, session, (command) => runCommand(this, command), (classId) => this.editing.chooseClass(classId));
     this.screen = new Screen(this.view, session, {
       onMode: () => this.showState(), loadScores: (image) => this.feed.scores(image),
@@ -38,11 +38,11 @@ export class Reviewer {
     this.answers = new Answers(this);
     this.propagation = new Propagation(this);
     this.conflict = new Conflict(this);
-    this.comments = new Comments(session, { onClose: () => this.view.stage.focus(), say: (text) => this.view.say(text) });
+    this.comments = new Comments(session, { onClose: () => this.view.focus(), say: (text) => this.view.say(text) });
     this.explorerLink = new ExplorerLink(session);
     this.view.addToSide(this.explorerLink.element);
     this.view.addToSide(this.comments.button, this.comments.dialog);
-    this.lease = new Lease(session, this.tab, { onChange: () => this.leaseChanged() });
+    this.lease = new Lease(session, this.tab, { onChange: () => this.leaseChanged(), confirm: (...question) => this.view.notice.ask(...question) });
     this.view.showOver(this.lease.banner);
     this.feed = new Feed(filterFromAddress());
     this.outbox = new Outbox(session, {
@@ -57,7 +57,10 @@ export class Reviewer {
   listen() {
     this.root.addEventListener('keydown', (event) => handleKey(this, event));
     this.root.addEventListener('keyup', (event) => handleKeyUp(this, event));
-    this.view.stage.addEventListener('pointerdown', () => this.activity.note('clicks'), true);
+    this.view.stage.addEventListener('pointerdown', () => {
+      this.told = null;
+      this.activity.note('clicks');
+    }, true);
     window.addEventListener('beforeunload', (event) => {
       if (this.drawing.isActive || this.outbox.isKeeping) event.preventDefault();
     });
@@ -81,7 +84,15 @@ export class Reviewer {
     this.view.showModes({ mode, tool, showBand, unlocked, brushClass: classId, sizeText, opacity, isClosing: this.drawing.isClosing });
     const strokes = this.current ? this.editing.history.strokesOn(this.current.row.region_id) : 0;
     this.root.dataset.strokes = String(strokes);
-    this.view.say(tool === null ? this.describeRegion(strokes) : this.drawing.describe(strokes));
+    this.propagation.showOffer();
+    const said = tool === null ? this.describeRegion(strokes) : this.drawing.describe(strokes);
+    this.view.say(this.told === null ? said : `${this.told} ${said}`);
+  }
+
+  /** A sentence that stays, whatever region is shown, until the person does something else. */
+  tell(text) {
+    this.told = text;
+    this.view.say(text);
   }
 
   /** `strokes` is how many were made on this region and are not finished, maybe before a reload. */
@@ -163,7 +174,10 @@ export class Reviewer {
 
   show(view, image) {
     const { row } = view;
-    if (this.current?.row.region_id !== row.region_id) this.conflict.end();
+    if (this.current?.row.region_id !== row.region_id) {
+      this.conflict.end();
+      this.view.notice.leaveRegion();
+    }
     this.current = view;
     this.image = image;
     if (this.propagation.preview) this.propagation.end();
@@ -315,6 +329,7 @@ export class Reviewer {
 
   async move(direction) {
     if (this.isBusy || !this.current || this.editing.waiting > 0) return;
+    if (this.readOnly !== null) this.feed.leaveImage(this.image.id); // Its other regions cannot be changed either.
     const known = direction < 0 ? this.feed.stepBack() : this.feed.stepForward();
     if (known !== null) await this.open(known);
     else if (direction > 0) await this.goNext();

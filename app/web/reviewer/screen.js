@@ -21,6 +21,7 @@ export class Screen {
     this.renderer = new Renderer(view.base, this.viewport);
     this.overlay = new Overlay(view.top, this.viewport);
     this.marks = new Marks(view.marks, this.viewport);
+    view.regionShare = () => this.regionShare();
     if (classes.length > MANY_CLASSES) this.marks.letters = new Map(classes.map((each) => [each.id, letterOf(each)]));
     new ResizeObserver(() => this.resize()).observe(view.stage);
     window.addEventListener('resize', () => this.fillWindow());
@@ -69,6 +70,13 @@ export class Screen {
     else this.viewport.openOn(row.bbox, zoom ?? null);
     this.updateDimming();
     this.showScores();
+  }
+
+  /** How far down in the view the middle of the region is, 0 to 1. */
+  regionShare() {
+    if (!this.region) return 0.5;
+    const { bbox: [x0, y0, x1, y1] } = this.region;
+    return this.viewport.toScreen((x0 + x1) / 2, (y0 + y1) / 2)[1] / this.viewport.height;
   }
 
   clear() {

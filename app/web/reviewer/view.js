@@ -4,6 +4,7 @@ import { ClassFinder } from './class_finder.js';
 import { buildHelp } from './help.js';
 import { COMMANDS, chordOf, showChord } from './keymap.js';
 import { legendLines } from './legend.js';
+import { Notice } from './notice.js';
 import { cssColor } from './palette.js';
 
 const TITLES = new Map(COMMANDS.map(({ id, title }) => [id, title]));
@@ -11,6 +12,7 @@ const ARIA_KEYS = { Space: 'Space', 'Ctrl+Z': 'Control+Z', 'Ctrl+Shift+Z': 'Cont
 const TOOLS = { brush: 'Brush', eraser: 'Eraser', superpixels: 'Superpixels', polygon: 'Polygon', fill: 'Fill', flag: 'Flag' };
 const STATE_TEXTS = { skipped: 'Skipped before', second_review: 'Not known: waits for second review' };
 const FROM_SCRATCH = 'Label from scratch: draw all of it, Enter finishes the image';
+const NEAR_EDGE = 0.4; // Of the view's height: boxes over the picture come up at the other edge then.
 const SAVING_TEXTS = {
   saved: () => 'Saved',
   saving: (pending) => (pending > 1 ? `Saving ${pending}…` : 'Saving…'),
@@ -29,25 +31,26 @@ export class View {
     this.base = el('canvas', { class: 'ps-base' });
     this.marks = el('canvas', { class: 'ps-marks' });
     this.top = el('canvas', { class: 'ps-top' });
-    this.notice = el('div', { class: 'ps-notice', role: 'alert', hidden: true });
     this.empty = el('div', { class: 'ps-empty', hidden: true });
     this.offer = el('div', { class: 'ps-offer', role: 'status', hidden: true });
     this.chip = el('div', { class: 'ps-chip' });
     this.stage = el('div', {
       class: 'ps-stage', tabindex: '0', role: 'application', 'aria-label': 'Region to review. Press question mark for the keys.',
     }, this.base, this.marks, this.top);
+    this.regionShare = () => 0.5; // How far down in the view the region is; set by what knows.
+    this.notice = new Notice(this.stage, () => this.regionShare() < NEAR_EDGE);
     this.status = el('div', { class: 'ps-status', role: 'status', 'aria-live': 'polite' });
     this.saveState = el('button', { class: 'ps-save', type: 'button', onclick: () => run('retry') });
     this.left = el('span', { class: 'ps-left' });
     this.strip = el('div', { class: 'ps-strip', role: 'group', 'aria-label': 'Decisions' });
     this.facts = el('dl', { class: 'ps-facts' });
-    this.finder = new ClassFinder(session.classes, (id) => this.choose(id), () => this.stage.focus());
-    this.help = buildHelp(session.classes, () => this.stage.focus());
+    this.finder = new ClassFinder(session.classes, (id) => this.choose(id), () => this.focus());
+    this.help = buildHelp(session.classes, () => this.focus());
     root.classList.add('ps');
     root.replaceChildren(
       this.buildToolbar(),
       el('div', { class: 'ps-main' },
-        el('div', { class: 'ps-frame' }, this.stage, this.chip, this.offer, this.notice, this.empty,
+        el('div', { class: 'ps-frame' }, this.stage, this.chip, this.offer, this.notice.element, this.empty,
           el('div', { class: 'ps-unfocused', 'aria-hidden': 'true' }, 'Click the picture to use the keys')),
         this.buildSide()),
       this.strip, el('div', { class: 'ps-foot' }, this.status, this.left, this.saveState), this.help, this.finder.dialog,
@@ -67,6 +70,7 @@ export class View {
 
   /** After a click the keys work again at once; a button reached with Tab keeps the focus. */
   clicked(action) {
+    this.notice.dropQuestion();
     if (!document.activeElement?.matches(':focus-visible')) this.stage.focus({ preventScroll: true });
     action();
   }
@@ -215,12 +219,12 @@ export class View {
 
   /** A sentence that stays until it is answered; `actions` are [text, callback]. */
   warn(text, ...actions) {
-    const close = () => { this.notice.hidden = true; };
-    const buttons = [...actions, ['Close', () => {}]].map(([label, action]) => el('button', {
-      type: 'button', class: 'ps-button', onclick: () => { close(); this.stage.focus(); action(); },
-    }, label));
-    this.notice.replaceChildren(el('p', {}, text), el('div', {}, ...buttons));
-    this.notice.hidden = false;
+    this.notice.tell(text, ...actions);
+  }
+
+  /** After a dialog: what waits for an answer comes first. */
+  focus() {
+    (this.notice.isAsking ? this.notice.element : this.stage).focus({ preventScroll: true });
   }
 
   /** Something that may be done or left; `commands` are [id, text, key]. With `isAsking` nothing else can be done first. */
@@ -230,6 +234,7 @@ export class View {
       if (key) button.append(kbd(showChord(key)));
       return button;
     }));
+    this.offer.classList.toggle('ps-high', !isAsking && this.regionShare() > 1 - NEAR_EDGE);
     this.offer.hidden = false;
     this.setAsking(isAsking);
   }
