@@ -125,6 +125,7 @@ def status(workspace: WorkspaceOption) -> None:
     console.print(
         f"Images: {roles[ImageRole.LABELED]} labeled, {roles[ImageRole.POOL]} in the pool, {roles[ImageRole.GOLD]} gold"
     )
+    console.print(_describe_listed(counts.images, roles[ImageRole.POOL]))
     console.print(_describe_current(current))
     console.print(
         f"Queue: {counts.open} regions open, {counts.skipped} skipped, {counts.second_review} for second review, "
@@ -136,6 +137,12 @@ def status(workspace: WorkspaceOption) -> None:
     if running and not worker_is_running(place):
         console.print("[yellow]No worker is running;[/] start one with pixelsieve worker or pixelsieve review.")
     console.print(f"Next: {next_step(store, place)}")
+
+
+def _describe_listed(listed: int, pool: int) -> str:
+    """The number of images that pages and `images list` show, which is that of the pool and some more."""
+    decoys = f", the pool and {listed - pool} labeled ones, kept for planted errors" if listed > pool else ""
+    return f"To review: {listed} images{decoys}"
 
 
 def _describe_current(current: Model | None) -> str:

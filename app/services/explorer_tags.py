@@ -9,10 +9,11 @@ from sqlalchemy.orm import Session
 from app.domain.audit import AuditAction
 from app.domain.explorer import TagCommand, TagOrder, read_orders
 from app.domain.roles import Actor, Permission, permits
-from app.domain.states import PROBE_KINDS, ImageRole, ImageState
+from app.domain.states import PROBE_KINDS, ImageState
 from app.services.assigning import assign_images
 from app.services.audit import record
 from app.services.comments import add_comment, image_comments
+from app.services.decoys import is_listed
 from app.services.review_states import refresh_states
 from app.services.review_types import NotAllowedError, ReviewError
 from app.storage.database import Store
@@ -106,8 +107,8 @@ def _apply(store: Store, waiting: _Waiting, actor: Actor) -> None:
         ReviewError: the image cannot take this tag; nothing was changed.
     """
     image, order = waiting.image, waiting.order
-    if order.command is not TagCommand.FLAG and image.role is not ImageRole.POOL:
-        raise ReviewError(f"{image.name} is a {image.role} image; only images of the pool are reviewed")
+    if order.command is not TagCommand.FLAG and not _is_listed(store, image):
+        raise ReviewError(f"{image.name} is a {image.role} image that nobody reviews")
     if order.command is TagCommand.ASSIGN:
         if not permits(actor.role, Permission.ASSIGN):
             raise NotAllowedError(f"{actor.name} is {actor.role} here; reviewers and leads say whose images are whose")
@@ -119,6 +120,11 @@ def _apply(store: Store, waiting: _Waiting, actor: Actor) -> None:
             _set_weight(session, image.id, FRONT_WEIGHT)
         session.add(AppliedTag(image_id=image.id, tag=order.tag))
         _record(session, waiting, actor, "applied")
+
+
+def _is_listed(store: Store, image: Image) -> bool:
+    with store.reader() as session:
+        return session.scalar(select(Image.id).where(Image.id == image.id, is_listed(session))) is not None
 
 
 def _withdraw(store: Store, waiting: _Waiting, actor: Actor) -> None:

@@ -163,6 +163,11 @@ class QueueCounts:
     images_enough: int
     images_done: int
 
+    @property
+    def images(self) -> int:
+        """All that people review, decoys with the pool."""
+        return self.images_waiting + self.images_open + self.images_enough + self.images_done
+
 
 @dataclass(frozen=True)
 class Elsewhere:

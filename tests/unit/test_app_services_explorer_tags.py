@@ -140,7 +140,7 @@ def test_who_may_not_assign_does_not_by_a_tag_either(store):
 def test_images_that_nobody_reviews_refuse_a_tag_for_review_and_say_why(store):
     report = tag(store, "gold_0", "review", "flag")
     assert report.applied == (("gold_0", "flag"),)
-    assert report.refused[0][:2] == ("gold_0", "review") and "only images of the pool" in report.refused[0][2]
+    assert report.refused[0][:2] == ("gold_0", "review") and "nobody reviews" in report.refused[0][2]
 
 
 def test_the_audit_log_says_who_brought_which_tag_and_who_took_it_off(store):

@@ -7,12 +7,14 @@ import cv2
 import numpy as np
 import pytest
 from sqlalchemy import func, select
+from typer.testing import CliRunner
 
+from app.__main__ import application
 from app.domain.decisions import delta_from_mask
 from app.domain.queue import diversified_scores, expected_errors
 from app.domain.states import PROBE_KINDS, DecisionKind, ImageRole, ImageState, ModelStatus, RegionKind, RegionState
 from app.services.action_log import read_actions
-from app.services.assigning import list_image_work
+from app.services.assigning import ImageFilter, image_ids, list_image_work
 from app.services.coco_export import export_coco
 from app.services.controls import choose_controls
 from app.services.labels import active_proposal, label_state, training_entries
@@ -22,7 +24,7 @@ from app.services.proposals import read_rarity, store_proposal
 from app.services.quality_report import quality_report
 from app.services.restoring import restore_proposals
 from app.services.review_states import refresh_states
-from app.services.review_types import QueueFilter, ReviewError
+from app.services.review_types import NotFoundError, QueueFilter, ReviewError
 from app.services.reviewing import ReviewService
 from app.storage.database import Store
 from app.storage.models import Image, Proposal, Region, utc_now
@@ -211,6 +213,25 @@ def test_labeled_images_become_decoys_until_planted_errors_are_enough(store: Sto
     predict(store, scene.truth, add_model(store, 2, ModelStatus.CANDIDATE, miou=0.7))
     with store.reader() as session:
         assert set(session.scalars(select(DecoyImage.image_id))) >= decoys
+
+
+def test_a_decoy_is_found_by_its_name_and_counted_like_the_pool(store: Store) -> None:
+    with store.reader() as session:
+        chosen = select(Image.id, Image.sample_id).join(DecoyImage, DecoyImage.image_id == Image.id)
+        decoys = {row.sample_id: row.id for row in session.execute(chosen)}
+        other = session.scalars(select(Image.sample_id).where(Image.sample_id.like("a_%"))).all()
+    listed = {work.sample_id: work.image_id for work in list_image_work(store)}
+    assert decoys.items() <= listed.items()
+    assert image_ids(store, list(listed)) == list(listed.values())
+    assert ReviewService(store).counts().images == len(listed)
+    with pytest.raises(NotFoundError, match="to review"):
+        image_ids(store, sorted(set(other) - set(decoys)))
+    root = str(store.workspace.root)
+    said = CliRunner().invoke(application, ["status", "-w", root]).stdout
+    assert f"To review: {len(listed)} images, the pool and {len(decoys)} labeled ones" in " ".join(said.split())
+    named = sorted(decoys)[0]
+    assert CliRunner().invoke(application, ["images", "assign", named, "--to", "ann", "-w", root]).exit_code == 0
+    assert [work.sample_id for work in list_image_work(store, ImageFilter(assignee="ann"))] == [named]
 
 
 def test_a_decoy_stays_one_without_errors_when_none_are_wanted_any_more(store: Store, scene: Scene) -> None:

@@ -26,6 +26,6 @@ function cards({ current, threshold, counts, rounds }) {
       ? card('Current model', `Round ${current.round}`, `Gold mIoU ${points(current.gold_miou)} on ${current.gold_images} ${current.gold_images === 1 ? 'image' : 'images'}`, reliable)
       : card('Current model', 'None yet', 'The first round becomes the current model.'),
     card('Queue', String(left), `${counts.open} open, ${counts.skipped} skipped, ${counts.second_review} for second review`, `${counts.decided} regions decided${counts.propagated ? `, ${counts.propagated} of them propagated` : ''}`),
-    card('Images', String(images), `${counts.images_open} open, ${counts.images_enough} good enough, ${counts.images_done} done`, `${counts.images_waiting} without proposal`),
+    card('Images to review', String(images), `${counts.images_open} open, ${counts.images_enough} good enough, ${counts.images_done} done`, `${counts.images_waiting} without proposal`),
     el('div', { class: 'pp-card pp-plot' }, el('small', {}, 'Gold mIoU by round'), plotRounds(rounds)));
 }
