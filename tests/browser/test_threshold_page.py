@@ -113,9 +113,12 @@ def test_the_slider_previews_one_button_cuts_the_queue_and_another_goes_back(pag
     expect(cost).to_have_attribute("data-regions", str(len(before)))
 
     slider = page.get_by_role("slider")
-    expect(slider).to_have_attribute("aria-valuetext", re.compile("at most 20 %: 80 % of the held-out pixels"))
+    expect(slider).to_have_attribute("aria-valuetext", re.compile("Threshold 20 %: 80 % of the held-out pixels"))
+    expect(page.get_by_text("This is in force: move the slider")).to_be_visible()
     slider.focus()
     page.keyboard.press("ArrowRight")
+    expect(page.get_by_text("This is in force: move the slider")).to_be_hidden()
+    expect(cost).to_contain_text("A cut changes 3 images. As they are stay 1 because somebody has acted on them.")
     expect(cost).to_contain_text(f"now {len(before)} regions")
     expected = int(cost.get_attribute("data-regions") or 0)
     assert 0 < expected < len(before)
@@ -137,7 +140,8 @@ def test_the_slider_previews_one_button_cuts_the_queue_and_another_goes_back(pag
     page.goto(own_app.url)
     expect(page.locator("#summary")).to_contain_text("wrong with at most 50 %, as somebody chose")
     page.goto(f"{own_app.url}/export")
-    expect(page.locator("#exports")).to_contain_text("No promise holds at this threshold")
+    expect(page.locator("#exports")).to_contain_text("wrong with at most 50 %. Nothing is promised about them.")
+    expect(page.locator("#exports").get_by_role("link", name="Threshold")).to_be_visible()
     page.goto(f"{own_app.url}/threshold")
 
     cut(page, "Back to the model's own…", "Cut the queue at the model's own threshold?")

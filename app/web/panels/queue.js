@@ -3,7 +3,7 @@ import { el, live, moment, percent, swatch } from './dom.js';
 import { pages } from './pages.js';
 
 export const STATE_TEXT = { open: 'open', skipped: 'skipped', second_review: 'second review', decided: 'decided' };
-const HEAD = ['Region', 'Image', 'Model says', 'Confidence', 'Area', 'State', 'Decision'];
+const HEAD = ['Region', 'Image', 'Model says', 'Chance it is right', 'Area', 'State', 'Decision'];
 const VERDICT_TEXT = { accept: 'right as proposed', relabel: '', void: 'void', draw: 'drawn', dont_know: "don't know", skip: 'skipped' };
 const REPLACED = 'A newer model proposed other regions here. The decision holds; the region itself can no longer be opened.';
 

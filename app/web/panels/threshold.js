@@ -65,15 +65,16 @@ class ThresholdPage {
     this.slider.addEventListener('input', () => this.move(Number(this.slider.value)));
     this.shown = el('strong', { class: 'pp-shown' });
     this.said = el('p', { class: 'pp-promise' });
+    this.why = el('span', { class: 'pp-muted', id: 'pp-why-not' });
     const mayCut = this.may('promote');
-    this.cut = el('button', { class: 'pp-primary', type: 'button', onclick: () => this.tryToCut(this.wanted()) }, 'Cut the queue here…');
+    this.cut = el('button', { class: 'pp-primary', type: 'button', 'aria-describedby': 'pp-why-not', onclick: () => this.tryToCut(this.wanted()) }, 'Cut the queue here…');
     this.back = el('button', { type: 'button', onclick: () => this.tryToCut(null) }, "Back to the model's own…");
     return el('section', { 'aria-label': 'Another threshold' }, el('h2', {}, 'Another threshold'),
-      el('p', { class: 'pp-muted pp-how' }, 'The further to the right, the more pixels are called reliable: nobody is asked about them, and more of them are wrong. Moving it changes nothing.'),
+      el('p', { class: 'pp-muted pp-how' }, 'The threshold is the largest chance of being wrong that a reliable pixel may have as the model estimates it; what share of them really is wrong was measured. The further to the right, the more pixels are called reliable: nobody is asked about them, and more of them are wrong. Moving it changes nothing.'),
       this.picture,
       el('div', { class: 'pp-slide' }, el('span', {}, 'ask about more'), this.slider, el('span', {}, 'ask about less')),
       el('div', { class: 'pp-card' }, this.shown, this.said, this.cost,
-        el('div', { class: 'pp-buttons' }, ...(mayCut ? [this.cut, this.back] : [el('span', { class: 'pp-muted' }, 'A lead can cut the queue here.')]))));
+        el('div', { class: 'pp-buttons' }, ...(mayCut ? [this.cut, this.back, this.why] : [el('span', { class: 'pp-muted' }, 'A lead can cut the queue here.')]))));
   }
 
   /** The threshold of the slider; null is what the model file calls reliable. */
@@ -96,14 +97,15 @@ class ThresholdPage {
     const { view } = this;
     const stop = view.stops[this.index];
     const isNow = !this.isMoved && this.now === null && !stop.is_own; // The file's own verdict has no threshold of its own.
-    const called = stop.coverage === null ? '' : `: ${share(stop.coverage)} of the held-out pixels, ${share(stop.error_rate)} of those wrong`;
-    this.shown.textContent = isNow ? "In force: the model file's own verdict" : `Reliable is wrong with at most ${share(stop.threshold)}${called}`;
+    const called = stop.coverage === null ? '' : `: ${share(stop.coverage)} of the held-out pixels are reliable, ${share(stop.error_rate)} of these wrong as measured`;
+    this.shown.textContent = isNow ? "In force: the model file's own verdict" : `Threshold ${share(stop.threshold)}${called}`;
     const promise = isNow ? view.own.promise : stop.promise;
     this.said.textContent = promise.sentence;
     this.said.classList.toggle('pp-error', promise.bound === null);
-    this.slider.setAttribute('aria-valuetext', isNow ? "the model file's own verdict" : `wrong with at most ${share(stop.threshold)}${called}`);
+    this.slider.setAttribute('aria-valuetext', isNow ? "the model file's own verdict" : `Threshold ${share(stop.threshold)}${called}`);
     this.picture.replaceChildren(plotThresholds(view, isNow ? null : stop));
     this.cut.disabled = this.isCutting || isNow || this.wanted() === this.now && view.standing.to_cut === 0;
+    this.why.textContent = !this.cut.disabled ? '' : this.isCutting ? 'The queue is being cut.' : 'This is in force: move the slider to choose another threshold.';
     this.back.disabled = this.isCutting || this.now === null && view.standing.to_cut === 0;
   }
 

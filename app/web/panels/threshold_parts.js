@@ -30,7 +30,7 @@ export function cards({ calibration: note, own, curve_missing: missing }) {
     card('Asked', 'alpha', share(note.alpha), note.risk === 'reliable' ? 'of the reliable pixels may be wrong, as an average over images.' : 'of all pixels may be wrong and called reliable.'),
     card('Promised', 'bound', note.is_promised ? share(note.alpha) : 'no promise', note.is_promised ? `${calibrated}, where the bound on gold is ${share(note.bound)}: that chose the threshold and is no promise of its own.` : `the best threshold as measured has a bound of ${share(note.bound)}, ${calibrated}.`),
     card('Called reliable there', 'coverage', share(note.coverage), `of the held-out pixels, ${share(note.error_rate)} of them wrong.${note.decides ? '' : ` The file keeps its method's verdict, which calls ${points(own.coverage)} reliable.`}`),
-    card('Held out', 'units', `${note.units} ${unit}`, `${note.images} gold images chose the threshold. The fewer ${UNITS[note.unit]}, the less can be promised.`)),
+    card('Held out', 'units', `${note.units} ${unit}`, `${note.images} of the gold images, those that lie apart from training frames, chose the threshold. The fewer ${UNITS[note.unit]}, the less can be promised.`)),
   missing ? el('p', { class: 'pp-muted' }, `${missing[0].toUpperCase()}${missing.slice(1)}.`) : null);
 }
 
@@ -43,9 +43,10 @@ export const counted = (number, what) => `${number.toLocaleString('en')} ${what}
 export function costText(found, now, pace) {
   const from = found.looked_at < found.to_cut ? ` (estimated from ${found.looked_at} of ${found.to_cut} images)` : '';
   const before = now === null ? '' : `; now ${counted(now.regions, 'region')}, ${duration(now.minutes)}`;
-  const how = pace.is_assumed ? `${pace.seconds} s a region, assumed until 20 are finished` : `${pace.seconds.toFixed(1)} s a region, as over the latest ${pace.regions}`;
+  const how = pace.is_assumed ? `${pace.seconds} s a region, assumed until 20 are finished` : `${pace.seconds.toFixed(1)} s a region on average over the latest ${pace.regions}`;
   const stays = found.staying_regions && found.to_cut ? ` ${counted(found.staying_regions, 'region')} of them stay as they are.` : '';
-  return `People would be asked about ${counted(found.regions, 'region')} in ${counted(found.images, 'image')}, about ${duration(found.minutes)} of work${from}${before}.${stays} (${how}.)`;
+  const cut = ` A cut changes ${counted(found.to_cut, 'image')}. ${staysText(found.standing)}`;
+  return `Without audits, planted errors and control images, people would be asked about ${counted(found.regions, 'region')} in ${counted(found.images, 'image')}, about ${duration(found.minutes)} of work${from}${before}.${stays} (${how}.)${cut}`;
 }
 
 /** Null without a curve and without regions. */
@@ -64,18 +65,26 @@ export function staysText({ decided, control, held, as_chosen: asChosen }) {
   return said.length ? `As they are stay ${said.join(', ')}.` : 'Every image of the pool is cut.';
 }
 
-export function inForce({ standing, cuts }) {
+export function inForce({ standing, cuts, promise }) {
   const stands = [[standing.as_chosen, 'are cut at the threshold in force'], [standing.to_cut, 'are cut otherwise and can be cut anew'], [standing.decided, 'are cut otherwise and stay, because somebody has acted on them'],
     [standing.held, 'are cut otherwise while somebody works on them'], [standing.control, 'are labeled from scratch']].filter(([number]) => number > 0);
   return section('In force', 'cuts', stands.map(([number, what]) => `${number} ${what}`).join(', ') || 'No image has a proposal of this model yet: predict first.',
-    ...(cuts.length ? [cutsTable(cuts)] : []));
+    ...(cuts.length ? [cutsTable(cuts, promise)] : []));
 }
 
 /** On the quality page: what is promised about the labels, by the threshold at which they were cut. */
-export const promised = ({ cuts }) => (cuts.length === 0 ? null : section('What is promised about reliable pixels', 'cuts', 'By the calibration of the model and the threshold in force; the audits above measure it.', cutsTable(cuts)));
+export const promised = ({ cuts }) => (cuts.length === 0 ? null : section('What is promised about reliable pixels', 'cuts', 'By the calibration of the model and the threshold in force; the audits above measure it.', cutsTable(cuts), whyNoPromise(cuts)));
 
-const cutsTable = (cuts) => table('Which threshold the labels of the pool rest on', ['Model and threshold', 'Images', 'Promised', 'In words'],
-  cuts.map(({ words, images, bound, promise }) => [words, images, bound === null ? 'no promise' : `at most ${share(bound)}`, el('span', { class: 'pp-wrap' }, promise)]));
+/** Where no promise holds: where it is said why. */
+export const whyNoPromise = (cuts) => (cuts.every(({ bound }) => bound !== null) ? null
+  : el('p', { class: 'pp-muted' }, 'Why nothing is promised, and what to do: ', el('a', { href: '/threshold' }, 'Threshold'), '.'));
+
+/** Without `said`, the promise that the page states already, sentences are left to the threshold page. */
+function cutsTable(cuts, said = null) {
+  const isInWords = said !== null && cuts.some(({ promise }) => promise !== said.sentence);
+  return table('Which threshold the labels of the pool rest on', ['Model and threshold', 'Images', 'Promised', ...(isInWords ? ['In words'] : [])],
+    cuts.map(({ words, images, bound, promise }) => [words, images, bound === null ? 'no promise' : `at most ${share(bound)}`, ...(isInWords ? [el('span', { class: 'pp-wrap' }, promise)] : [])]));
+}
 
 /** What the next model is asked; `change` is null for those who may not. */
 export function askedForm({ alpha, independent }, change) {
