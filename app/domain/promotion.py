@@ -19,6 +19,7 @@ FEW_GOLD_IMAGES = 20
 MIN_REASON_WORDS = 3
 """Shorter reasons ("ok", "as told") say nothing to whoever asks later."""
 
+_SMALLEST_FALL = 0.005
 _NAMED_CLASSES = 3
 _NAMED_IMAGES = 5
 
@@ -350,8 +351,10 @@ def _line(counts: PixelCounts, line: int) -> PixelCounts:
 def _worst_classes(
     before: PixelCounts, after: PixelCounts, class_names: Sequence[str]
 ) -> tuple[tuple[str, float], ...]:
-    """The classes of one image whose IoU fell, furthest first, at most three."""
+    """The classes of one image whose IoU fell by half a point and more, furthest first, at most three."""
     pairs = zip(class_names, iou_per_class(before), iou_per_class(after), strict=True)
     # A class that is neither labeled nor predicted was told apart perfectly.
     falls = [(name, (1.0 if new is None else new) - (1.0 if old is None else old)) for name, old, new in pairs]
-    return tuple(sorted((fall for fall in falls if fall[1] < 0), key=lambda fall: fall[1])[:_NAMED_CLASSES])
+    return tuple(
+        sorted((fall for fall in falls if fall[1] < -_SMALLEST_FALL), key=lambda fall: fall[1])[:_NAMED_CLASSES]
+    )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from app.domain.browsers import browser_in_words
 from app.domain.roles import Role
 
 
@@ -85,7 +86,13 @@ class SessionView:
 
     def to_json(self) -> dict[str, Any]:
         """For the HTTP API and the Admin page: times in ISO 8601."""
-        return {**self.__dict__, "created_at": self.created_at.isoformat(), "seen_at": self.seen_at.isoformat()}
+        times = {"created_at": self.created_at.isoformat(), "seen_at": self.seen_at.isoformat()}
+        return {**self.__dict__, "browser": self.browser, **times}
+
+    @property
+    def browser(self) -> str:
+        """What kind of browser it is, as people say it."""
+        return browser_in_words(self.agent)
 
 
 @dataclass(frozen=True)

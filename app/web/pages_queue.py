@@ -103,16 +103,19 @@ def _lay_out_images(context: WebContext, owner: gr.Dropdown, text: gr.Textbox) -
         return show(whose, name, chosen_state), 0
 
     @allowed(Permission.REVIEW)
-    def pick(whose: str, name: str, chosen_state: str, number: int, event: gr.EventData) -> tuple[dict[str, Any], int]:
+    def pick(
+        whose: str, name: str, chosen_state: str, number: int, event: gr.EventData
+    ) -> tuple[dict[str, Any], int, dict[str, Any]]:
         if event.action == "turn":
             number = max(0, number + (1 if event.step > 0 else -1))
         elif event.action != "deleted":  # Done through the HTTP API; here the table follows.
             _change_owner(context, event)
-        return show(whose, name, chosen_state, number), number
+            whose = _still_shows(whose, event)
+        return show(whose, name, chosen_state, number), number, gr.update(value=whose)
 
     filters = [owner, text, state]
     gr.on([owner.change, text.change, state.change], from_start, filters, [table, page], **REFRESH)
-    picked: gr.events.Dependency = table.pick(pick, [*filters, page], [table, page], **ACTION)
+    picked: gr.events.Dependency = table.pick(pick, [*filters, page], [table, page, owner], **ACTION)
     return picked
 
 
@@ -131,6 +134,12 @@ def _change_owner(context: WebContext, event: gr.EventData) -> None:
         gr.Info(html.escape(_said_about(changed, assignee)))
     except (ReviewError, ForbiddenError) as error:
         raise shown_error(error) from error
+
+
+def _still_shows(whose: str, event: gr.EventData) -> str:
+    """The filter that shows what was just given away: own images and nobody's are fewer by them."""
+    is_given = event.action == "share" or event.assignee is not None
+    return _EVERYBODY if is_given and whose in (_MINE, _NOBODY) else whose
 
 
 def _said_about(changed: int, assignee: str | None) -> str:

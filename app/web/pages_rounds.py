@@ -46,7 +46,7 @@ def _lay_out_training(context: WebContext, overview: gr.HTML) -> None:
     gr.Markdown("### Next round")
     preset = gr.Dropdown(
         [_OWN_PRESET, *PRESET_CHOICES], value=_OWN_PRESET, label="Preset", elem_id="preset",
-        info="How long and how large: see python -m training fit --help",
+        info="The workspace's own fits this machine; docs/training.md describes the others.",
     )  # fmt: skip
     scratch = gr.Checkbox(False, label="Start from scratch instead of the current model", elem_id="from-scratch")
     train = gr.Button("Train the next round", variant="primary", elem_id="train")

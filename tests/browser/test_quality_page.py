@@ -80,6 +80,10 @@ def test_a_lead_reads_every_number_with_its_interval_filters_and_takes_the_log_a
         page.wait_for_function(f"document.body.classList.contains('dark') === {str(scheme == 'dark').lower()}")
         page.screenshot(path=SCREENSHOTS / f"quality-with-work-{scheme}.png", full_page=True)
         assert severe_violations(page) == []
+    page.set_viewport_size({"width": 1024, "height": 768})
+    wide = page.locator("[data-part='people'] .pp-wide")
+    assert wide.evaluate("({ scrollWidth, clientWidth }) => scrollWidth <= clientWidth")
+    page.screenshot(path=SCREENSHOTS / "quality-1024.png", full_page=True)
     page.get_by_label("Whose").select_option("ben")
     page.wait_for_selector("#quality [data-query='user=ben']")
     ben = report.people[1]

@@ -39,7 +39,7 @@ def owners(app: LiveApp) -> dict[str, str | None]:
     return found
 
 
-def test_chosen_images_are_given_to_a_person_and_leave_the_own_queue(
+def test_chosen_images_are_given_to_a_person_and_stay_in_sight(
     own_app: LiveApp, open_page: Callable[[str, str], Page]
 ) -> None:
     page = open_page("/queue", "#queue")
@@ -49,12 +49,13 @@ def test_chosen_images_are_given_to_a_person_and_leave_the_own_queue(
     first.get_by_role("checkbox").check()
     page.get_by_label("Person", exact=True).fill("bob")
     page.get_by_role("button", name="Give to this person").click()
-    expect(page.locator("#images tbody tr")).to_have_count(2)
-    assert owners(own_app)[name] == "bob"
-    page.locator("#owner-filter input").click()
-    page.get_by_role("option", name="Everybody's").click()
-    expect(page.locator("#images tbody tr")).to_have_count(3)
     expect(page.locator("#images tbody tr", has_text="bob")).to_have_count(1)
+    expect(page.locator("#images tbody tr")).to_have_count(3)
+    expect(page.get_by_label("Whose images")).to_have_value("Everybody's")
+    assert owners(own_app)[name] == "bob"
+    page.get_by_label("Whose images").click()
+    page.get_by_role("option", name="Mine and nobody's").click()
+    expect(page.locator("#images tbody tr")).to_have_count(2)
     page.screenshot(path=SCREENSHOTS / "queue-images.png")
 
 
@@ -64,10 +65,10 @@ def test_images_of_nobody_are_shared_out(own_app: LiveApp, open_page: Callable[[
     page.locator("#images tbody tr").first.get_by_role("checkbox").check()
     page.get_by_label("Person", exact=True).fill("bob")
     page.get_by_role("button", name="Give to this person").click()
-    expect(page.locator("#images tbody tr")).to_have_count(2)
+    expect(page.locator("#images tbody tr", has_text="bob")).to_have_count(1)
     page.get_by_text("Share nobody's images out").click()
     page.get_by_role("button", name="Share out by expected work").click()
-    expect(page.locator("#images p")).to_have_text("No image with this filter.")
+    expect(page.locator("#images tbody tr", has_text="bob")).to_have_count(3)
     assert set(owners(own_app).values()) == {"bob"}
 
 

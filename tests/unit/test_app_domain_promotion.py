@@ -141,6 +141,13 @@ def test_an_image_names_the_classes_that_fell_most_in_it():
     assert [name for name, _ in first.worst_classes] == ["road", "car"]
 
 
+def test_a_fall_that_rounds_to_nothing_is_no_fall():
+    worse = np.full((6, 3), 900)
+    worse[2] = [899, 500, 898]
+    comparison = compare_rounds(measured(np.full((6, 3), 900)), measured(worse), NAMES)
+    assert [name for name, _ in comparison.images[0].worst_classes] == ["road"]
+
+
 @pytest.mark.parametrize(
     ("new", "sentence"),
     [

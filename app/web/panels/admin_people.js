@@ -92,7 +92,7 @@ async function showLink({ name, path, expires_at: expiresAt }) {
   const closed = ask(`The link for ${name}`, body, 'Copy and close', async () => {
     await navigator.clipboard?.writeText(link.value).catch(() => {});
     return '';
-  });
+  }, 'Close');
   link.select();
   await closed;
   return `${name} has a link to choose a password.`;
@@ -100,8 +100,8 @@ async function showLink({ name, path, expires_at: expiresAt }) {
 
 export function sessionsTable(sessions, done) {
   return el('table', { class: 'pp-table' }, el('caption', {}, 'Who is signed in'), head('Name', 'From', 'Browser', 'Since', 'Last active', ''),
-    el('tbody', {}, ...sessions.map(({ id, name, address: from, agent, created_at: since, seen_at: seen }) => el('tr', { 'data-session': id },
-      el('th', { scope: 'row' }, name), cell(from), cell(el('small', {}, agent || 'unknown')), cell(moment(since)), cell(moment(seen)),
+    el('tbody', {}, ...sessions.map(({ id, name, address: from, agent, browser, created_at: since, seen_at: seen }) => el('tr', { 'data-session': id },
+      el('th', { scope: 'row' }, name), cell(from), cell(el('span', { title: agent }, browser)), cell(moment(since)), cell(moment(seen)),
       cell(button('End', async () => done(await askEnd(id, name)), `End this session of ${name}`))))));
 }
 

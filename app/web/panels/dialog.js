@@ -1,12 +1,12 @@
 // A question over the page. What the server refuses is said in it.
 import { el } from './dom.js';
 
-/** `act()` does it and returns what to tell the person; resolves to that, or to null when nothing was done. */
-export function ask(title, body, yes, act) {
+/** `act()` does it and returns what to tell the person; resolves to that, or to null when nothing was done. `no` closes it without. */
+export function ask(title, body, yes, act, no = 'Cancel') {
   const error = el('p', { class: 'pp-error', role: 'alert' });
   const confirm = el('button', { class: 'pp-primary', type: 'submit' }, yes);
   const form = el('form', { method: 'dialog' }, el('h2', {}, title), ...body, error,
-    el('footer', {}, el('button', { type: 'button', onclick: () => dialog.close() }, 'Cancel'), confirm));
+    el('footer', {}, el('button', { type: 'button', onclick: () => dialog.close() }, no), confirm));
   const dialog = el('dialog', { class: 'pp pp-dialog', 'aria-label': title }, form);
   document.body.append(dialog);
   dialog.showModal();
