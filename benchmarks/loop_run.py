@@ -26,7 +26,8 @@ from app.services.processes import Monitor
 from app.services.round_folder import find_round
 from app.services.round_steps import RoundRequest
 from app.services.rounds import current_of, list_models, start_round
-from app.services.simulating import Arm, Budget, Truth, simulate
+from app.services.simulating import Arm, Truth, simulate
+from app.services.simulation_effort import Budget
 from app.services.workspaces import ImportSource, plan_import, run_import
 from app.storage.database import Store, open_store
 from app.storage.models import Image

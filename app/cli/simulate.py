@@ -12,7 +12,8 @@ from rich.table import Table
 from app.cli.console import WorkspaceOption, console, monitored, open_workspace, percent
 from app.domain.simulated_people import PEOPLE
 from app.services.rounds import list_models
-from app.services.simulating import Arm, Budget, Simulation, Truth, copied_workspace, simulate
+from app.services.simulating import Arm, Simulation, Truth, copied_workspace, simulate
+from app.services.simulation_effort import Budget
 from app.storage.database import Store
 from datasets.files import write_atomically
 
@@ -24,8 +25,8 @@ def simulate_command(
     arm: Annotated[list[Arm] | None, typer.Option(help="Only these arms; default: all.")] = None,
     person: Annotated[str, typer.Option(help=f"Who works: {' or '.join(PEOPLE)}.")] = "oracle",
     seed: Annotated[int, typer.Option(min=0, help="Of random orders and of a person's errors.")] = 0,
-    decisions: Annotated[int | None, typer.Option(min=1, help="At most so many decisions; default: all.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0.0, help="At most so many simulated minutes.")] = None,
+    decisions: Annotated[int | None, typer.Option(min=1, help="Begin nothing after so many; default: all.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.0, help="Begin nothing after so many simulated ones.")] = None,
     every: Annotated[int, typer.Option(min=1, help="A point of the curve every so many decisions.")] = 20,
 ) -> None:
     """Let simulated annotators correct copies of the workspace, in our order and in others, and compare the labels.

@@ -30,6 +30,7 @@ from app.services.local_actor import local_actor
 from app.services.processes import Monitor
 from app.services.review_types import ActionStats, DecisionRequest, QueueFilter, RegionRow
 from app.services.reviewing import MAX_PAGE, ReviewService
+from app.services.simulation_effort import Budget, Effort
 from app.services.simulation_score import LabelScore, promise_for
 from app.services.superpixels import SuperpixelService
 from app.storage.database import Store, open_store
@@ -37,7 +38,6 @@ from app.storage.models import Image, Proposal, Region
 from app.storage.trust_settings import TrustSettings, write_trust_settings
 from datasets.images import read_label
 from datasets.labels import IGNORE_INDEX, LabelArray
-from datasets.progress import Progress
 
 _CACHED_LABELS = 64
 _HEAD = 20
@@ -63,46 +63,6 @@ class Arm(StrEnum):
 
 
 _IMAGE_ARMS = frozenset({Arm.RANDOM_IMAGES, Arm.UNSURE_IMAGES})
-
-
-@dataclass(frozen=True)
-class Budget:
-    """When to stop; None does not limit. Without a limit until nothing is left.
-
-    Attributes:
-        decisions: so many answers.
-        minutes: so much simulated time.
-        inputs: so many clicks and keys.
-    """
-
-    decisions: int | None = None
-    minutes: float | None = None
-    inputs: int | None = None
-
-    def is_spent(self, spent: "Effort") -> bool:
-        """Whether nothing more may be done."""
-        by_count = self.decisions is not None and spent.decisions >= self.decisions
-        by_inputs = self.inputs is not None and spent.clicks + spent.keys >= self.inputs
-        return by_count or by_inputs or (self.minutes is not None and spent.seconds >= 60.0 * self.minutes)
-
-
-@dataclass
-class Effort:
-    """What was spent, and what it reached."""
-
-    decisions: int = 0
-    clicks: int = 0
-    keys: int = 0
-    seconds: float = 0.0
-    pixels_shown: int = 0
-    pixels_changed: int = 0
-
-    def add(self, answer: Answer, seconds: float, decisions: int = 1) -> None:
-        """Count one answer; a whole image is as many decisions as parts were looked at."""
-        self.decisions += decisions
-        self.clicks += answer.clicks
-        self.keys += answer.keys
-        self.seconds += seconds
 
 
 class Truth:
@@ -241,17 +201,25 @@ class _Run:
             self._shown.setdefault(image_id, np.zeros(planes.label.shape, np.bool_))
 
     def until(self, budget: Budget, every: int, monitor: Monitor) -> Simulation:
-        curve = [self._row()]
+        curve, done = [self._row()], 0
+        total = self._amount()
         for do in self._work():
             if budget.is_spent(self._effort):
                 break
             do()
             if self._effort.decisions >= curve[-1]["decisions"] + every:
                 curve.append(self._row())
-            monitor.stoppable_progress(Progress(self._effort.decisions, budget.decisions or 0, self._arm.value))
+            done += 1
+            monitor.stoppable_progress(budget.progress(self._effort, done, total, self._arm.value))
         if self._effort.decisions > curve[-1]["decisions"]:
             curve.append(self._row())
         return Simulation(curve, self._unseen())
+
+    def _amount(self) -> int:
+        """Images, or regions, that there are to be done at most."""
+        if self._arm in _IMAGE_ARMS:
+            return sum(not shown.all() for shown in self._shown.values())
+        return sum(1 for _ in self._queued(True, MAX_PAGE))
 
     def _row(self) -> dict[str, Any]:
         return {

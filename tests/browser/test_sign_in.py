@@ -9,7 +9,7 @@ from app.domain.roles import Role
 from app.services.local_actor import command_line_actor
 from app.services.people import open_people
 from app.storage.database import open_store
-from tests.browser.conftest import SCREENSHOTS, LiveApp
+from tests.browser.conftest import SCREENSHOTS, WAIT_MS, LiveApp
 from tests.browser.people import PASSWORD, add_people, sign_in
 
 pytestmark = pytest.mark.browser
@@ -39,14 +39,22 @@ def test_a_person_signs_in_and_is_where_they_wanted_to_go(peopled_app: LiveApp, 
 
 
 def test_signing_out_closes_the_pages(peopled_app: LiveApp, context: BrowserContext) -> None:
-    page = context.new_page()
+    page, other = context.new_page(), context.new_page()
     page.goto(f"{peopled_app.url}/login")
-    sign_in(page, "ann")
-    page.get_by_role("link", name="ann").click()
+    sign_in(page, "lea")
+    expect(page.get_by_role("link", name="lea")).to_be_visible(timeout=WAIT_MS)
+    other.goto(f"{peopled_app.url}/models")
+    expect(other.get_by_role("link", name="lea")).to_be_visible(timeout=WAIT_MS)
+    page.get_by_role("link", name="lea").click()
     page.get_by_role("button", name="Sign out").click()
     page.wait_for_url("**/login")
-    page.goto(f"{peopled_app.url}/queue")
-    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    notice = other.get_by_role("alert").filter(has_text="You are not signed in")
+    expect(notice).to_be_visible(timeout=WAIT_MS)  # The page asks for news by itself.
+    notice.get_by_role("link", name="Sign in").click()
+    sign_in(other, "lea")
+    other.wait_for_url("**/models")
+    expect(other.get_by_role("link", name="lea")).to_be_visible(timeout=WAIT_MS)
+    expect(other.get_by_role("alert").filter(has_text="You are not signed in")).to_have_count(0)
 
 
 def test_an_invitation_makes_a_person_choose_a_password(peopled_app: LiveApp, context: BrowserContext) -> None:

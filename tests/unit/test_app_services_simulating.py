@@ -19,7 +19,8 @@ from app.services.labels import label_state
 from app.services.processes import Monitor, WorkCancelledError
 from app.services.review_types import QueueFilter
 from app.services.reviewing import ReviewService
-from app.services.simulating import Arm, Budget, Simulation, Truth, copied_workspace, simulate
+from app.services.simulating import Arm, Simulation, Truth, copied_workspace, simulate
+from app.services.simulation_effort import Budget
 from app.storage.database import Store, open_store
 from app.storage.models import Decision, Image, Model, Region
 from tests.browser.team_work import work_as_team

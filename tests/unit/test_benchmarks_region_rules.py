@@ -16,7 +16,8 @@ from app.domain.regions import RegionInput, RegionRules, build_regions
 from app.domain.simulated_people import PEOPLE
 from app.services.processes import Monitor
 from app.services.proposals import read_rarity, store_proposal
-from app.services.simulating import Arm, Budget, Truth, simulate
+from app.services.simulating import Arm, Truth, simulate
+from app.services.simulation_effort import Budget
 from app.storage.database import Store
 from app.storage.settings import ReviewSettings, write_review_settings
 from benchmarks import region_rules, report
