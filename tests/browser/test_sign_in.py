@@ -34,7 +34,7 @@ def test_a_person_signs_in_and_is_where_they_wanted_to_go(peopled_app: LiveApp, 
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
     page.wait_for_url("**/queue")
-    expect(page.get_by_role("link", name="ann")).to_be_visible()
+    expect(page.get_by_role("link", name="ann")).to_be_visible(timeout=WAIT_MS)
     expect(page.get_by_role("link", name="Export")).to_be_hidden()
 
 
@@ -43,7 +43,7 @@ def test_signing_out_closes_the_pages(peopled_app: LiveApp, context: BrowserCont
     page.goto(f"{peopled_app.url}/login")
     sign_in(page, "lea")
     expect(page.get_by_role("link", name="lea")).to_be_visible(timeout=WAIT_MS)
-    other.goto(f"{peopled_app.url}/models")
+    other.goto(f"{peopled_app.url}/export")
     expect(other.get_by_role("link", name="lea")).to_be_visible(timeout=WAIT_MS)
     page.get_by_role("link", name="lea").click()
     page.get_by_role("button", name="Sign out").click()
@@ -52,7 +52,7 @@ def test_signing_out_closes_the_pages(peopled_app: LiveApp, context: BrowserCont
     expect(notice).to_be_visible(timeout=WAIT_MS)  # The page asks for news by itself.
     notice.get_by_role("link", name="Sign in").click()
     sign_in(other, "lea")
-    other.wait_for_url("**/models")
+    other.wait_for_url("**/export")
     expect(other.get_by_role("link", name="lea")).to_be_visible(timeout=WAIT_MS)
     expect(other.get_by_role("alert").filter(has_text="You are not signed in")).to_have_count(0)
 
