@@ -1,5 +1,6 @@
 """`pixelsieve train`, `export`, `predict` and `retrain`."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -21,7 +22,7 @@ from app.services.predicting import PredictReport, find_model, has_doubts, predi
 from app.services.round_folder import RoundState, find_round
 from app.services.round_steps import CalibratedScore, RoundRequest, TrainingCommands, export_round, train_round
 from app.services.rounds import start_round
-from app.services.thresholds import note_of
+from app.services.thresholds import CutInForce, cuts_in_force, note_of
 from app.storage.database import Store
 from app.storage.models import Model
 
@@ -113,6 +114,8 @@ def predict(
     with monitored("Predict") as monitor:
         report = predict_pool(store, place, model_id, monitor.progress, monitor.should_cancel)
     print_prediction(report)
+    with store.reader() as session:
+        print_cuts(cuts_in_force(session))
     if not has_doubts(store):
         console.print(f"[yellow]{_NOBODY_IS_ASKED.format(escape(str(workspace)))}[/]")
     console.print(f"Next: {next_step(store, place)}")
@@ -184,6 +187,14 @@ def print_calibration(gold: dict[str, Any]) -> None:
     console.print(escape(str(note.get("sentence", ""))))
     if note.get("decides"):
         console.print("The threshold was chosen on these gold images: audits measure it on others.")
+
+
+def print_cuts(cuts: Sequence[CutInForce]) -> None:
+    """What is promised about the pool, and how many of its images look unlike those that the promise is about."""
+    for cut in cuts:
+        console.print(escape(f"{cut.images} images, {cut.words}. {cut.promise.sentence}"))
+        color = "yellow" if cut.shift.is_alarm else "default"
+        console.print(f"[{color}]{escape(cut.shift.sentence)}[/]")
 
 
 def print_prediction(report: PredictReport) -> None:

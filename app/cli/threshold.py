@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.cli.console import Commands, WorkspaceOption, console, monitored, open_workspace, percent
-from app.cli.models import print_calibration
+from app.cli.models import print_calibration, print_cuts
 from app.domain.cutting import QueueSize, threshold_words
 from app.domain.promises import exact_percent, units_needed
 from app.domain.states import ImageRole
@@ -67,8 +67,7 @@ def show_command(
         console.print(
             f"{escape(choice.chosen_by)} chose on {choice.chosen_at:%Y-%m-%d}: {threshold_words(choice.threshold)}."
         )
-    for cut in cuts:
-        console.print(escape(f"{cut.images} images, {cut.words}. {cut.promise.sentence}"))
+    print_cuts(cuts)
     console.print(_table(thresholds, sizes))
     if gold.get("calibration") is None:
         console.print(
@@ -138,8 +137,7 @@ def _choose_and_cut(workspace: WorkspaceOption, value: float | None) -> None:
     for sample_id, reason in report.failed:
         console.print(f"[yellow]Not cut: {escape(sample_id)}:[/] {escape(reason)}")
     with store.reader() as session:
-        for cut in cuts_in_force(session):
-            console.print(escape(f"{cut.images} images, {cut.words}. {cut.promise.sentence}"))
+        print_cuts(cuts_in_force(session))
 
 
 def _table(thresholds: tuple[float | None, ...], sizes: list[QueueSize]) -> Table:

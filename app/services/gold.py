@@ -17,6 +17,7 @@ from app.domain.states import ImageRole
 from app.services.gold_files import GoldFolderWriter, remove_other_measurements
 from app.services.predicting import require_unchanged
 from app.services.processes import Monitor
+from app.services.proposals import seen_of
 from app.storage.database import Store
 from app.storage.models import Image, Model
 from app.storage.settings import check_same_classes, require_class_set
@@ -170,11 +171,13 @@ class _Tally:
         self._num_classes = num_classes
         self._counts: dict[str, PixelCounts] = {}
         self._reliable = self._reliable_right = 0
+        self._seen: list[tuple[float, float]] = []
 
     def add(self, sample_id: str, prediction: Prediction, label: LabelArray) -> PixelCounts:
         """Count one image; pixels that are IGNORE_INDEX in `label` do not count."""
         counts = PixelCounts.of(label, prediction.label, self._num_classes)
         self._counts[sample_id] = counts
+        self._seen.append(seen_of(prediction))
         reliable: NDArray[np.bool_] = prediction.reliable & (label != IGNORE_INDEX)
         self._reliable += int(reliable.sum())
         self._reliable_right += int((prediction.label == label)[reliable].sum())
@@ -194,6 +197,7 @@ class _Tally:
             "iou_per_class": iou,
             "per_image": {name: mean_iou(iou_per_class(each)) for name, each in self._counts.items()},
             "num_images": len(self._counts),
+            "seen": [list(each) for each in self._seen],
             "pixel_accuracy": int(whole.hits.sum()) / labeled if labeled else None,
             "reliable_coverage": self._reliable / labeled if labeled else None,
             "reliable_precision": self._reliable_right / self._reliable if self._reliable else None,

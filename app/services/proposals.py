@@ -126,6 +126,7 @@ def _try_store(
 ) -> bool | None:
     """One attempt; None if somebody decided something about the image meanwhile, or chose another threshold."""
     trust = ready_to_draw(store)
+    seen = seen_of(prediction)
     known = _read_known(store, image_id, model_id, prediction, trust)
     prediction = cut(prediction, known.threshold)
     # What a person did not know is neither locked nor a pseudo-label, until a person says what it is.
@@ -144,6 +145,7 @@ def _try_store(
                 stored = may_replace(session)
             if stored:
                 row = proposal_row(image_id, model_id, store.workspace.relative(folder), known.threshold)
+                row.file_coverage, row.mean_wrong = seen
                 activate_proposal(session, row)
                 _insert(session, known, row, divided, trust)
     finally:
@@ -273,6 +275,11 @@ def cut(prediction: "Prediction", threshold: float | None) -> "Prediction":
         return prediction
     wrong = 1 - prediction.confidence if prediction.probability_wrong is None else prediction.probability_wrong
     return replace(prediction, reliable=reliable_at(wrong, threshold))
+
+
+def seen_of(prediction: "Prediction") -> tuple[float, float]:
+    """How a model file sees an image: share of pixels that it calls reliable, mean probability of being wrong."""
+    return float(prediction.reliable.mean()), float(1 - prediction.probability_right.mean(dtype=np.float64))
 
 
 def proposal_row(image_id: int, model_id: int, folder: str, threshold: float | None) -> Proposal:

@@ -1,18 +1,21 @@
 """The threshold of a model: which one is in force, who chose it, and where proposals are cut otherwise."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import func, select
+import numpy as np
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain.audit import AuditAction
 from app.domain.cutting import Standing, standing_of, threshold_words
 from app.domain.promises import Cut, Promise, promise_of
 from app.domain.roles import Actor
+from app.domain.shift import Shift, judge_shift
 from app.domain.states import ImageRole, ModelStatus
 from app.services.audit import record
 from app.services.model_changes import ModelsChangedError
@@ -43,6 +46,7 @@ class CutInForce:
     Attributes:
         images: how many of them people review or have reviewed.
         promise: about their reliable pixels.
+        shift: how they look beside the gold images, which the promise is about.
     """
 
     model_id: int
@@ -50,6 +54,7 @@ class CutInForce:
     threshold: float | None
     images: int
     promise: Promise
+    shift: Shift
 
     @property
     def words(self) -> str:
@@ -61,6 +66,7 @@ class CutInForce:
         return {
             "model_id": self.model_id, "round": self.round, "threshold": self.threshold, "images": self.images,
             "words": self.words, "bound": self.promise.bound, "promise": self.promise.sentence,
+            "unlike_gold": self.shift.unlike, "is_shifted": self.shift.is_alarm, "shift": self.shift.sentence,
         }  # fmt: skip
 
 
@@ -111,18 +117,32 @@ def choice_of(session: Session, model_id: int) -> Choice | None:
 def cuts_in_force(session: Session) -> list[CutInForce]:
     """What the pool's proposals are cut at: usually one line. The current model first, then by number of images."""
     statement = (
-        select(Proposal.model_id, Proposal.threshold, func.count())
+        select(Proposal.model_id, Proposal.threshold, Proposal.file_coverage, Proposal.mean_wrong)
         .join(Image, Image.id == Proposal.image_id)
         .where(Proposal.active, Image.role == ImageRole.POOL, Image.deleted_at.is_(None))
-        .group_by(Proposal.model_id, Proposal.threshold)
+        .order_by(Image.id)
     )
     models = {model.id: model for model in session.scalars(select(Model))}
-    found = [_in_force(models[model_id], threshold, count) for model_id, threshold, count in session.execute(statement)]
+    cuts: dict[tuple[int, float | None], list[tuple[float | None, float | None]]] = {}
+    for model_id, threshold, coverage, wrong in session.execute(statement):
+        cuts.setdefault((model_id, threshold), []).append((coverage, wrong))
+    found = [_in_force(models[model_id], threshold, seen) for (model_id, threshold), seen in cuts.items()]
     return sorted(found, key=lambda each: (models[each.model_id].status is not ModelStatus.CURRENT, -each.images))
 
 
-def _in_force(model: Model, threshold: float | None, count: int) -> CutInForce:
-    return CutInForce(model.id, model.round, threshold, count, promise_of([Cut(note_of(model), threshold)]))
+def _in_force(model: Model, threshold: float | None, seen: Sequence[tuple[float | None, float | None]]) -> CutInForce:
+    note = note_of(model)
+    gold = tuple(tuple(each) for each in (model.gold or {}).get("seen", ()))
+    pool = tuple(each for each in seen if None not in each)
+    shift = _shift(gold, pool, note is not None and note["unit"] == "block")
+    return CutInForce(model.id, model.round, threshold, len(seen), promise_of([Cut(note, threshold)]), shift)
+
+
+@lru_cache(maxsize=16)
+def _shift(gold: tuple[Any, ...], pool: tuple[Any, ...], are_frames: bool) -> Shift:
+    """Kept, because every page that speaks of a promise asks for it again."""
+    two = (-1, 2)
+    return judge_shift(np.array(gold, float).reshape(two), np.array(pool, float).reshape(two), are_frames)
 
 
 def note_of(model: Model) -> Mapping[str, Any] | None:

@@ -9,13 +9,16 @@ export const noModel = () => el('section', { class: 'pp-next', 'aria-label': 'Ne
   el('div', {}, el('small', {}, 'Next'), el('h2', {}, 'There is no model yet'), el('p', {}, 'A threshold says how sure a model must be for nobody to be asked. Train the first round; it is calibrated on the gold images.')),
   el('a', { class: 'pp-primary', href: '/' }, 'Go to Rounds'));
 
-export function answer({ model, calibration, not_calibrated: why, promise, choice }) {
+export function answer({ model, calibration, not_calibrated: why, promise, choice, cuts }) {
   const text = calibration === null && why ? `${promise.sentence} Why: ${why}.` : promise.sentence;
   const chosen = choice === null ? null : el('p', {}, `${choice.chosen_by} chose on ${moment(choice.chosen_at)}: ${choice.threshold === null ? "the model file's own verdict" : `wrong with at most ${share(choice.threshold)}`}.`);
   return el('section', { class: 'pp-next pp-answer', 'aria-label': 'The promise in short', 'data-bound': String(promise.bound) },
     el('div', {}, el('small', {}, `Round ${model.round}: wrong among pixels that are called reliable`),
-      el('h2', {}, promise.bound === null ? 'No promise' : `At most ${share(promise.bound)}`), el('p', {}, text), chosen));
+      el('h2', {}, promise.bound === null ? 'No promise' : `At most ${share(promise.bound)}`), el('p', {}, text), chosen, ...besideGold(model, cuts)));
 }
+
+/** How the images that the current model proposed labels for look beside gold: what is unlike it has no promise. */
+const besideGold = (model, cuts) => cuts.filter((cut) => cut.model_id === model.id).map(({ shift, is_shifted: isShifted }) => el('p', { class: isShifted ? 'pp-error' : 'pp-muted' }, shift));
 
 export function whatToDo({ help }) {
   if (help.length === 0) return null;
@@ -79,12 +82,16 @@ export const promised = ({ cuts }) => (cuts.length === 0 ? null : section('What 
 export const whyNoPromise = (cuts) => (cuts.every(({ bound }) => bound !== null) ? null
   : el('p', { class: 'pp-muted' }, 'Why nothing is promised, and what to do: ', el('a', { href: '/threshold' }, 'Threshold'), '.'));
 
-/** Without `said`, the promise that the page states already, sentences are left to the threshold page. */
+/** Without `said`, the promise that the page states already, sentences are left to the threshold page, but for images unlike gold. */
 function cutsTable(cuts, said = null) {
   const isInWords = said !== null && cuts.some(({ promise }) => promise !== said.sentence);
-  return table('Which threshold the labels of the pool rest on', ['Model and threshold', 'Images', 'Promised', ...(isInWords ? ['In words'] : [])],
-    cuts.map(({ words, images, bound, promise }) => [words, images, bound === null ? 'no promise' : `at most ${share(bound)}`, ...(isInWords ? [el('span', { class: 'pp-wrap' }, promise)] : [])]));
+  const isBesideGold = said === null && cuts.some(({ is_shifted: isShifted }) => isShifted);
+  return table('Which threshold the labels of the pool rest on', ['Model and threshold', 'Images', 'Promised', ...(isInWords ? ['In words'] : []), ...(isBesideGold ? ['Beside gold'] : [])],
+    cuts.map((cut) => [cut.words, imagesOf(cut), promisedOf(cut), ...(isInWords ? [el('span', { class: 'pp-wrap' }, cut.promise)] : []), ...(isBesideGold ? [el('span', { class: 'pp-wrap' }, cut.shift)] : [])]));
 }
+
+const imagesOf = ({ images, is_shifted: isShifted, unlike_gold: unlike }) => (isShifted && unlike ? `${images}, ${unlike} of them unlike gold` : images);
+const promisedOf = ({ bound, is_shifted: isShifted }) => (bound === null ? 'no promise' : `at most ${share(bound)}${isShifted ? ', not for images of another kind' : ''}`);
 
 /** What the next model is asked; `change` is null for those who may not. */
 export function askedForm({ alpha, independent }, change) {
