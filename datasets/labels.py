@@ -137,17 +137,25 @@ _EIGHT_HUES = (  # Okabe & Ito (2008), readable with the common colour-vision de
     (240, 228, 66),
     (100, 100, 100),
 )
-_SHADES = (0.0, -0.6, 0.5, -0.35, 0.75, -0.8)
-"""Of each hue, for classes beyond eight: the share of the way to black (below 0) or to white. Chosen for the largest
-smallest distance between 16, then 24 colours, as people with a colour-vision deficiency see them."""
+_SHADES = (
+    (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+    (-0.35, -0.45, 0.8, -0.2, 0.45, 0.6, 0.8, -0.3),
+    (-0.15, -0.55, -0.4, 0.2, -0.15, 0.2, 0.45, 0.35),
+    (0.55, 0.7, 0.45, -0.5, -0.5, -0.1, -0.1, -0.15),
+    (0.4, -0.1, -0.15, -0.1, -0.25, 0.3, -0.2, 0.6),
+    (0.7, 0.5, 0.35, 0.65, 0.2, 0.45, -0.45, 0.1),
+)
+"""Of each hue, for every eight classes: the share of the way to black (below 0) or to white. Row after row the one with
+the largest smallest distance to all colours before that a search found, as people with a colour-vision deficiency see
+them, among shades with a contrast of 2 or more to the dark pages."""
 
 
 def default_colors(num_classes: int) -> tuple[tuple[int, int, int], ...]:
     """Eight colour-blind-safe hues; further classes repeat them lighter and darker, all different up to 48 classes."""
     colors = []
     for class_id in range(num_classes):
-        hue = _EIGHT_HUES[class_id % len(_EIGHT_HUES)]
-        shade = _SHADES[class_id // len(_EIGHT_HUES) % len(_SHADES)]
+        place = class_id % len(_EIGHT_HUES)
+        hue, shade = _EIGHT_HUES[place], _SHADES[class_id // len(_EIGHT_HUES) % len(_SHADES)][place]
         target = 255 if shade > 0 else 0
         red, green, blue = (round(channel + (target - channel) * abs(shade)) for channel in hue)
         colors.append((red, green, blue))

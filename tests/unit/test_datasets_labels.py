@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from datasets.labels import ClassSet, default_colors
-from tests.color_vision import VISION, seen_by, smallest_distance
+from tests.color_vision import VISION, contrast, seen_by, smallest_distance
 
 
 def test_class_set_is_read_back_from_its_own_json(tmp_path):
@@ -49,10 +49,14 @@ def test_default_colors_are_all_different_up_to_48_classes():
 
 
 @pytest.mark.parametrize("vision", list(VISION))
-@pytest.mark.parametrize(("num_classes", "at_least"), [(8, 10.0), (16, 5.0), (24, 2.5)])
+@pytest.mark.parametrize(("num_classes", "at_least"), [(8, 10.0), (16, 9.0), (24, 5.5), (34, 3.0), (48, 3.0)])
 def test_default_colors_stay_apart_whatever_somebody_sees(vision, num_classes, at_least):
     colors = np.array(default_colors(num_classes)) / 255
     assert smallest_distance(seen_by(vision, colors)) >= at_least
+
+
+def test_default_colors_are_seen_on_dark_pages():
+    assert contrast(np.array(default_colors(48)) / 255, np.array([11, 15, 25]) / 255).min() >= 2
 
 
 def test_label_with_all_ids_and_void_passes():
