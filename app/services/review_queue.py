@@ -105,25 +105,31 @@ def count_regions(session: Session) -> QueueCounts:
         .subquery()
     )
     found = session.execute(
-        select(per_image.c.state, Image.state, func.sum(per_image.c.number), func.sum(per_image.c.regardless))
+        select(
+            per_image.c.state,
+            Image.state,
+            Image.assignee,
+            func.sum(per_image.c.number),
+            func.sum(per_image.c.regardless),
+        )
         .join(Image, Image.id == per_image.c.image_id)
         .where(Image.deleted_at.is_(None))
-        .group_by(per_image.c.state, Image.state)
+        .group_by(per_image.c.state, Image.state, Image.assignee)
     ).all()
     asked, everywhere = _flagged_beyond_queue(session), Counter[RegionState]()
-    for state, image_state, number, regardless in found:
+    for state, image_state, assignee, number, regardless in found:
         everywhere[state] += int(number)  # PostgreSQL sums to a decimal.
         if image_state is ImageState.OPEN:
-            asked[state] += int(number)
+            asked[state, assignee] += int(number)
         elif image_state is ImageState.ENOUGH:
-            asked[state] += int(regardless)
+            asked[state, assignee] += int(regardless)
     listed = select(listed_state().label("told")).where(is_listed(session)).subquery()
     images: dict[ImageState, int] = {
         row[0]: row[1] for row in session.execute(select(listed.c.told, func.count()).group_by(listed.c.told))
     }
     return QueueCounts(
-        open=asked[RegionState.OPEN],
-        skipped=asked[RegionState.SKIPPED],
+        open=sum(number for (state, _), number in asked.items() if state is RegionState.OPEN),
+        skipped=sum(number for (state, _), number in asked.items() if state is RegionState.SKIPPED),
         second_review=everywhere[RegionState.SECOND_REVIEW],
         decided=everywhere[RegionState.DECIDED],
         propagated=session.scalar(_COUNT_PROPAGATED) or 0,
@@ -131,19 +137,26 @@ def count_regions(session: Session) -> QueueCounts:
         images_open=images.get(ImageState.OPEN, 0),
         images_enough=images.get(ImageState.ENOUGH, 0),
         images_done=images.get(ImageState.DONE, 0),
+        open_of=_by_person(asked, RegionState.OPEN),
+        skipped_of=_by_person(asked, RegionState.SKIPPED),
     )
 
 
-def _flagged_beyond_queue(session: Session) -> Counter[RegionState]:
-    """Flagged regions of images that are not queued any more, by state: they wait nevertheless."""
+def _by_person(asked: Counter[tuple[RegionState, str | None]], wanted: RegionState) -> dict[str, int]:
+    """Regions in one state by whose images they are in, most first; without those of nobody."""
+    return {who: number for (state, who), number in asked.most_common() if state is wanted and who and number}
+
+
+def _flagged_beyond_queue(session: Session) -> Counter[tuple[RegionState, str | None]]:
+    """Flagged regions of images that are not queued any more, by state and assignee: they wait nevertheless."""
     statement = (
-        select(Region.state, func.count())
+        select(Region.state, Image.assignee, func.count())
         .join(Image, Image.id == Region.image_id)
         .where(Region.kind == RegionKind.FLAGGED, Region.state.in_((RegionState.OPEN, RegionState.SKIPPED)))
         .where(Image.deleted_at.is_(None), Image.state != ImageState.OPEN)
-        .group_by(Region.state)
+        .group_by(Region.state, Image.assignee)
     )
-    return Counter({row[0]: row[1] for row in session.execute(statement)})
+    return Counter({(row[0], row[1]): row[2] for row in session.execute(statement)})
 
 
 def row_of(region: Region, image: Image) -> RegionRow:

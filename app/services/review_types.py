@@ -150,6 +150,8 @@ class QueueCounts:
 
     `open` and `skipped` leave out images that are enough.
 
+    `open_of` and `skipped_of` say how many of these are in images of each person; the others are for everybody.
+
     `propagated` are those of `decided` that were decided together with others after a preview, not looked at alone.
     """
 
@@ -162,6 +164,8 @@ class QueueCounts:
     images_open: int
     images_enough: int
     images_done: int
+    open_of: dict[str, int]
+    skipped_of: dict[str, int]
 
     @property
     def images(self) -> int:

@@ -142,6 +142,11 @@ def test_lists_keep_what_was_said_when_a_newer_model_proposes(
     expect(page.locator(".ps-chip")).to_have_text("Not known: waits for second review")
     second.press("Space")
     second.wait("root.dataset.region === 'none' && root.dataset.saved === '1'")
+    old = open_reviewer(own_app, f"?region={relabeled}")
+    expect(old.page.get_by_text(f"Region {relabeled} belongs to an older proposal")).to_be_visible()
+    old.page.get_by_role("link", name="Go on with the queue").click()
+    old.ready()
+    assert old.region != relabeled
 
 
 def test_workspace_without_images_says_what_comes_first(

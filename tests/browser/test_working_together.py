@@ -59,7 +59,9 @@ def test_chosen_images_are_given_to_a_person_and_stay_in_sight(
     page.screenshot(path=SCREENSHOTS / "queue-images.png")
 
 
-def test_images_of_nobody_are_shared_out(own_app: LiveApp, open_page: Callable[[str, str], Page]) -> None:
+def test_images_of_nobody_are_shared_out(
+    own_app: LiveApp, open_page: Callable[[str, str], Page], open_reviewer: OpenReviewer
+) -> None:
     page = open_page("/queue", "#queue")
     page.get_by_role("tab", name="Images").click()
     page.locator("#images tbody tr").first.get_by_role("checkbox").check()
@@ -70,6 +72,10 @@ def test_images_of_nobody_are_shared_out(own_app: LiveApp, open_page: Callable[[
     page.get_by_role("button", name="Share out by expected work").click()
     expect(page.locator("#images tbody tr", has_text="bob")).to_have_count(3)
     assert set(owners(own_app).values()) == {"bob"}
+    reviewer = open_reviewer(own_app)
+    expect(reviewer.page.get_by_role("heading", name="Nothing left for you now")).to_be_visible()
+    expect(reviewer.page.get_by_text("in images that are given to others: bob ")).to_be_visible()
+    expect(reviewer.page.locator(".ps-left")).to_contain_text("0 regions left for you · ")
 
 
 def test_a_question_is_asked_with_the_keyboard_listed_and_answered(

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.conftest import LiveApp, ReviewerPage
 
@@ -57,6 +58,43 @@ def test_view_survives_another_window_size_other_modes_and_a_reload(
     reviewer.page.reload()
     reviewer.ready()
     assert look(reviewer) == left
+
+
+def test_a_region_is_shown_whole_however_far_somebody_zoomed_into_another_one(
+    live_app: LiveApp, open_reviewer: OpenReviewer
+) -> None:
+    reviewer = open_reviewer(live_app)
+    first, other = reviewer.region, int(str(reviewer.get(_SAME_IMAGE)))
+    sign = reviewer.page.get_by_text("Not all of this region is in view")
+    expect(sign).to_be_hidden()
+    for _ in range(12):
+        reviewer.press("+")
+    expect(sign).to_be_visible()
+    left = look(reviewer)
+    open_region(reviewer, other)
+    assert reviewer.get("app.viewport.holds(app.current.row.bbox)")
+    expect(sign).to_be_hidden()
+    open_region(reviewer, first)
+    assert look(reviewer) == left
+    reviewer.press("0")
+    expect(sign).to_be_hidden()
+
+
+@pytest.mark.parametrize("keys", ["", "0"], ids=["region", "whole image"])
+def test_what_nobody_moved_is_framed_anew_in_another_window(
+    keys: str, live_app: LiveApp, open_reviewer: OpenReviewer
+) -> None:
+    reviewer = open_reviewer(live_app)
+    wide = {"width": 1440, "height": 900}
+    for key in keys:
+        reviewer.press(key)
+    share = "app.viewport.state.scale * app.viewport.ratio / app.viewport." + (
+        "fitScale" if keys else "openingScale(app.current.row.bbox)"
+    )
+    for size in ({"width": 1024, "height": 640}, wide):
+        reviewer.page.set_viewport_size(size)  # type: ignore[arg-type]
+        reviewer.wait(f"window.innerWidth === {size['width']} && app.viewport.width === app.view.stage.clientWidth")
+        reviewer.wait(f"Math.abs({share} - 1) < 1e-6 && app.viewport.holds(app.current.row.bbox)")
 
 
 def test_keys_pan_and_zoom_around_the_middle(live_app: LiveApp, open_reviewer: OpenReviewer) -> None:

@@ -53,6 +53,17 @@ def test_a_person_is_given_own_images_and_those_of_nobody(ann):
     assert images_in_queue(ann, person="bob") == {"pool_1", "pool_2"}
 
 
+def test_counts_say_how_much_of_what_is_left_is_whose(ann):
+    first, second, _ = ids_of(ann.store, *POOL)
+    assign_images(ann.store, LEAD, [first], "ann")
+    assign_images(ann.store, LEAD, [second], "bob")
+    view = ann.service.region(ann.service.queue(QueueFilter(image_id=second), limit=1)[0].region_id)
+    ann.decide(DecisionKind.SKIP, view)
+    left = {name: len(ann.service.queue(QueueFilter(assignee=name), limit=500)) for name in ("ann", "bob")}
+    counts = ann.service.counts()
+    assert (counts.open_of, counts.skipped_of) == ({"ann": left["ann"], "bob": left["bob"] - 1}, {"bob": 1})
+
+
 def test_the_region_after_a_decision_is_never_somebody_elses(ann):
     view = ann.region()
     others = [image_id for image_id in ids_of(ann.store, *POOL) if image_id != view.row.image_id]

@@ -25,7 +25,7 @@ def job(kind: JobKind, state: JobState) -> JobView:
 
 
 def counts(**known: int) -> QueueCounts:
-    fields: dict[str, Any] = dict.fromkeys(QueueCounts.__dataclass_fields__, 0)
+    fields: dict[str, Any] = dict.fromkeys(QueueCounts.__dataclass_fields__, 0) | {"open_of": {}, "skipped_of": {}}
     return QueueCounts(**{**fields, **known})
 
 

@@ -8,6 +8,12 @@ export function filterFromAddress() {
   return Object.fromEntries(FILTERS.filter((name) => search.get(name)).map((name) => [name, search.get(name)]));
 }
 
+export function withoutRegion() {
+  const address = new URL(location.href);
+  address.searchParams.delete('region');
+  return address.href;
+}
+
 export function withRegion(regionId) {
   const address = new URL(location.href);
   address.searchParams.set('region', regionId);

@@ -18,7 +18,7 @@ export class Answers {
   /** The server has it on disk. */
   async saved({ path, header }, answer) {
     const { reviewer } = this;
-    reviewer.view.showCounts(answer.counts);
+    reviewer.showCounts(answer.counts);
     if (header.session !== reviewer.tab) await this.savedElsewhere(answer);
     else if (REVERSALS.includes(path)) await this.reversed(header, answer, path === UNDO ? -1 : 1);
     else if (path === '/api/flags') await this.flagged(header, answer);
@@ -68,9 +68,10 @@ export class Answers {
     const { reviewer } = this;
     const image = await reviewer.feed.image(imageId);
     const waiting = [...image.byNumber.values()].map(({ region_id: id }) => id);
-    reviewer.tell(describeReversal(step, direction, { sampleId: image.sampleId, count: waiting.length }));
     const currentId = reviewer.current?.row.region_id ?? nextId;
-    await reviewer.open(direction > 0 ? currentId : waiting.find((id) => id === step.from) ?? waiting[0] ?? currentId);
+    const shownId = direction > 0 ? currentId : waiting.find((id) => id === step.from) ?? waiting[0] ?? currentId;
+    reviewer.tell(describeReversal(step, direction, { sampleId: image.sampleId, count: waiting.length }));
+    await reviewer.open(shownId);
   }
 
   async flagged({ op_id: opId }, answer) {

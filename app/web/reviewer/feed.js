@@ -9,9 +9,9 @@ const UNPACKED_AHEAD = 2; // Images of them that are ready to be shown: they are
 const CACHE_BYTES = 640e6; // Four pictures of 4000x3000.
 
 export class Feed {
-  /** `filter` holds the query of the queue: state, class_id, image_id. */
-  constructor(filter) {
-    this.filter = filter;
+  /** `filter` holds the query of the queue: state, class_id, image_id. `onCounts` learns how much is left. */
+  constructor(filter, onCounts) {
+    Object.assign(this, { filter, onCounts });
     this.rows = [];
     this.handled = new Map(); // region id -> state given here; the server may not know yet.
     this.visited = [];
@@ -32,7 +32,8 @@ export class Feed {
   /** Who decides faster than the server saves finds at the head of its queue what was answered here: ask for more then. */
   async fetchRows() {
     for (let limit = LOOK_AHEAD, answered = 0; ; limit = Math.min(MOST_ROWS, LOOK_AHEAD + answered)) {
-      const { rows, elsewhere } = await getQueue({ ...this.filter, limit, ahead: true });
+      const { rows, counts, elsewhere } = await getQueue({ ...this.filter, limit, ahead: true });
+      this.onCounts(counts);
       [this.rows, this.isComplete, this.elsewhere] = [rows, rows.length < limit, elsewhere];
       answered = rows.filter((row) => this.handled.has(row.region_id)).length;
       if (this.isComplete || rows.length - answered >= REFILL_BELOW || limit === MOST_ROWS) return;

@@ -7,7 +7,7 @@ export class KeptViews {
     this.name = name;
     const { regions, zooms } = read(name);
     this.regions = new Map(regions); // region id -> state of the viewport
-    this.zooms = new Map(zooms); // image id -> scale in CSS pixels per image pixel
+    this.zooms = new Map(zooms); // image id -> scale in CSS pixels per image pixel, null for the whole image
   }
 
   ofRegion(regionId) {
@@ -21,7 +21,7 @@ export class KeptViews {
   /** The person moved the view of a region. */
   keep({ region_id: regionId, image_id: imageId }, state) {
     putLast(this.regions, regionId, state);
-    putLast(this.zooms, imageId, state.scale);
+    putLast(this.zooms, imageId, state.isWhole ? null : state.scale);
     this.timer ??= setTimeout(() => this.write(), 200); // Not with every frame of a drag.
   }
 

@@ -108,7 +108,7 @@ export class Propagation {
     this.preview = preview;
     this.chosen = new Set(preview.rows);
     this.paths = new Map(preview.rows.map((row) => [row, outlinePath(traceOutline(image.regions, image.width, row.number, row.bbox))]));
-    screen.viewport.showAll([preview.row, ...preview.rows].map((row) => row.bbox));
+    screen.frameAs(() => screen.viewport.showAll([preview.row, ...preview.rows].map((row) => row.bbox)));
     screen.paint();
     root.dataset.preview = String(this.chosen.size);
     view.showOffer(this.describePreview(), ANSWERS, true);

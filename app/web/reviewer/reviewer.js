@@ -1,6 +1,6 @@
 // The reviewer: one key decides, saves and goes on. Connects its parts, and goes from region to region.
 import { Activity } from './activity.js';
-import { filterFromAddress, withRegion } from './address.js';
+import { filterFromAddress, withRegion, withoutRegion } from './address.js';
 import { Answers } from './answers.js';
 import { handleKey, handleKeyUp, runCommand } from './commands.js';
 import { Comments } from './comments.js';
@@ -8,17 +8,18 @@ import { Conflict } from './conflict.js';
 import { grouped } from './dom.js';
 import { Drawing } from './drawing.js';
 import { Editing } from './editing.js';
-import { leftToOthers } from './elsewhere.js';
 import { ExplorerLink } from './explorer_link.js';
 import { Feed } from './feed.js';
 import { LEFTOVER } from './image_state.js';
 import { Lease } from './lease.js';
+import { nothingLeft } from './left.js';
 import { Outbox, newId } from './outbox.js';
 import { Propagation } from './propagation.js';
 import { Screen } from './screen.js';
 import { getHistory } from './server.js';
 import { View } from './view.js';
 
+const NO_PROPOSALS = ['Nothing to review yet', 'Regions appear once a model has proposed labels for the images. The Rounds page says what comes next.', ['Rounds', '/']];
 const SAVE_FIRST_MS = 200; // So long everything else leaves the server to a decision.
 
 export class Reviewer {
@@ -44,7 +45,7 @@ export class Reviewer {
     this.view.addToSide(this.comments.button, this.comments.dialog);
     this.lease = new Lease(session, this.tab, { onChange: () => this.leaseChanged(), confirm: (...question) => this.view.notice.ask(...question) });
     this.view.showOver(this.lease.banner);
-    this.feed = new Feed(filterFromAddress());
+    this.feed = new Feed(filterFromAddress(), (counts) => this.showCounts(counts));
     this.outbox = new Outbox(session, {
       onAnswer: (entry, answer) => this.answers.saved(entry, answer),
       onRefused: (...refusal) => this.answers.refused(...refusal),
@@ -67,12 +68,14 @@ export class Reviewer {
   }
 
   async start() {
-    this.view.showCounts(this.session.counts);
+    this.showCounts(this.session.counts);
     await this.outbox.start(); // What an earlier page could not save comes first.
     const [steps] = await Promise.all([getHistory(), this.feed.refill()]);
     this.editing.history.load(steps);
     const asked = Number(new URLSearchParams(location.search).get('region'));
-    await this.open(asked || await this.feed.next(null));
+    const missing = asked ? await this.feed.view(asked).then(() => null, (error) => error) : null;
+    if (missing?.status === 404) this.showMissing(missing);
+    else await this.open(asked || await this.feed.next(null));
     this.answers.showRefusal();
     this.view.stage.focus({ preventScroll: true });
     this.root.dataset.hydrated = '1';
@@ -140,7 +143,7 @@ export class Reviewer {
 
   /** The region is gone, as after a prediction with a newer model: take the queue as it is now. */
   async goOnWithout(regionId, error) {
-    this.view.say(error.message);
+    this.tell(`${error.message[0].toUpperCase()}${error.message.slice(1)}.`);
     this.feed.mark(regionId, 'gone');
     this.feed.forgetAll();
     await this.goNext();
@@ -222,21 +225,23 @@ export class Reviewer {
     this.image = null;
     this.screen.clear();
     this.root.dataset.region = 'none';
+    const { open, skipped, second_review: second, decided } = this.counts;
     const isFiltered = Object.keys(this.feed.filter).length > 0;
-    const { open, skipped, second_review: second, decided } = this.session.counts;
-    if (!isFiltered && this.answers.savedCount + open + skipped + second + decided === 0) {
-      this.view.showEmpty('Nothing to review yet', 'Regions appear once a model has proposed labels for the images. The Rounds page says what comes next.', ['Rounds', '/']);
-      return;
-    }
-    const others = leftToOthers(this.feed.elsewhere);
-    if (others.length > 0) {
-      this.view.showEmpty('Nothing left for you now', others.join(' '), ['Look again', `/review?${new URLSearchParams(this.feed.filter)}`],
-        ...(isFiltered ? [['Whole queue', '/review']] : []), ['Queue', '/queue']);
-      return;
-    }
-    this.view.showEmpty(isFiltered ? 'Nothing left with this filter' : 'Nothing left to review',
-      isFiltered ? 'The whole queue may hold more regions.' : 'Train the next round with what you decided, or export the labels.',
-      ...(isFiltered ? [['Whole queue', '/review']] : []), ['Rounds', '/'], ['Export', '/export']);
+    if (!isFiltered && this.answers.savedCount + open + skipped + second + decided === 0) this.view.showEmpty(...NO_PROPOSALS);
+    else this.view.showEmpty(...nothingLeft(this.session, this.counts, this.feed));
+    this.view.say(this.told ?? '');
+  }
+
+  /** The region that the address names is not there: to open another one without a word would mislead. */
+  showMissing({ message }) {
+    this.root.dataset.region = 'none';
+    this.view.showEmpty('This region is not there', `${message[0].toUpperCase()}${message.slice(1)}.`, ['Go on with the queue', withoutRegion()], ['Rounds', '/']);
+  }
+
+  /** What is left, as the server said last. */
+  showCounts(counts) {
+    this.counts = counts;
+    this.view.showCounts(counts);
   }
 
   /** A click on another region of this image that waits for a decision opens it. */

@@ -13,7 +13,7 @@ const MANY_CLASSES = 8; // Hues repeat beyond; letters then tell classes apart.
 export class Screen {
   /** `onMode` is called after mode, opacity or band changed, `loadScores(image)` before reliability is shown. */
   constructor(view, { classes, workspace_id: workspaceId }, { onMode, loadScores }) {
-    Object.assign(this, { view, classes, onMode, loadScores, mode: 'class', opacity: OPACITIES[0], showBand: false, region: null });
+    Object.assign(this, { view, classes, onMode, loadScores, mode: 'class', opacity: OPACITIES[0], showBand: false, region: null, framing: null });
     this.isDimmed = false;
     this.views = new KeptViews(`pixelsieve.views.${workspaceId}`);
     window.addEventListener('pagehide', () => this.views.write());
@@ -25,6 +25,7 @@ export class Screen {
     if (classes.length > MANY_CLASSES) this.marks.letters = new Map(classes.map((each) => [each.id, letterOf(each)]));
     new ResizeObserver(() => this.resize()).observe(view.stage);
     window.addEventListener('resize', () => this.fillWindow());
+    new ResizeObserver(() => this.fillWindow()).observe(document.body); // What stands above may come late.
     this.fillWindow();
     this.resize();
   }
@@ -42,6 +43,7 @@ export class Screen {
     const [width, height] = [Math.max(1, Math.round(clientWidth * ratio)), Math.max(1, Math.round(clientHeight * ratio))];
     if (width === this.viewport.width && height === this.viewport.height) return;
     this.viewport.resize(width, height, ratio);
+    this.framing?.();
     this.renderer.resize(width, height);
     for (const canvas of [this.view.marks, this.view.top]) Object.assign(canvas, { width, height });
     this.paint();
@@ -51,6 +53,7 @@ export class Screen {
     this.renderer.paint();
     this.paintMarks();
     this.overlay.paint();
+    this.view.showPartial(this.region !== null && this.region.kind !== 'control' && !this.viewport.holds(this.region.bbox));
   }
 
   paintMarks() {
@@ -58,18 +61,43 @@ export class Screen {
     else this.marks.clear();
   }
 
-  /** Open on a region as it was left, else as far in as the person zoomed into its image, else at a third of the view. */
+  /**
+   * Open on a region as it was left, else as far in as the person zoomed into its image, where that shows all of the
+   * region large enough to be judged, else at a third of the view. The person's zoom is kept for the next one.
+   */
   show(image, row) {
     this.region = row;
     this.renderer.options.currentNumber = row.number;
     this.renderer.setImage(image);
     this.overlay.setRegion(image, row);
     this.viewport.setImage(image.width, image.height);
-    const [left, zoom] = [this.views.ofRegion(row.region_id), this.views.zoomOf(row.image_id)];
-    if (left) this.viewport.restore(left);
-    else this.viewport.openOn(row.bbox, zoom ?? null);
+    const left = this.views.ofRegion(row.region_id);
+    if (left) {
+      this.viewport.restore(left);
+      this.keepWhole();
+    } else this.frameAs(() => this.viewport.openOn(row.bbox, this.wantedZoom(row)));
     this.updateDimming();
     this.showScores();
+  }
+
+  /** How far the person zoomed into the image of a region; null where that does not show the region well, or nobody did. */
+  wantedZoom({ image_id: imageId, bbox }) {
+    const { viewport } = this;
+    const kept = this.views.zoomOf(imageId);
+    if (kept === undefined) return null;
+    const zoom = kept ?? viewport.fitScale / viewport.ratio;
+    return viewport.canShow(bbox, zoom) ? zoom : null;
+  }
+
+  /** Frame the picture, now and whenever the window gets another size, until the person moves the view. */
+  frameAs(frame) {
+    this.framing = frame;
+    frame();
+  }
+
+  /** What the person moved stays where it is; a whole image stays whole. */
+  keepWhole() {
+    this.framing = this.viewport.isWhole ? () => this.viewport.fit() : null;
   }
 
   /** How far down in the view the middle of the region is, 0 to 1. */
@@ -81,6 +109,7 @@ export class Screen {
 
   clear() {
     this.region = null;
+    this.framing = null;
     this.renderer.image = null;
     this.renderer.options.dimmed = null;
     this.marks.clear();
@@ -89,6 +118,7 @@ export class Screen {
 
   /** The person panned or zoomed. Repaints once a frame. */
   moved() {
+    this.keepWhole();
     if (this.region) this.views.keep(this.region, this.viewport.state);
     this.frame ??= requestAnimationFrame(() => {
       this.frame = null;
@@ -111,10 +141,12 @@ export class Screen {
 
   toggleFit() {
     if (!this.region) return;
-    const isFitted = Math.abs(this.viewport.scale - this.viewport.fitScale * 0.96) < 1e-6;
-    if (isFitted) this.viewport.openOn(this.region.bbox);
+    const { bbox } = this.region;
+    const { isFitted } = this.viewport;
+    if (isFitted) this.viewport.openOn(bbox);
     else this.viewport.fit();
     this.moved();
+    if (isFitted) this.framing = () => this.viewport.openOn(bbox);
   }
 
   apply() {

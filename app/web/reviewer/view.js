@@ -3,6 +3,7 @@ import { el, grouped, kbd, percent } from './dom.js';
 import { ClassFinder } from './class_finder.js';
 import { buildHelp } from './help.js';
 import { COMMANDS, chordOf, showChord } from './keymap.js';
+import { leftText } from './left.js';
 import { legendLines } from './legend.js';
 import { Notice } from './notice.js';
 import { cssColor } from './palette.js';
@@ -34,6 +35,7 @@ export class View {
     this.empty = el('div', { class: 'ps-empty', hidden: true });
     this.offer = el('div', { class: 'ps-offer', role: 'status', hidden: true });
     this.chip = el('div', { class: 'ps-chip' });
+    this.partial = el('div', { class: 'ps-partial', role: 'status', hidden: true }, 'Not all of this region is in view. ', kbd('0'), ' shows all.');
     this.stage = el('div', {
       class: 'ps-stage', tabindex: '0', role: 'application', 'aria-label': 'Region to review. Press question mark for the keys.',
     }, this.base, this.marks, this.top);
@@ -50,7 +52,7 @@ export class View {
     root.replaceChildren(
       this.buildToolbar(),
       el('div', { class: 'ps-main' },
-        el('div', { class: 'ps-frame' }, this.stage, this.chip, this.offer, this.notice.element, this.empty,
+        el('div', { class: 'ps-frame' }, this.stage, el('div', { class: 'ps-signs' }, this.chip, this.partial), this.offer, this.notice.element, this.empty,
           el('div', { class: 'ps-unfocused', 'aria-hidden': 'true' }, 'Click the picture to use the keys')),
         this.buildSide()),
       this.strip, el('div', { class: 'ps-foot' }, this.status, this.left, this.saveState), this.help, this.finder.dialog,
@@ -115,12 +117,19 @@ export class View {
 
   /** What would change something looks as if it could not be used; it says why when it is tried. */
   showReadOnly(isReadOnly) {
-    const changing = [this.strip, this.classList, ...this.drawGroups].flatMap((part) => [...part.querySelectorAll('button')]);
-    for (const button of [...changing, this.buttons.get('accept_rest')]) {
-      if (isReadOnly) button.setAttribute('aria-disabled', 'true');
-      else button.removeAttribute('aria-disabled');
-    }
+    this.setUsable(!isReadOnly, [this.strip, this.classList, ...this.drawGroups]);
     this.root.dataset.readonly = String(isReadOnly);
+  }
+
+  setUsable(isUsable, parts) {
+    for (const button of [...parts.flatMap((part) => [...part.querySelectorAll('button')]), this.buttons.get('accept_rest')]) {
+      if (isUsable) button.removeAttribute('aria-disabled');
+      else button.setAttribute('aria-disabled', 'true');
+    }
+  }
+
+  showPartial(isPartial) {
+    this.partial.hidden = !isPartial;
   }
 
   /** Something that lies over the upper edge of the picture. */
@@ -209,8 +218,7 @@ export class View {
   }
 
   showCounts(counts) {
-    const { open, skipped, second_review: second } = counts;
-    this.left.textContent = `${open} regions left${skipped ? ` · ${skipped} skipped` : ''}${second ? ` · ${second} for second review` : ''}`;
+    this.left.textContent = leftText(this.session.user, counts);
   }
 
   say(text) {
@@ -254,6 +262,8 @@ export class View {
     this.strip.replaceChildren();
     this.facts.replaceChildren();
     this.chip.textContent = '';
+    this.partial.hidden = true;
+    this.setUsable(false, [this.classList, this.drawGroups[0]]); // Undo can bring something back.
   }
 }
 

@@ -3,6 +3,8 @@
 const LARGEST_SCALE = 48;
 const REGION_SHARE = 1 / 3; // A region opens at about a third of the view.
 const ALL_SHARE = 0.7; // Of the view for several of them together.
+const FIT_SHARE = 0.96; // Of the view for a whole image.
+const SMALLEST_SEEN = 24; // CSS pixels of a region's longer side; smaller ones are overlooked.
 const REGION_SCALE_LIMIT = 14; // Tiny regions need their surroundings more than their pixels.
 
 export class Viewport {
@@ -10,8 +12,19 @@ export class Viewport {
     Object.assign(this, { width: 1, height: 1, imageWidth: 1, imageHeight: 1, scale: 1, x: 0, y: 0, ratio: 1 });
   }
 
+  /** At which the whole image is in view. */
   get fitScale() {
-    return Math.min(this.width / this.imageWidth, this.height / this.imageHeight);
+    return FIT_SHARE * Math.min(this.width / this.imageWidth, this.height / this.imageHeight);
+  }
+
+  get isFitted() {
+    return Math.abs(this.scale - this.fitScale) < 1e-6;
+  }
+
+  /** Whether the view is as `fit` leaves it. */
+  get isWhole() {
+    const [x, y] = this.toImage(this.width / 2, this.height / 2);
+    return this.isFitted && Math.hypot(x - this.imageWidth / 2, y - this.imageHeight / 2) * this.scale < 1;
   }
 
   /** The canvas got another size; what was in its middle stays there. */
@@ -32,14 +45,35 @@ export class Viewport {
   }
 
   fit() {
-    this.scale = this.fitScale * 0.96;
+    this.scale = this.fitScale;
     this.centerOn(this.imageWidth / 2, this.imageHeight / 2);
   }
 
-  /** Center a box at about a third of the view, or at a zoom in CSS pixels per image pixel. */
-  openOn([x0, y0, x1, y1], zoom = null) {
+  /** At which a box fills about a third of the view. */
+  openingScale([x0, y0, x1, y1]) {
     const wanted = REGION_SHARE * Math.min(this.width / (x1 - x0), this.height / (y1 - y0));
-    this.scale = zoom === null ? Math.max(this.fitScale * 0.96, Math.min(wanted, REGION_SCALE_LIMIT * this.ratio)) : zoom * this.ratio;
+    return Math.max(this.fitScale, Math.min(wanted, REGION_SCALE_LIMIT * this.ratio));
+  }
+
+  /** Whether a box, centered, is all in view and not too small to be seen at a zoom in CSS pixels per image pixel. */
+  canShow(box, zoom) {
+    const [x0, y0, x1, y1] = box;
+    const scale = zoom * this.ratio;
+    const longer = Math.max(x1 - x0, y1 - y0);
+    const smallest = Math.min(SMALLEST_SEEN * this.ratio, longer * this.openingScale(box));
+    return (x1 - x0) * scale <= this.width && (y1 - y0) * scale <= this.height && longer * scale >= smallest - 1e-6;
+  }
+
+  /** Whether all of a box is in view now; a pixel of the screen may be missing. */
+  holds([x0, y0, x1, y1]) {
+    const [[left, top], [right, bottom]] = [this.toScreen(x0, y0), this.toScreen(x1, y1)];
+    return left >= -1 && top >= -1 && right <= this.width + 1 && bottom <= this.height + 1;
+  }
+
+  /** Center a box at about a third of the view, or at a zoom in CSS pixels per image pixel. */
+  openOn(box, zoom = null) {
+    const [x0, y0, x1, y1] = box;
+    this.scale = zoom === null ? this.openingScale(box) : zoom * this.ratio;
     this.centerOn((x0 + x1) / 2, (y0 + y1) / 2);
     this.x = within(this.x, this.width - this.imageWidth * this.scale);
     this.y = within(this.y, this.height - this.imageHeight * this.scale);
@@ -50,7 +84,7 @@ export class Viewport {
     const [x0, y0] = [0, 1].map((side) => Math.min(...boxes.map((box) => box[side])));
     const [x1, y1] = [2, 3].map((side) => Math.max(...boxes.map((box) => box[side])));
     const wanted = ALL_SHARE * Math.min(this.width / (x1 - x0), this.height / (y1 - y0));
-    this.openOn([x0, y0, x1, y1], Math.max(this.fitScale * 0.96, Math.min(wanted, REGION_SCALE_LIMIT * this.ratio)) / this.ratio);
+    this.openOn([x0, y0, x1, y1], Math.max(this.fitScale, Math.min(wanted, REGION_SCALE_LIMIT * this.ratio)) / this.ratio);
   }
 
   zoomAt(screenX, screenY, factor) {
@@ -107,12 +141,14 @@ export class Viewport {
   }
 
   get state() {
-    return { scale: this.scale / this.ratio, center: this.toImage(this.width / 2, this.height / 2) };
+    return { scale: this.scale / this.ratio, center: this.toImage(this.width / 2, this.height / 2), isWhole: this.isWhole };
   }
 
-  restore({ scale, center }) {
+  /** As it was left; a whole image stays whole in a view of another size. */
+  restore({ scale, center, isWhole }) {
+    if (isWhole) return this.fit();
     this.scale = scale * this.ratio;
-    this.centerOn(...center);
+    return this.centerOn(...center);
   }
 }
 
