@@ -21,8 +21,14 @@ pytestmark = pytest.mark.browser
 
 OpenReviewer = Callable[..., ReviewerPage]
 LONG_NAMES = tuple(f"{name} or something like a {name}" for name in NAMES)
-WINDOWS = [pytest.param(1440, 900, id="1440x900"), pytest.param(1280, 720, id="1280x720")]
+WINDOWS = [pytest.param(1440, 900, id="1440x900"), pytest.param(1280, 720, id="1280x720"),
+           pytest.param(1024, 700, id="1024x700")]  # fmt: skip
 HALF_TRANSLATED = r"/\bcommon\.[a-z]+/"
+_TOOLBAR_ROWS = "new Set([...document.querySelectorAll('.ps-bar > *')].map((each) => each.offsetTop)).size"
+_PLACES = """() => ['.ps-stage', '.ps-top5', "[data-command='void']"].map((each) => {
+  const { x, y, width, height } = document.querySelector(each).getBoundingClientRect();
+  return [x, y, width, height]; })"""
+"""Of the picture and the answers: left, top, width, height."""
 GRADIO_SAYS_AGAIN_AFTER_MS = 5000
 """Gradio tells screen readers its state at most this often."""
 
@@ -35,6 +41,13 @@ def test_reviewer_is_exactly_as_high_as_its_window(
     reviewer.page.set_viewport_size({"width": width, "height": height})
     reviewer.wait("document.documentElement.scrollHeight === window.innerHeight")
     assert reviewer.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert reviewer.page.evaluate(_TOOLBAR_ROWS) <= 2
+    before = reviewer.page.evaluate(_PLACES)
+    assert before[0][3] > 0.6 * height
+    for key in ("b", "w", "Escape", "s"):
+        reviewer.press(key)
+        reviewer.wait("!app.isBusy")
+        assert reviewer.page.evaluate(_PLACES) == before
 
 
 @pytest.mark.parametrize(("width", "height"), WINDOWS)
@@ -66,7 +79,8 @@ def test_full_class_names_are_readable_in_the_buttons(
 def test_legend_follows_the_mode(key: str, lines: list[str], live_app: LiveApp, open_reviewer: OpenReviewer) -> None:
     reviewer = open_reviewer(live_app)
     legend = reviewer.page.locator(".ps-legend li")
-    expect(legend.first).to_have_text("waits for a decision")
+    expect(legend.first).to_have_text("this region: picture, dashed")
+    expect(legend.nth(1)).to_have_text("waits for a decision")
     reviewer.press(key)
     expect(legend).to_have_text(lines)
 

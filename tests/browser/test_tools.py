@@ -127,6 +127,26 @@ def test_brackets_change_the_size_of_superpixels_in_four_steps(own_app: LiveApp,
     assert areas[3] == areas[4] and areas[0] < areas[2] < areas[3]
 
 
+def test_the_brush_begins_and_grows_in_proportion_to_image_and_zoom(
+    live_app: LiveApp, open_reviewer: OpenReviewer
+) -> None:
+    reviewer = open_reviewer(live_app)
+    first, large, zoomed = reviewer.page.evaluate(
+        """async () => {
+        const { firstDiameter } = await import('/static/reviewer/tools/brush.js');
+        const at = (width, height, scale) => firstDiameter({ width, height }, { scale, ratio: 1 });
+        return [at(480, 360, 2), at(4000, 3000, 0.3), at(4000, 3000, 4)]; }"""
+    )
+    assert (first, large, zoomed) == (9, 75, 10)
+    reviewer.press("b")
+    reviewer.get("app.drawing.chooseDiameter(75)")
+    presses = 0
+    while int(str(reviewer.get("app.drawing.diameter"))) < 200:
+        reviewer.press("]")
+        presses += 1
+    assert presses == 6
+
+
 def test_superpixels_are_fetched_when_they_are_first_needed(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
     reviewer = open_reviewer(own_app)
     asked: list[str] = []
@@ -138,7 +158,7 @@ def test_superpixels_are_fetched_when_they_are_first_needed(own_app: LiveApp, op
     assert len(asked) == 1
 
 
-def test_a_stroke_begun_before_its_superpixels_came_is_finished_when_they_do(
+def test_strokes_begun_before_their_superpixels_came_are_finished_in_order_when_they_do(
     own_app: LiveApp, open_reviewer: OpenReviewer
 ) -> None:
     reviewer = open_reviewer(own_app)
@@ -146,12 +166,17 @@ def test_a_stroke_begun_before_its_superpixels_came_is_finished_when_they_do(
     reviewer.page.route(TILES, lambda route: held.append(route))
     reviewer.press("w")
     reviewer.press("x")
+    region = reviewer.region
     click(reviewer, middle(region_mask(reviewer)))
-    assert reviewer.get("root.dataset.strokes") == "0"
-    assert "on their way" in reviewer.page.locator(".ps-status").inner_text()
+    reviewer.press("3")
+    click(reviewer, middle(region_mask(reviewer)))
+    for key in ("Enter", "b"):  # Neither may lose the clicks.
+        reviewer.press(key)
+        assert "2 clicks wait" in reviewer.page.locator(".ps-status").inner_text()
+    assert (reviewer.get("root.dataset.strokes"), reviewer.region) == ("0", region)
     for route in held:
         route.continue_()
-    reviewer.wait("root.dataset.strokes === '1'")
+    reviewer.wait("root.dataset.strokes === '2'")
     same_on_disk(reviewer, own_app)
 
 

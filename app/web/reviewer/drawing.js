@@ -3,7 +3,7 @@ import { PointerInput } from './input.js';
 import { VOID_COLOR, VOID_ID, cssColor } from './palette.js';
 import { Strokes } from './strokes.js';
 import { Superpixels } from './superpixels.js';
-import { Brush } from './tools/brush.js';
+import { Brush, firstDiameter } from './tools/brush.js';
 import { Fill } from './tools/fill.js';
 import { Flag } from './tools/flag.js';
 import { Polygon } from './tools/polygon.js';
@@ -18,7 +18,7 @@ export class Drawing {
   /** `onStroke(edit)`, `onFlag([x, y])`, `onClick([x, y])` without a tool, `onChange()`. */
   constructor({ stage, screen, activity, superpixels, classes, ...handlers }) {
     Object.assign(this, { screen, viewport: screen.viewport, activity, classes, ...handlers });
-    Object.assign(this, { tool: null, diameter: 9, classId: 0, strokes: null, cursor: null, at: [0, 0] });
+    Object.assign(this, { tool: null, diameter: 9, isDiameterChosen: false, classId: 0, strokes: null, cursor: null, at: [0, 0] });
     Object.assign(this, { isEnabled: false, isHeld: false, isLatched: false, note: null, dirty: null, frame: null });
     this.superpixels = new Superpixels(superpixels, {
       onLoaded: () => { this.tools.superpixels.loaded(); this.changed(); },
@@ -96,6 +96,7 @@ export class Drawing {
 
   setTool(tool) {
     if (tool !== this.tool) this.stop();
+    if (this.tool === null && !this.isDiameterChosen) this.diameter = firstDiameter(this.image, this.viewport);
     Object.assign(this, { tool, note: null });
     this.active?.prepare?.();
     this.cursor ??= tool === null ? null : { at: this.at, isKeyboard: true };
@@ -107,6 +108,10 @@ export class Drawing {
     if (this.strokes?.isActive) this.dropStroke();
     this.active?.reset?.();
     Object.assign(this, { isHeld: false, isLatched: false });
+  }
+
+  chooseDiameter(diameter) {
+    Object.assign(this, { diameter, isDiameterChosen: true });
   }
 
   toggleLock() {
@@ -241,8 +246,13 @@ export class Drawing {
   }
 
   /** For tools: begin a stroke in the class that is chosen, or back to the model's label. */
-  beginStroke(isErasing) {
-    this.strokes.begin(isErasing ? null : this.classId);
+  beginStroke(isErasing, classId = this.classId) {
+    this.strokes.begin(isErasing ? null : classId);
+  }
+
+  /** Why the region cannot be left yet, as a sentence; null when it can. */
+  get unfinished() {
+    return this.tools.superpixels.waiting > 0 ? this.tools.superpixels.describeWaiting() : null;
   }
 
   /** Resolves to whether it is kept; null when it reached no pixel. */

@@ -77,24 +77,25 @@ export class Editing {
 
   /** The drawing is finished: the rest of the region is right as it is shown. */
   async commit(isSure = false) {
-    if (!this.isReady()) return;
+    if (!this.isReady()) return undefined;
     const { reviewer } = this;
-    const { image, current: { row } } = reviewer;
+    const { image, current: { row }, drawing: { unfinished } } = reviewer;
+    if (unfinished !== null) return reviewer.drawing.say(unfinished);
     if (this.history.strokesOn(row.region_id) === 0 && !reviewer.hasDrawn) {
       const without = reviewer.drawing.tool === null ? 'Nothing is drawn. Space accepts the region as it is.' : NOTHING_DRAWN;
       reviewer.view.say(reviewer.isFromScratch ? 'Nothing is drawn yet.' : without);
-      return;
+      return undefined;
     }
     const bare = reviewer.isFromScratch && !isSure ? image.bareShare(row) : 0;
     if (bare > BARE_SHARE) {
       reviewer.view.notice.ask(`${percent(bare)} of ${row.image_name} is not drawn and would become void.`, ['Finish the image', () => this.commit(true)]);
-      return;
+      return undefined;
     }
     reviewer.setBusy(true);
     const header = this.header('draw', { closes_region: true });
     if (!(await this.keep('/api/decisions', header))) return reviewer.setBusy(false);
     this.record(header, { edit: editRegions(image, [row], null), bbox: row.bbox, regions: [this.change(image, row, 'decided')] });
-    await reviewer.goNext();
+    return reviewer.goNext();
   }
 
   acceptRest() {

@@ -2,7 +2,7 @@
 import { el } from './dom.js';
 
 const LEGENDS = {
-  class: [['hatch', 'waits for a decision'], ['plain', 'reliable, locked'], ['human', 'decided by people'], ['void', 'void']],
+  class: [['current', 'this region: picture, dashed'], ['hatch', 'waits for a decision'], ['plain', 'reliable, locked'], ['human', 'decided by people'], ['void', 'void']],
   reliability: [['unsure', 'the more, the less sure'], ['sure', 'the model is sure']],
   difference: [['changed', 'changed, in its new class'], ['changed-void', 'changed to void'], ['sure', 'as the model said']],
   image: [['sure', 'picture only, overlay hidden']],

@@ -83,8 +83,8 @@ export class Reviewer {
 
   showState() {
     const { tool, unlocked, classId, sizeText } = this.drawing;
-    const { mode, showBand, opacity } = this.screen;
-    this.view.showModes({ mode, tool, showBand, unlocked, brushClass: classId, sizeText, opacity, isClosing: this.drawing.isClosing });
+    const { mode, showBand, opacity, isDimmed } = this.screen;
+    this.view.showModes({ mode, tool, showBand, unlocked, brushClass: classId, sizeText, opacity, isDimmed, isClosing: this.drawing.isClosing });
     const strokes = this.current ? this.editing.history.strokesOn(this.current.row.region_id) : 0;
     this.root.dataset.strokes = String(strokes);
     this.propagation.showOffer();
@@ -313,14 +313,16 @@ export class Reviewer {
   /** The same tool again puts it away. */
   setTool(tool) {
     if (!this.current || this.isBusy) return;
+    const { unfinished } = this.drawing;
     if (this.readOnly !== null) this.view.say(this.readOnly);
+    else if (unfinished !== null) this.drawing.say(unfinished);
     else this.drawing.setTool(tool === this.drawing.tool ? null : tool);
   }
 
   /** What is begun first, then the strokes of this region. */
   async cancel() {
     const { drawing } = this;
-    if (this.isBusy || drawing.tool === null) return;
+    if (this.isBusy || !this.current) return;
     if (drawing.isActive) {
       drawing.stop();
       drawing.changed();
@@ -333,11 +335,12 @@ export class Reviewer {
   }
 
   async move(direction) {
-    if (this.isBusy || !this.current || this.editing.waiting > 0) return;
+    if (this.isBusy || !this.current || this.editing.waiting > 0) return undefined;
+    if (this.drawing.unfinished !== null) return this.drawing.say(this.drawing.unfinished);
     if (this.readOnly !== null) this.feed.leaveImage(this.image.id); // Its other regions cannot be changed either.
     const known = direction < 0 ? this.feed.stepBack() : this.feed.stepForward();
-    if (known !== null) await this.open(known);
-    else if (direction > 0) await this.goNext();
-    else this.view.say('This is the first region of this visit.');
+    if (known !== null) return this.open(known);
+    if (direction > 0) return this.goNext();
+    return this.view.say('This is the first region of this visit.');
   }
 }

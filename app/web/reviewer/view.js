@@ -87,11 +87,12 @@ export class View {
     const bar = el('div', { class: 'ps-bar', role: 'toolbar', 'aria-label': 'View and tools' },
       group('Mode', this.button('show_class', 'Classes', toggle), this.button('reliability', 'Reliability', toggle),
         this.button('difference', 'Changes', toggle), this.button('hide', 'Image', toggle)),
-      group('Overlay', this.button('opacity', 'Opacity'), this.opacity, this.button('band', 'Band', toggle)),
+      group('Overlay', this.button('opacity', 'Opacity'), this.opacity, this.button('band', 'Band', toggle),
+        this.button('dim', 'Dim', toggle)),
+      group('Zoom and help', this.button('fit', 'Fit'), this.button('help', 'Keys')),
       group('Draw', ...Object.entries(TOOLS).map(([id, text]) => this.button(id, text, toggle)),
         this.button('smaller', '−'), this.size, this.button('larger', '+'), this.button('unlock', 'Locked', { 'aria-pressed': 'true' })),
-      group('History', this.button('undo', 'Undo'), this.button('redo', 'Redo')),
-      group('Zoom and help', this.button('fit', 'Fit'), this.button('help', 'Keys')));
+      group('History', this.button('undo', 'Undo'), this.button('redo', 'Redo')));
     this.drawGroups = [...bar.querySelectorAll('[aria-label=Draw], [aria-label=History]')];
     return makeRoving(bar);
   }
@@ -161,10 +162,10 @@ export class View {
 
   decisions(name, topClasses) {
     return [
-      this.decision('accept', `Accept ${name}`, 'ps-accept', 'ps-deciding'), this.decision('commit', 'Finish region', 'ps-accept', 'ps-drawing'),
-      el('div', { class: 'ps-top5', role: 'group', 'aria-label': 'Likeliest classes' }, ...topClasses.map((each) => this.likely(each))),
-      this.decision('void', 'Void'), this.decision('cancel', 'Cancel', 'ps-drawing'),
-      this.decision('dont_know', "Don't know", 'ps-deciding'), this.decision('skip', 'Skip', 'ps-deciding')];
+      el('div', { class: 'ps-first' }, this.decision('accept', `Accept ${name}`, 'ps-accept', 'ps-deciding'), this.decision('commit', 'Finish region', 'ps-accept', 'ps-drawing')),
+      el('div', { class: 'ps-top5', role: 'group', 'aria-label': 'Likeliest classes' }, ...topClasses.map((each) => this.likely(each)), this.sizer()),
+      el('div', { class: 'ps-last' }, this.decision('void', 'Void'), this.decision('cancel', 'Cancel', 'ps-drawing'),
+        this.decision('dont_know', "Don't know", 'ps-deciding'), this.decision('skip', 'Skip', 'ps-deciding'))];
   }
 
   /** Nothing to accept, and no class is likelier than another. */
@@ -179,6 +180,12 @@ export class View {
     return button;
   }
 
+  /** Keeps the strip as high as the longest name needs, so that the picture has one size for all regions. */
+  sizer() {
+    const longest = this.session.classes.reduce((name, each) => (each.name.length > name.length ? each.name : name), '');
+    return el('div', { class: 'ps-sizer', 'aria-hidden': 'true' }, el('span', {}, '\u00a0'), el('span', { class: 'ps-name' }, longest));
+  }
+
   likely({ class_id: id, probability }) {
     const { name, color, key } = this.classes.get(id);
     const bar = el('span', { class: 'ps-meter' });
@@ -190,9 +197,9 @@ export class View {
     }, kbd(key ? showChord(key) : `#${id}`), swatch(color), el('span', { class: 'ps-name', dir: 'auto' }, name), el('span', { class: 'ps-percent' }, percent(probability)), bar);
   }
 
-  showModes({ mode, tool, showBand, unlocked, brushClass, sizeText, opacity, isClosing }) {
+  showModes({ mode, tool, showBand, unlocked, brushClass, sizeText, opacity, isClosing, isDimmed }) {
     const pressed = { show_class: mode === 'class', reliability: mode === 'reliability', difference: mode === 'difference',
-      hide: mode === 'image', band: showBand, unlock: !unlocked };
+      hide: mode === 'image', band: showBand, dim: isDimmed, unlock: !unlocked };
     for (const id of Object.keys(TOOLS)) pressed[id] = tool === id;
     for (const [id, isPressed] of Object.entries(pressed)) this.buttons.get(id).setAttribute('aria-pressed', String(isPressed));
     this.buttons.get('unlock').firstChild.textContent = unlocked ? 'Unlocked' : 'Locked';

@@ -6,7 +6,13 @@ const STEP_PX = 2; // Between the points of a drag that are looked at; smaller t
 
 export class SuperpixelBrush {
   constructor(drawing, superpixels) {
-    Object.assign(this, { drawing, superpixels, level: 1, last: null, drawn: null, missing: [], endsLater: false });
+    // `strokes`: {points, done, level, classId, isErasing, isEnded}, in the order in which they are drawn; none is lost while superpixels are on their way.
+    Object.assign(this, { drawing, superpixels, level: 1, strokes: [], drawn: null });
+  }
+
+  /** How many clicks and drags wait for their superpixels. */
+  get waiting() {
+    return this.strokes.filter(({ isEnded }) => isEnded).length;
   }
 
   get sizeText() {
@@ -24,65 +30,93 @@ export class SuperpixelBrush {
   }
 
   reset() {
-    this.missing = [];
-    this.endsLater = false;
+    this.strokes = [];
   }
 
   begin(point, isErasing) {
-    if (this.drawing.strokes.isActive) return; // The one before waits for its superpixels.
-    this.drawing.beginStroke(isErasing);
-    Object.assign(this, { last: point, drawn: null });
-    this.extend([point]);
+    const { classId } = this.drawing;
+    this.strokes.push({ points: [point], done: 0, level: this.level, classId, isErasing, isEnded: false });
+    this.draw();
   }
 
   extend(points) {
-    if (!this.drawing.strokes.isActive || this.endsLater) return;
+    const stroke = this.strokes.at(-1);
+    if (!stroke || stroke.isEnded) return;
     for (const point of points) {
-      const steps = Math.max(1, Math.ceil(Math.hypot(point[0] - this.last[0], point[1] - this.last[1]) / STEP_PX));
-      for (let step = 1; step <= steps; step++) this.touch(this.last.map((from, side) => from + ((point[side] - from) * step) / steps));
-      this.last = point;
+      const last = stroke.points.at(-1);
+      const steps = Math.max(1, Math.ceil(Math.hypot(point[0] - last[0], point[1] - last[1]) / STEP_PX));
+      for (let step = 1; step <= steps; step++) stroke.points.push(last.map((from, side) => from + ((point[side] - from) * step) / steps));
     }
-  }
-
-  touch(point) {
-    const p = this.drawing.pixelAt(point);
-    if (p === null) return;
-    const { image, strokes } = this.drawing;
-    const found = this.superpixels.at(this.level, p % image.width, Math.floor(p / image.width));
-    if (!found) {
-      this.missing.push(point);
-      return;
-    }
-    if (found.tile === this.drawn?.tile && found.number === this.drawn.number) return;
-    this.drawn = found;
-    this.drawing.repaint(found.tile.forEach(found.number, (x, y) => strokes.set(y * image.width + x, x, y)));
+    this.draw();
   }
 
   end() {
-    if (this.missing.length > 0) {
-      this.endsLater = true;
-      this.drawing.say('Superpixels are on their way…');
-    } else this.drawing.finishStroke();
+    const stroke = this.strokes.at(-1);
+    if (!stroke) return;
+    stroke.isEnded = true;
+    this.draw();
+    if (this.strokes.length > 0) this.drawing.say(this.describeWaiting());
   }
 
-  drop() {
-    this.reset();
-    this.drawing.dropStroke();
-  }
-
-  /** A tile has come: draw what waited for it. */
-  loaded() {
-    const points = this.missing;
-    this.missing = [];
-    if (this.drawing.strokes.isActive) points.forEach((point) => this.touch(point));
-    if (this.endsLater && this.missing.length === 0) {
-      this.endsLater = false;
+  /** Draw as far as the superpixels are there, one stroke after another. */
+  draw() {
+    for (let [stroke] = this.strokes; stroke; [stroke] = this.strokes) {
+      if (!this.drawing.strokes.isActive) {
+        this.drawing.beginStroke(stroke.isErasing, stroke.classId);
+        this.drawn = null;
+      }
+      while (stroke.done < stroke.points.length && this.touch(stroke)) stroke.done += 1;
+      if (stroke.done < stroke.points.length || !stroke.isEnded) return;
+      this.strokes.shift();
       this.drawing.finishStroke();
     }
   }
 
+  /** Draw what is at the next point of a stroke; false while it is on its way. */
+  touch({ points, done, level }) {
+    const { image, strokes } = this.drawing;
+    const p = this.drawing.pixelAt(points[done]);
+    if (p === null) return true;
+    const found = this.superpixels.at(level, p % image.width, Math.floor(p / image.width));
+    if (!found) return false;
+    if (found.tile === this.drawn?.tile && found.number === this.drawn.number) return true;
+    this.drawn = found;
+    this.drawing.repaint(found.tile.forEach(found.number, (x, y) => strokes.set(y * image.width + x, x, y)));
+    return true;
+  }
+
+  /** Take back the last click or drag that waits; whether there was one. */
+  undo() {
+    if (this.waiting === 0) return false;
+    this.strokes.pop();
+    if (this.strokes.length === 0) this.drawing.dropStroke();
+    this.drawing.note = null;
+    return true;
+  }
+
+  /** The stroke that is being drawn was not meant; those before it stay. */
+  drop() {
+    const stroke = this.strokes.at(-1);
+    if (!stroke || stroke.isEnded) return;
+    this.strokes.pop();
+    if (this.strokes.length === 0) this.drawing.dropStroke();
+  }
+
+  /** A tile has come: draw what waited for it. */
+  loaded() {
+    const had = this.waiting;
+    this.draw();
+    if (had > 0) this.drawing.note = this.waiting > 0 ? this.describeWaiting() : null;
+  }
+
   failed() {
-    this.drop();
+    this.reset();
+    if (this.drawing.strokes?.isActive) this.drawing.dropStroke();
+  }
+
+  describeWaiting() {
+    const count = this.waiting === 1 ? 'The click waits' : `${this.waiting} clicks wait`;
+    return `Superpixels are on their way… ${count} for them, nothing is lost. Esc gives up.`;
   }
 
   paint(painter) {
