@@ -24,6 +24,8 @@ LONG_NAMES = tuple(f"{name} or something like a {name}" for name in NAMES)
 WINDOWS = [pytest.param(1440, 900, id="1440x900"), pytest.param(1280, 720, id="1280x720"),
            pytest.param(1024, 700, id="1024x700")]  # fmt: skip
 HALF_TRANSLATED = r"/\bcommon\.[a-z]+/"
+_FILLS_THE_WINDOW = """Math.abs(window.innerHeight - root.getBoundingClientRect().bottom
+  - parseFloat(getComputedStyle(root.closest('.main')).paddingBottom)) < 2"""
 _TOOLBAR_ROWS = "new Set([...document.querySelectorAll('.ps-bar > *')].map((each) => each.offsetTop)).size"
 _PLACES = """() => ['.ps-stage', '.ps-top5', "[data-command='void']"].map((each) => {
   const { x, y, width, height } = document.querySelector(each).getBoundingClientRect();
@@ -38,6 +40,7 @@ def test_reviewer_is_exactly_as_high_as_its_window(
     width: int, height: int, live_app: LiveApp, open_reviewer: OpenReviewer
 ) -> None:
     reviewer = open_reviewer(live_app)
+    reviewer.wait(_FILLS_THE_WINDOW)  # Although the page around it came late.
     reviewer.page.set_viewport_size({"width": width, "height": height})
     reviewer.wait("document.documentElement.scrollHeight === window.innerHeight")
     assert reviewer.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

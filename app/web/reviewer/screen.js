@@ -25,7 +25,7 @@ export class Screen {
     if (classes.length > MANY_CLASSES) this.marks.letters = new Map(classes.map((each) => [each.id, letterOf(each)]));
     new ResizeObserver(() => this.resize()).observe(view.stage);
     window.addEventListener('resize', () => this.fillWindow());
-    new ResizeObserver(() => this.fillWindow()).observe(document.body); // What stands above may come late.
+    this.followPage();
     this.fillWindow();
     this.resize();
   }
@@ -35,6 +35,12 @@ export class Screen {
     const top = this.view.root.getBoundingClientRect().top + window.scrollY;
     const isSmall = window.innerWidth < SMALL_WINDOW;
     this.view.root.style.height = isSmall ? '' : `${Math.max(420, Math.floor(window.innerHeight - top - spaceBelow(this.view.root)))}px`;
+  }
+
+  /** What stands around the reviewer comes late, and moves while it comes. */
+  followPage() {
+    const observer = new ResizeObserver(() => requestAnimationFrame(() => this.fillWindow()));
+    for (let parent = this.view.root.parentElement; parent; parent = parent.parentElement) observer.observe(parent);
   }
 
   resize() {
