@@ -250,7 +250,9 @@ def test_undo_takes_back_a_relabeled_flag_in_two_steps_also_after_a_reload(
     reviewer.wait("root.dataset.region === argument && !app.isBusy", str(flagged))
     reviewer.press("Control+z")
     reviewer.all_saved()
-    reviewer.wait("root.dataset.region !== argument", str(flagged))
+    reviewer.wait("root.dataset.region !== argument && !app.isBusy", str(flagged))
+    assert reviewer.image == image
+    expect(reviewer.page.locator(".ps-status")).to_contain_text("Undone: the flag.")
     state = stored_state(own_app.workspace, image)
     assert (sha1(state.label), sha1(state.provenance)) == (sha1(initial.label), sha1(initial.provenance))
     shown = reviewer.get("app.feed.ready(argument)".replace("argument", str(image)) + ".then((image) => image.id)")

@@ -58,9 +58,16 @@ export class Answers {
     const isStroke = step.kind === 'draw' && !step.closesRegion;
     reviewer.tell(describeReversal(step, direction));
     if (isStroke && currentId === answer.region_id) reviewer.refreshed();
-    else if (answer.region_state === 'superseded') await reviewer.open(step.from ?? reviewer.feed.before(answer.region_id) ?? answer.next_region_id);
+    else if (answer.region_state === 'superseded') await reviewer.open(step.from ?? await this.anotherOf(answer) ?? answer.next_region_id);
     else await reviewer.open(answer.next_region_id);
     return undefined;
+  }
+
+  /** A region of the same image, after the one that a flag made is gone; else the one that was shown before. */
+  async anotherOf({ image_id: imageId, region_id: goneId }) {
+    const { feed } = this.reviewer;
+    const image = await feed.image(imageId);
+    return [...image.byNumber.values()].find(({ region_id: id }) => id !== goneId)?.region_id ?? feed.before(goneId);
   }
 
   /** The rest of an image waits again, or is accepted again: where it was left, one of its regions is shown. */
