@@ -1,12 +1,16 @@
 """Any two rounds side by side, on the same frozen gold images."""
 
+from dataclasses import replace
+
+from sqlalchemy import select
+
 from app.domain.gold_scores import GoldScore
 from app.domain.promotion import RoundComparison, compare_rounds
 from app.services.gold_files import read_gold_counts
 from app.services.predicting import find_model
 from app.services.rounds import current_of, list_models
 from app.storage.database import Store
-from app.storage.models import Model
+from app.storage.models import Image, Model
 from app.storage.settings import read_promotion_limits, require_class_set
 
 
@@ -23,7 +27,9 @@ def compare(store: Store, old_id: int, new_id: int) -> RoundComparison:
     with store.reader() as session:
         names = require_class_set(session).names
         limits = read_promotion_limits(session)
-    return compare_rounds(_score(store, old, len(names)), _score(store, new, len(names)), names, limits)
+        shown = {row.sample_id: row.name for row in session.execute(select(Image.sample_id, Image.name))}
+    found = compare_rounds(_score(store, old, len(names)), _score(store, new, len(names)), names, limits)
+    return replace(found, images=tuple(replace(each, name=shown.get(each.name, each.name)) for each in found.images))
 
 
 def compare_with_current(store: Store, model_id: int) -> RoundComparison:

@@ -76,6 +76,13 @@ def test_any_two_models_are_compared_class_by_class_with_the_worst_images_first(
     assert result["images"][0]["worst_classes"]
 
 
+def test_gold_images_are_called_by_the_names_that_people_know(client: TestClient, context: WebContext) -> None:
+    worst = compared(client, 3, 4)["images"][0]
+    with context.store.session() as session:
+        session.get_one(Image, worst["image_id"]).name = "Foto 0 ü"
+    assert compared(client, 3, 4)["images"][0] == {**worst, "name": "Foto 0 ü"}
+
+
 def test_the_other_way_round_every_change_has_the_other_sign(client: TestClient) -> None:
     one, other = compared(client, 1, 3), compared(client, 3, 1)
     assert one["miou"]["interval"]["low"] == pytest.approx(-other["miou"]["interval"]["high"])
