@@ -30,8 +30,8 @@ export function people({ people: list }) {
   return section('People', 'people', `Seconds are work: a pause counts with at most 15 s. Below each median and share stands its 95 % interval. The dot is the median, the bar the middle half of the regions, the line reaches to nine of ten. The dotted line marks ${percent(CATCH_LIMIT)} caught; under it, look at how the person decides.`,
     table('One line a person', ['Person', 'Hours', 'Regions', 'Median', `Seconds, 0 to ${seconds(widest)}`, `Queued regions changed, 0 to ${percent(most)}`, 'Planted errors caught, 0 to 100 %', 'Skipped', 'Not known'],
       list.map(({ user, hours, effort, changed, caught, is_low: isLow, skipped, not_known: unknown }) => [
-        user, hours.toFixed(2), effort.num_regions, medianOf(effort), effortChart(effort, widest), el('div', {}, counted(changed), shareChart(changed, most)),
-        el('div', {}, el('span', {}, counted(caught), isLow ? ' ' : null, isLow ? lowBadge() : null), shareChart(caught, 1, CATCH_LIMIT)), skipped, unknown])));
+        user, hours.toFixed(2), effort.num_regions, medianOf(effort), effortChart(effort, widest), el('div', {}, changed.share === null ? null : counted(changed), shareChart(changed, most)),
+        el('div', {}, caught.share === null ? null : el('span', {}, counted(caught), isLow ? ' ' : null, isLow ? lowBadge() : null), shareChart(caught, 1, CATCH_LIMIT)), skipped, unknown])));
 }
 
 export function classes({ by_class: list, classes: names }, classList) {
