@@ -13,6 +13,7 @@ from app.services.comments import is_open_question
 from app.services.decoys import is_listed, listed_state
 from app.services.review_types import Elsewhere, QueueCounts, QueueFilter, RegionRow
 from app.storage.models import Comment, Decision, Image, Region
+from app.storage.people import Lease
 
 _LAST_SKIP = (
     select(func.max(Decision.id))
@@ -274,7 +275,8 @@ def _following(session: Session, filters: QueueFilter, after: QueuePlace) -> int
 
 
 def count_ahead(session: Session, region: Region, person: str, limit: int) -> int:
-    """How many open regions stand before a place in a person's queue, at most `limit`."""
+    """How many open regions stand before a place in a person's queue, at most `limit`; not in images of others."""
+    others = select(Lease.image_id).where(Lease.holder != person)
     ahead = _filtered(select(Region.id), QueueFilter(person=person), RegionState.OPEN)
-    ahead = ahead.where(Region.score > region.score).limit(limit)
+    ahead = ahead.where(Region.score > region.score, Region.image_id.not_in(others)).limit(limit)
     return session.scalar(select(func.count()).select_from(ahead.subquery())) or 0

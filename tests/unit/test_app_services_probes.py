@@ -735,6 +735,19 @@ def test_an_audit_far_down_the_queue_was_chosen_by_whoever_decides_it(store: Sto
         assert last_action(store).was_given is was_given
 
 
+def test_what_colleagues_hold_does_not_stand_before_an_audit(store: Store, ann: Annotator) -> None:
+    rows, role = ann.service.queue(QueueFilter(person="ann"), limit=500), roles(store)
+    of_pool = [(place, row) for place, row in enumerate(rows) if role[row.image_id] is ImageRole.POOL]
+    far, late = [each for each in of_pool if kind_of(store, each[1].region_id) is RegionKind.AUDIT][-1]
+    own = sum(row.image_id == late.image_id for row in rows[:far])
+    assert own < LOOK_AHEAD <= far
+    others = {row.image_id for row in rows[:far]} - {late.image_id}
+    with store.session() as session:
+        session.add_all(Lease(image_id=each, holder="ben", tab="t", taken_at=utc_now(), beats=1) for each in others)
+    ann.decide(DecisionKind.ACCEPT, ann.service.region(late.region_id))
+    assert last_action(store).was_given
+
+
 def test_audits_of_a_decoy_are_answered_and_measure_nothing(store: Store, ann: Annotator) -> None:
     """Without any, decoys would be the images without audits; but the model learned from them."""
     with store.reader() as session:
