@@ -108,7 +108,7 @@ def draw_whole_image(reviewer: ReviewerPage, store: Store, expected: Expected) -
     reviewer.wait("root.dataset.strokes === '1'")
     reviewer.press("Enter")  # Nearly all of it would be void.
     expect(page.get_by_text("is not drawn and would become void", exact=False)).to_be_visible()
-    page.get_by_role("button", name="Close").click()
+    reviewer.press("Escape")
     assert reviewer.region == region_id
     reviewer.press("k")
     reviewer.press("4")

@@ -244,4 +244,5 @@ def test_accepting_the_rest_is_asked_answered_and_taken_back_by_keys_alone(
     reviewer.wait("app.image?.id === argument", image)
     reviewer.all_saved()
     assert reviewer.region == region
+    expect(reviewer.page.locator(".ps-chip")).to_be_empty()
     expect(reviewer.page.locator(".ps-status")).to_contain_text(f"{waiting} of its regions wait.")

@@ -100,6 +100,7 @@ export class Answers {
     this.takeStates(answer);
     if (answer.region_id === null) { // A whole image was accepted: any of its regions may wait again.
       feed.handled.clear();
+      feed.views.clear();
       feed.forgetImage(answer.image_id);
       await feed.refill();
     } else await this.patch(answer);
