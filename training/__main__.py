@@ -43,6 +43,7 @@ from training.display import Display
 from training.dry_run import dry_run
 from training.environment import resolve_device, resolve_memory_format, resolve_precision
 from training.evaluate import EvaluationExtras, evaluate_student
+from training.held_out import training_overlap
 from training.loop import DivergedError, FitOptions, fit
 from training.presets import PRESETS, build_preset
 from training.processes import ProcessLostError, have_met, is_first_process, leave_processes, process_number
@@ -161,6 +162,9 @@ def run_evaluate(options: argparse.Namespace) -> None:
             f"{options.data_root} has the classes {', '.join(dataset.class_set.names)}, but {options.run_dir} was "
             f"trained on {', '.join(config.class_set.names)}; the classes and their order must be the same"
         )
+    warning = training_overlap(options.run_dir, config, dataset)
+    if warning is not None:
+        print(f"warning: {warning}", file=sys.stderr)
     device = resolve_device(options.device)
     precision = resolve_precision("no", device)
     memory_format = resolve_memory_format(config.run.channels_last, device, precision)

@@ -62,6 +62,8 @@ def show_calibration(calibration: Calibration, console: Console) -> None:
     if curves.held_out_loss:
         listed = ", ".join(f"{name} {loss:.4f}" for name, loss in curves.held_out_loss.items())
         console.print(f"held-out log loss on {calibration.fit_images} images: {listed}", highlight=False)
+    if calibration.void_images:
+        console.print(f"left out, because their labels are void everywhere: {calibration.void_images} images")
     console.print(_threshold_table(calibration))
 
 
@@ -71,10 +73,13 @@ def _curve_name(calibration: Calibration) -> str:
 
 
 def _threshold_table(calibration: Calibration) -> Table:
-    table = Table(title=f"Asked: {percent(calibration.request.alpha)}, {len(calibration.by_unit)} ways to count")
+    independent = calibration.request.rule.independent
+    counted = {unit: each for unit, each in calibration.by_unit.items() if unit == "image" or not independent}
+    ways = "" if independent else f", {len(counted)} ways to count"
+    table = Table(title=f"Asked: {percent(calibration.request.alpha)}{ways}")
     for column in ("unit", "n", "promised", "called reliable", "measured", "can be promised", "smallest bound"):
         table.add_column(column, justify="left" if column == "unit" else "right")
-    for unit, threshold in calibration.by_unit.items():
+    for unit, threshold in counted.items():
         covers = 0.0 if threshold.index < 0 else float(calibration.pixels.coverage()[threshold.index])
         table.add_row(
             UNIT_WORDS[unit] + (" *" if unit == calibration.unit else ""),
@@ -85,7 +90,8 @@ def _threshold_table(calibration: Calibration) -> Table:
             percent(threshold.bound),
             "-" if threshold.smallest_bound is None else percent(threshold.smallest_bound),
         )
-    table.caption = "* decides. Frames of one recording are wrong together: as blocks they promise less, but truly."
+    if not independent:
+        table.caption = "* decides. Frames of one recording are wrong together: as blocks they promise less, but truly."
     return table
 
 

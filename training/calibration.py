@@ -154,6 +154,7 @@ class Calibration:
         is_set_apart: whether curves were fitted on other images than the threshold was chosen on.
         blocks: of all images.
         combined: the score itself, where it is the combined one.
+        void_images: images that were left out because no pixel of theirs has a label.
         score_note: why it is another score than was asked for; empty otherwise.
     """
 
@@ -169,6 +170,7 @@ class Calibration:
     threshold_images: int
     is_set_apart: bool
     blocks: int
+    void_images: int = 0
     combined: CombinedScore | None = None
     score_note: str = ""
 
@@ -225,9 +227,11 @@ def image_roles(counts: Tensor, sample_ids: Sequence[str], request: CalibrationR
     """
     usable = sorted((name, index) for index, name in enumerate(sample_ids) if bool(counts[index].any()))
     if len(usable) < MIN_IMAGES:
+        void = len(sample_ids) - len(usable)
+        without = f", and {void} that are void everywhere" if void else ""
         raise CannotCalibrateError(
-            f"calibrating needs at least {MIN_IMAGES} labeled images that were not trained on, got {len(usable)}; "
-            "hold out more of them"
+            f"calibrating needs at least {MIN_IMAGES} labeled images that were not trained on, got "
+            f"{len(usable)}{without}; hold out more of them"
         )
     names = [name for name, _ in usable]
     block_of = frame_blocks(names, request.block_frames, request.rule)
@@ -286,6 +290,7 @@ def calibrate_counts(counts: Tensor, sample_ids: Sequence[str], request: Calibra
         threshold_images=int(for_threshold.sum()),
         is_set_apart=is_set_apart,
         blocks=len(set(roles.blocks)),
+        void_images=len(sample_ids) - len(roles.order),
     )
 
 

@@ -168,9 +168,10 @@ def open_training_data(config: DataConfig) -> TrainingData:
     if not config.root:
         raise ValueError(f"data.root is empty: say where the {config.format} data is (--data-root)")
     root = Path(config.root)
+    folder = _labeled_split(root, config.labeled_split) if config.labeled_split else None
     datasets: tuple[SegmentationDataset, ...] = (build_dataset(config.format, root, config.split),)
-    if config.labeled_split:
-        datasets = _split_as_listed(datasets[0], find_split(root, config.labeled_split))
+    if folder is not None:
+        datasets = _split_as_listed(datasets[0], folder)
     pool = SamplePool(datasets, config.cache_mb)
     labeled, shares, unlabeled, digest = [], [], [], hashlib.sha256()
     for item in range(len(pool)):
@@ -194,6 +195,17 @@ def open_training_data(config: DataConfig) -> TrainingData:
     return TrainingData(
         datasets[0].class_set, pool, tuple(labeled), tuple(shares), tuple(unlabeled), digest.hexdigest()
     )
+
+
+def _labeled_split(root: Path, name: str) -> Path:
+    """Its folder, looked for before any image is read."""
+    try:
+        return find_split(root, name)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"data.labeled_split is '{name}', by --labeled-split or by the preset: {error}. Or train on every label "
+            "that there is, with --labeled-split="
+        ) from None
 
 
 def _split_as_listed(dataset: SegmentationDataset, folder: Path) -> tuple[SegmentationDataset, ...]:

@@ -115,6 +115,28 @@ def check_held_out(
         )
 
 
+def training_overlap(run_dir: Path, config: TrainConfig, dataset: SegmentationDataset) -> str | None:
+    """A warning where images to be measured on were trained on, or nobody can say; None where none was.
+
+    Args:
+        run_dir: of the run.
+        config: of the run.
+        dataset: the images that are measured; those without a label do not count.
+    """
+    try:
+        trained = images_trained_on(run_dir, config)
+    except (FileNotFoundError, ValueError) as error:
+        return f"nobody can say whether these images were trained on: {error}"
+    measured = [index for index in range(len(dataset)) if dataset.is_labeled(index)]
+    copies = _copies({dataset.sample_ids[index]: dataset.image_path(index) for index in measured}, trained)
+    if not copies:
+        return None
+    return (
+        f"{len(copies)} of the {len(measured)} images were trained on ({_listed(copies)}), so these numbers are better "
+        "than those on other images. Measure on images that were held out before training (python -m training split)"
+    )
+
+
 def _copies(images: dict[str, Path], trained: TrainedOn) -> list[str]:
     """Names of images that were trained on, by whatever name: equal bytes are the same picture."""
     by_size: dict[int, list[Path]] = {}

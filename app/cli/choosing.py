@@ -55,15 +55,17 @@ def print_models(store: Store) -> None:
     table = Table(box=None, header_style="bold")
     for title in ("model", "round", "status", "mIoU, 95 %", "reliable", "right there", "method"):
         table.add_column(title, no_wrap=True)
-    table.add_column("note", overflow="fold")
     for model in rows:
         gold = model.gold or {}
         interval = gold.get("miou_interval")
         miou = percent(gold.get("miou")) + ("" if interval is None else f" ({_range(Interval(*interval), False)})")
         reliable = [percent(gold.get(key)) for key in ("reliable_coverage", "reliable_precision")]
-        words = [model.method or "", escape(model.note or "")]
-        table.add_row(str(model.id), str(model.round), model.status.value, miou, *reliable, *words)
+        row = [str(model.id), str(model.round), model.status.value, miou, *reliable, model.method or ""]
+        table.add_row(*row)
     console.print(table)
+    for model in rows:
+        if model.note:  # In a column it would be squeezed to a letter a line on a narrow terminal.
+            console.print(f"Model {model.id}: {escape(model.note)}")
 
 
 @models.command()

@@ -116,6 +116,8 @@ def print_import(summary: ImportSummary, workspace: Path, is_last_step: bool = T
         )
     if summary.counts[ImageRole.GOLD] == 0:
         console.print("[yellow]No gold images: nothing will say whether a later round is better.[/]")
+    for warning in summary.warnings:
+        console.print(f"[yellow]{escape(warning)}[/]")
     for item in summary.refused[:_SHOWN]:
         console.print(f"[red]Refused {escape(item.name)}:[/] {escape(item.reason)}")
     if len(summary.refused) > _SHOWN:

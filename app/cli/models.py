@@ -14,6 +14,7 @@ from app.domain.promises import unchanged
 from app.domain.promotion import Verdict
 from app.domain.states import ModelStatus
 from app.services.audit import note
+from app.services.label_warnings import missing_classes
 from app.services.local_actor import command_line_actor
 from app.services.model_changes import promote as promote_model
 from app.services.model_comparison import compare_with_current
@@ -97,6 +98,7 @@ def export(
     if check:
         console.print(f"It agrees with PyTorch; the table is at the end of {escape(str(folder.log))}")
     print_gold(model)
+    print_missing_classes(store)
     if was_exported:
         console.print(f"[yellow]{escape(unchanged(note_of(model), read_asked(store).alpha, score.value))}[/]")
         anew = f"pixelsieve export --again --round {model.round} -w {escape(str(workspace))}"
@@ -116,6 +118,7 @@ def predict(
     print_prediction(report)
     with store.reader() as session:
         print_cuts(cuts_in_force(session))
+    print_missing_classes(store)
     if not has_doubts(store):
         console.print(f"[yellow]{_NOBODY_IS_ASKED.format(escape(str(workspace)))}[/]")
     console.print(f"Next: {next_step(store, place)}")
@@ -187,6 +190,13 @@ def print_calibration(gold: dict[str, Any]) -> None:
     console.print(escape(str(note.get("sentence", ""))))
     if note.get("decides"):
         console.print("The threshold was chosen on these gold images: audits measure it on others.")
+
+
+def print_missing_classes(store: Store) -> None:
+    """Classes about which no promise says anything."""
+    with store.reader() as session:
+        for warning in missing_classes(session):
+            console.print(f"[yellow]{escape(warning)}[/]")
 
 
 def print_cuts(cuts: Sequence[CutInForce]) -> None:

@@ -10,18 +10,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.cli.console import Commands, WorkspaceOption, console, monitored, open_workspace, percent
-from app.cli.models import print_calibration, print_cuts
+from app.cli.models import print_calibration, print_cuts, print_missing_classes
 from app.domain.cutting import QueueSize, threshold_words
-from app.domain.promises import exact_percent, units_needed
-from app.domain.states import ImageRole
+from app.domain.promises import exact_percent
 from app.services.cutting import preview_cuts
+from app.services.label_warnings import few_gold_images
 from app.services.local_actor import command_line_actor
 from app.services.model_limits import ask_promise, read_asked
 from app.services.predicting import find_model
 from app.services.recutting import recut_pool
 from app.services.rounds import list_models
 from app.services.thresholds import choice_of, choose_threshold, cuts_in_force
-from app.services.workspaces import count_roles
 
 _THRESHOLDS = (0.02, 0.05, 0.1, 0.2, 0.3)
 
@@ -68,6 +67,7 @@ def show_command(
             f"{escape(choice.chosen_by)} chose on {choice.chosen_at:%Y-%m-%d}: {threshold_words(choice.threshold)}."
         )
     print_cuts(cuts)
+    print_missing_classes(store)
     console.print(_table(thresholds, sizes))
     if gold.get("calibration") is None:
         console.print(
@@ -114,12 +114,9 @@ def ask_command(
         asked = ask_promise(store, command_line_actor(), alpha, independent)
     counted = "each gold image counts by itself" if asked.independent else "gold frames of a recording count in blocks"
     console.print(f"The next model is asked to promise that at most {exact_percent(asked.alpha)} are wrong; {counted}.")
-    gold, needed = count_roles(store)[ImageRole.GOLD], units_needed(asked.alpha)
-    if needed > gold:
-        console.print(
-            f"[yellow]That takes {needed} gold images or blocks of frames without one error, and there are {gold} gold "
-            "images: nothing can be promised.[/]"
-        )
+    few = few_gold_images(store)
+    if few is not None:
+        console.print(f"[yellow]{escape(few)}[/]")
     if list_models(store):
         console.print(
             "Models that there are keep their promise. For a new one: pixelsieve retrain, or pixelsieve export "

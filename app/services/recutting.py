@@ -37,7 +37,9 @@ _LOOK_EVERY_S = 0.5
 
 @dataclass(frozen=True)
 class RecutReport:
-    """What became of the images with a proposal of the current model; labeled ones count where errors are planted.
+    """What became of the images of the pool with a proposal of the current model.
+
+    Labeled images with planted errors are cut with them and not counted.
 
     Attributes:
         model_id: the model.
@@ -192,12 +194,13 @@ class _Recut:
             if not is_free(session):
                 return
             if restore_cut(self._store, session, image.id, self._model.id, threshold):
-                self._restored += 1
+                self._restored += image.role is ImageRole.POOL
                 return
         if self._predictor is None:
             self._predictor = open_model(self._store, self._workspace, self._model)
         prediction = self._predictor.predict(read_image(self._workspace.absolute(image.path)))
-        self._cut += store_proposal(self._store, image.id, self._model.id, prediction, is_free)
+        is_cut = store_proposal(self._store, image.id, self._model.id, prediction, is_free)
+        self._cut += is_cut and image.role is ImageRole.POOL
 
     def _wait_for_signs(self, busy: list[Image]) -> None:
         """Give tabs that were closed without a word the time after which they count as gone."""
@@ -215,6 +218,8 @@ class _Recut:
             found = cut_images(session, self._model.id, threshold, self._leases.held_by_others(""))
         names: dict[Standing, list[str]] = {standing: [] for standing in Standing}
         for each in found:
+            if each.image.role is not ImageRole.POOL:
+                continue
             names[each.standing].append(each.image.name)
         failed = {name for name, _ in self._failed}
         refused = [name for name in names[Standing.TO_CUT] if name not in failed]  # Held when it was their turn.

@@ -13,6 +13,7 @@ from app.domain.promises import Cut, how_to_reach, promise_of
 from app.domain.states import DecisionKind, ModelStatus, RegionKind
 from app.domain.threshold_stops import Stop, seconds_per_region, stops_of
 from app.services.cutting import preview_recut
+from app.services.label_warnings import missing_classes
 from app.services.thresholds import choice_of, cuts_in_force, note_of, standings
 from app.storage.database import Store
 from app.storage.models import Decision, Model, Region
@@ -61,6 +62,7 @@ def threshold_view(store: Store, held: frozenset[int]) -> dict[str, Any]:
             "classes": [] if content is None else _classes(require_class_set(session), content, stops),
             "choice": None if choice is None else choice.to_json(),
             "standing": {standing.value: counted[standing] for standing in Standing},
+            "missing_classes": list(missing_classes(session)),
             "cuts": [cut.to_json() for cut in cuts_in_force(session)],
             "pace": _pace(session),
         }

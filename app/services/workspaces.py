@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 
 from app.domain.states import ImageRole
 from app.services.importing import ImportReport, Refusal, import_dataset, unusable
+from app.services.label_warnings import few_gold_images, missing_classes
 from app.services.snapshots import take_snapshot
 from app.storage.database import Store
 from app.storage.models import Image, Setting
@@ -71,6 +72,7 @@ class ImportSummary:
         unusable: those of them that could not have been imported either.
         counts: images by role, of the whole workspace.
         preset: with which this workspace trains.
+        warnings: what the labels lack, in sentences.
     """
 
     reports: tuple[ImportReport, ...]
@@ -78,6 +80,7 @@ class ImportSummary:
     unusable: tuple[Refusal, ...]
     counts: dict[ImageRole, int]
     preset: str
+    warnings: tuple[str, ...] = ()
 
     @property
     def refused(self) -> tuple[Refusal, ...]:
@@ -151,7 +154,12 @@ def run_import(store: Store, plan: ImportPlan, progress: Callable[[Progress], No
         shown_name(each, file_name_of(near.image_path(index), each)) for index, each in enumerate(near.sample_ids)
     )
     preset = _remember_preset(store, plan.source)
-    return ImportSummary(tuple(reports), names, unusable(near), count_roles(store), preset)
+    counts = count_roles(store)
+    with store.reader() as session:
+        warnings = missing_classes(session)
+    few = few_gold_images(store) if counts[ImageRole.GOLD] else None
+    warnings = warnings if few is None else (*warnings, few)
+    return ImportSummary(tuple(reports), names, unusable(near), counts, preset, warnings)
 
 
 def count_roles(store: Store) -> dict[ImageRole, int]:

@@ -17,13 +17,16 @@ from export.model_file import read_model
 from export.session import load_predictor
 from reliability import combined_fit
 from reliability.risk_control import THRESHOLDS
+from reliability.score_bins import NUM_BINS
 from tests.unit.export_models import tiny_onnx
 from tests.unit.training_cases import color_blocks, tiny_config, write_blocks
 from training import combined
 from training.__main__ import main
+from training.calibration import CalibrationRequest, CannotCalibrateError, calibrate_counts
 from training.calibration_file import read_calibration, student_digest
 from training.checkpoint import load_student
 from training.config_json import write_config
+from training.held_out import training_overlap
 from training.records import write_json
 
 
@@ -182,6 +185,29 @@ def test_the_digest_of_a_student_changes_with_any_weight(run_dir):
     before = student_digest(student)
     next(iter(student.parameters())).data.flatten()[0] += 1e-3
     assert student_digest(student) != before
+
+
+def test_measuring_on_images_that_were_trained_on_is_warned_of(run_dir, root):
+    _, config = load_student(run_dir)
+    assert "4 of the 4 images were trained on" in training_overlap(
+        run_dir, config, build_dataset("folder", root, "train")
+    )
+    assert training_overlap(run_dir, config, build_dataset("folder", root, "gold")) is None
+
+
+def test_independent_pictures_are_not_counted_in_blocks_of_frames(run_dir, root, capsys):
+    assert calibrate(run_dir, root, "--independent", "--alpha", "0.12") == 0
+    said = capsys.readouterr().out
+    assert "Asked: 12.0 %" in said and "blocks" not in said
+
+
+def test_images_without_a_labeled_pixel_are_told_apart():
+    counts = torch.zeros(8, 2, NUM_BINS, 2, dtype=torch.int64)
+    counts[:6, :, 3, 0] = 50
+    names = [f"picture_{letter}" for letter in "abcdefgh"]
+    assert calibrate_counts(counts, names, CalibrationRequest(alpha=0.5)).void_images == 2
+    with pytest.raises(CannotCalibrateError, match="got 0, and 2 that are void everywhere"):
+        calibrate_counts(counts[6:], names[6:], CalibrationRequest())
 
 
 def test_training_images_are_refused(run_dir, root, tmp_path, capsys):

@@ -120,6 +120,11 @@ def _made(folder):
     return folder
 
 
+def test_a_labeled_split_that_is_not_there_names_the_key_before_any_image_is_read(tmp_path):
+    with pytest.raises(FileNotFoundError, match="data.labeled_split is 'half', by --labeled-split or by the preset"):
+        open_training_data(DataConfig(format="folder", root=str(tmp_path), labeled_split="half"))
+
+
 def test_a_labeled_split_hides_the_other_labels(tmp_path):
     root = write_blocks(tmp_path, labeled=4, unlabeled=0)
     folder = root / "splits" / "half"

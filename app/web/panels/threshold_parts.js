@@ -3,18 +3,20 @@ import { el, moment, points, swatch, threeDigits as share } from './dom.js';
 import { section, table } from './quality_sections.js';
 
 const ONE = { block: 'block of frames', image: 'image' };
+/** Proposals keep round(255 * probability of being wrong), so below half a step no pixel is surely reliable. */
+const FINEST = 0.5 / 255;
 const UNITS = { block: 'blocks of frames', image: 'images' };
 
 export const noModel = () => el('section', { class: 'pp-next', 'aria-label': 'Next action' },
   el('div', {}, el('small', {}, 'Next'), el('h2', {}, 'There is no model yet'), el('p', {}, 'A threshold says how sure a model must be for nobody to be asked. Train the first round; it is calibrated on the gold images.')),
   el('a', { class: 'pp-primary', href: '/' }, 'Go to Rounds'));
 
-export function answer({ model, calibration, not_calibrated: why, promise, choice, cuts }) {
+export function answer({ model, calibration, not_calibrated: why, promise, choice, cuts, missing_classes: missing }) {
   const text = calibration === null && why ? `${promise.sentence} Why: ${why}.` : promise.sentence;
   const chosen = choice === null ? null : el('p', {}, `${choice.chosen_by} chose on ${moment(choice.chosen_at)}: ${choice.threshold === null ? "the model file's own verdict" : `wrong with at most ${share(choice.threshold)}`}.`);
   return el('section', { class: 'pp-next pp-answer', 'aria-label': 'The promise in short', 'data-bound': String(promise.bound) },
     el('div', {}, el('small', {}, `Round ${model.round}: wrong among pixels that are called reliable`),
-      el('h2', {}, promise.bound === null ? 'No promise' : `At most ${share(promise.bound)}`), el('p', {}, text), chosen, ...besideGold(model, cuts)));
+      el('h2', {}, promise.bound === null ? 'No promise' : `At most ${share(promise.bound)}`), el('p', {}, text), chosen, ...besideGold(model, cuts), ...missing.map((warning) => el('p', { class: 'pp-error' }, warning))));
 }
 
 /** How the images that the current model proposed labels for look beside gold: what is unlike it has no promise. */
@@ -49,7 +51,8 @@ export function costText(found, now, pace) {
   const how = pace.is_assumed ? `${pace.seconds} s a region, assumed until 20 are finished` : `${pace.seconds.toFixed(1)} s a region on average over the latest ${pace.regions}`;
   const stays = found.staying_regions && found.to_cut ? ` ${counted(found.staying_regions, 'region')} of them stay as they are.` : '';
   const cut = ` A cut changes ${counted(found.to_cut, 'image')}. ${staysText(found.standing)}`;
-  return `Without audits, planted errors and control images, people would be asked about ${counted(found.regions, 'region')} in ${counted(found.images, 'image')}, about ${duration(found.minutes)} of work${from}${before}.${stays} (${how}.)${cut}`;
+  const coarse = found.threshold !== null && found.threshold < FINEST ? ' Under 0.2 % the preview is the same at every threshold, because proposals keep probabilities in steps of 0.4 points, and counts every pixel as unreliable.' : '';
+  return `Without audits, planted errors and control images, people would be asked about ${counted(found.regions, 'region')} in ${counted(found.images, 'image')}, about ${duration(found.minutes)} of work${from}${before}.${stays} (${how}.)${cut}${coarse}`;
 }
 
 /** Null without a curve and without regions. */
