@@ -86,7 +86,7 @@ class TrainingCommands:
         """
         require_training()
         arguments = ["fit", "--preset", plan.preset, "--run-dir", str(folder.run_dir)]
-        arguments += ["--data-format", "manifest", "--data-root", str(folder.manifest), "--labeled-split="]
+        arguments += ["--data-format", "manifest", "--data-root", str(folder.manifest.absolute()), "--labeled-split="]
         arguments += ["--progress-file", str(folder.progress_file)]
         for key, value in plan.overrides.items():
             arguments += ["--set", f"{key}={value}"]
@@ -197,18 +197,39 @@ def export_round(
                 f"pixelsieve train -w {workspace.root}"
             )
         if folder.state is RoundState.REGISTERED and again:
-            folder = _copy_trained(store, workspace, folder)
-        elif folder.state is RoundState.REGISTERED and check:
+            return _export_again(store, workspace, folder, monitor, commands, check)
+        if folder.state is RoundState.REGISTERED and check:
             run_child(commands.check(folder), monitor, folder.log)
-        if folder.state is RoundState.TRAINED:
-            _calibrate(store, folder, monitor.part(0.0, 0.2, "calibrating"), commands)
-            run_child(
-                commands.export(folder, check), monitor.part(0.2, 0.5, "ONNX file"), folder.log, folder.progress_file
-            )
-            folder.set_state(RoundState.EXPORTED)
-        if folder.state is RoundState.EXPORTED:
-            _register(store, workspace, folder, monitor.part(0.5, 1.0, "gold images"))
+        _finish(store, workspace, folder, monitor, commands, check)
         return _model_of(store, folder.number)
+
+
+def _export_again(
+    store: Store, workspace: Workspace, folder: RoundFolder, monitor: Monitor, commands: RoundCommands, check: bool
+) -> int:
+    """Export a copy of a registered round; a copy that comes to nothing is removed, because nobody trained it."""
+    copy = _copy_trained(store, workspace, folder)
+    try:
+        _finish(store, workspace, copy, monitor, commands, check)
+    except BaseException:
+        with store.reader() as session:
+            is_registered = session.scalar(select(Model.id).where(Model.round == copy.number)) is not None
+        if not is_registered:
+            shutil.rmtree(copy.path)
+        raise
+    return _model_of(store, copy.number)
+
+
+def _finish(
+    store: Store, workspace: Workspace, folder: RoundFolder, monitor: Monitor, commands: RoundCommands, check: bool
+) -> None:
+    """The steps from a trained round to a registered one that are left."""
+    if folder.state is RoundState.TRAINED:
+        _calibrate(store, folder, monitor.part(0.0, 0.2, "calibrating"), commands)
+        run_child(commands.export(folder, check), monitor.part(0.2, 0.5, "ONNX file"), folder.log, folder.progress_file)
+        folder.set_state(RoundState.EXPORTED)
+    if folder.state is RoundState.EXPORTED:
+        _register(store, workspace, folder, monitor.part(0.5, 1.0, "gold images"))
 
 
 def make_plan(store: Store, workspace: Workspace, request: RoundRequest) -> RoundPlan:

@@ -161,6 +161,17 @@ def test_exporting_a_registered_round_again_as_it_is_asked_now_makes_a_new_round
     assert labels[0] == labels[1] and len(labels[1]) == 4
 
 
+def test_a_student_that_could_not_be_exported_again_leaves_no_round_behind(
+    store: Store, commands: FakeCommands
+) -> None:
+    run(store, commands)
+    before = everything(store)
+    commands.export_code = 1
+    with pytest.raises(ChildFailedError):
+        export_round(store, store.workspace, 1, Monitor(), commands, again=True)
+    assert [folder.number for folder in round_folders(store.workspace)] == [1] and everything(store) == before
+
+
 def test_a_round_is_calibrated_on_gold_before_it_is_exported_and_asks_for_the_workspaces_promise(
     store: Store, commands: FakeCommands
 ) -> None:
