@@ -1,7 +1,7 @@
 """Whether images look unlike the gold images to the model: a promise is about images like gold, and about no others.
 
-Only what the model says about an image is looked at, because nobody knows the errors of the pool. So an image can look
-like gold and still be worse, and what is unlike need not be.
+Only what the model says about an image, and how the picture looks, is compared, because nobody knows the errors of the
+pool. So an image can look like gold and still be worse, and what is unlike need not be.
 """
 
 from dataclasses import dataclass
@@ -20,6 +20,12 @@ ENOUGH_GOLD = round(1 / FALSE_ALARMS) - 1
 
 _NEIGHBORS = 3
 """Chosen by us: one neighbor would be misled by a single odd gold image."""
+
+_VIEWS = (slice(0, 2), slice(2, None))
+"""Columns of the statistics: what the model file says, and how the picture looks."""
+
+NUM_SEEN = 7
+"""Statistics of an image: two of the model, five of `appearance_of`."""
 
 _PERMUTATIONS, _LARGEST_POOL = 999, 2000
 """Of the test over the pool, and images of it that are drawn for that test: together about a second."""
@@ -66,7 +72,7 @@ class Shift:
             )
         means = f"reliable by the model file: {self.pool_coverage:.0%} of the pool, {self.gold_coverage:.0%} of gold"
         whole = "The pool as a whole looks" if self.is_pool_unlike else "The pool as a whole does not look"
-        return f"{self._images} {whole} unlike gold to the model ({means}). {self._so}"
+        return f"{self._images} {whole} unlike gold ({means}). {self._so}"
 
     @property
     def _images(self) -> str:
@@ -85,15 +91,30 @@ class Shift:
             return (
                 "No promise covers images of another kind: audit them, or label some of them and import these as gold."
             )
-        return "A shift can go unnoticed: only what the model says is compared, not what is right."
+        return "A shift can go unnoticed: nobody knows what is right in the pool."
+
+
+def appearance_of(image_u8: NDArray[np.uint8]) -> tuple[float, ...]:
+    """How a picture looks, as shares of the largest value: mean of each color, contrast and sharpness.
+
+    Contrast is the standard deviation over pixels, sharpness the mean difference of neighbors, both of the mean of the
+    three colors. Chosen by us: other cameras, weather, seasons and scanners show in them.
+
+    Args:
+        image_u8: (H, W, 3), H and W at least 2.
+    """
+    gray = image_u8.mean(axis=2, dtype=np.float32)
+    sharpness = sum(float(np.abs(np.diff(gray, axis=axis)).mean()) for axis in (0, 1)) / 2
+    return (*(float(each) / 255 for each in image_u8.mean(axis=(0, 1))), float(gray.std()) / 255, sharpness / 255)
 
 
 def judge_shift(gold: NDArray[np.float64], pool: NDArray[np.float64], are_frames: bool = False) -> Shift:
     """Compare images of the pool with gold.
 
     Args:
-        gold: (n, 2) share of pixels that the model file calls reliable and mean probability of being wrong, by image.
-        pool: (N, 2) the same of the pool.
+        gold: (n, NUM_SEEN) by image: share of pixels that the model file calls reliable, mean probability of being
+            wrong, and `appearance_of` the picture.
+        pool: (N, NUM_SEEN) the same of the pool.
         are_frames: as in `Shift`.
     """
     can_tell = len(gold) >= ENOUGH_GOLD and len(pool) > 0
@@ -115,8 +136,9 @@ def unlike_p_values(gold: NDArray[np.float64], pool: NDArray[np.float64]) -> NDA
     """(N,) one p-value per image of the pool: at most `a` with a probability of at most `a` if it is like gold.
 
     Each image is put among the gold images, and every one of these n + 1 is scored by how far it lies from its
-    `_NEIGHBORS` nearest, on log odds; the image's rank among them is its p-value. The score treats all of them alike,
-    so the rank of an exchangeable one is uniform, ties counted against an alarm.
+    `_NEIGHBORS` nearest, on log odds, in the view of `_VIEWS` in which that is most beside their median; its rank among
+    them is the image's p-value. The score treats all of them alike, so the rank of an exchangeable one is uniform, ties
+    counted against an alarm.
 
     Args:
         gold: (n, S) shares by image, n > 0.
@@ -124,16 +146,23 @@ def unlike_p_values(gold: NDArray[np.float64], pool: NDArray[np.float64]) -> NDA
 
     Source: full conformal prediction, Vovk, Gammerman and Shafer 2005, chapter 2.
     """
+    scores = np.max([_farness(gold[:, view], pool[:, view]) for view in _VIEWS], axis=0)  # (N, n + 1)
+    found: NDArray[np.float64] = (scores >= scores[:, -1:] - 1e-12).mean(axis=1)
+    return found
+
+
+def _farness(gold: NDArray[np.float64], pool: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, n + 1): for each image of the pool, how far all gold images and, last, itself lie from their neighbors."""
     known = _log_odds(gold)
     among = _distances_between(known, known)
     np.fill_diagonal(among, np.inf)
     nearest = np.sort(among, axis=1)[:, :_NEIGHBORS]  # (n, k) to other gold images
-    p_values = np.ones(len(pool))
-    for index, to_gold in enumerate(_distances_between(_log_odds(pool), known)):  # (n,)
-        with_image = np.sort(np.column_stack([nearest, to_gold]), axis=1)[:, :_NEIGHBORS].sum(axis=1)
-        its_own = np.sort(to_gold)[:_NEIGHBORS].sum()
-        p_values[index] = (1 + (with_image >= its_own - 1e-12).sum()) / (len(gold) + 1)
-    return p_values
+    rows = np.zeros((len(pool), len(gold) + 1))
+    for row, to_gold in zip(rows, _distances_between(_log_odds(pool), known), strict=True):  # (n,)
+        row[:-1] = np.sort(np.column_stack([nearest, to_gold]), axis=1)[:, :_NEIGHBORS].sum(axis=1)
+        row[-1] = np.sort(to_gold)[:_NEIGHBORS].sum()
+        row /= max(float(np.median(row)), 1e-9)
+    return rows
 
 
 def _log_odds(shares: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 from app.domain.bootstrap import draw_images, interval_of, resampled_iou, resampled_miou
 from app.domain.gold_scores import GoldImage
 from app.domain.pixel_counts import PixelCounts, iou_per_class, mean_iou
+from app.domain.shift import appearance_of
 from app.domain.states import ImageRole
 from app.services.gold_files import GoldFolderWriter, remove_other_measurements
 from app.services.predicting import require_unchanged
@@ -62,7 +63,8 @@ def evaluate_gold(store: Store, onnx: Path, monitor: Monitor) -> Measurement:
         for index, image in enumerate(images):
             monitor.raise_if_cancelled()
             monitor.progress(Progress(index, len(images), image.sample_id))
-            label, prediction = _predict(store, image, predictor, class_set)
+            label, prediction, looks = _predict(store, image, predictor, class_set)
+            tally.see(prediction, looks)
             folder.add(_identity(image), prediction.label, tally.add(image.sample_id, prediction, label))
         kept = store.workspace.relative(folder.publish())
     gold = {**tally.summary(), "gold_sha256": gold_fingerprint(images), "folder": kept}
@@ -151,17 +153,20 @@ def _hash(store: Store, stored: str, sample_id: str, what: str) -> str:
         ) from error
 
 
-def _predict(store: Store, image: Image, predictor: Predictor, class_set: ClassSet) -> tuple[LabelArray, Prediction]:
-    """Label and prediction of one image, both checked."""
+def _predict(
+    store: Store, image: Image, predictor: Predictor, class_set: ClassSet
+) -> tuple[LabelArray, Prediction, tuple[float, ...]]:
+    """Label and prediction of one image, both checked, and how the picture looks."""
     label = read_label(store.workspace.absolute(image.label_path or ""), None)
     class_set.check_label(label, image.sample_id)
-    prediction = predictor.predict(read_image(store.workspace.absolute(image.path)))
+    picture = read_image(store.workspace.absolute(image.path))
+    prediction = predictor.predict(picture)
     if not np.isfinite(prediction.confidence).all():
         raise ValueError(
             f"the model's confidence on the gold image {image.name} is not a number everywhere: its weights are "
             "damaged, or its training diverged. Train another round."
         )
-    return label, prediction
+    return label, prediction, appearance_of(picture)
 
 
 class _Tally:
@@ -171,13 +176,16 @@ class _Tally:
         self._num_classes = num_classes
         self._counts: dict[str, PixelCounts] = {}
         self._reliable = self._reliable_right = 0
-        self._seen: list[tuple[float, float]] = []
+        self._seen: list[tuple[float, ...]] = []
+
+    def see(self, prediction: Prediction, looks: tuple[float, ...]) -> None:
+        """Keep what pictures of the pool are compared by."""
+        self._seen.append((*seen_of(prediction), *looks))
 
     def add(self, sample_id: str, prediction: Prediction, label: LabelArray) -> PixelCounts:
         """Count one image; pixels that are IGNORE_INDEX in `label` do not count."""
         counts = PixelCounts.of(label, prediction.label, self._num_classes)
         self._counts[sample_id] = counts
-        self._seen.append(seen_of(prediction))
         reliable: NDArray[np.bool_] = prediction.reliable & (label != IGNORE_INDEX)
         self._reliable += int(reliable.sum())
         self._reliable_right += int((prediction.label == label)[reliable].sum())

@@ -15,6 +15,7 @@ from app.domain.decisions import PENDING_STATES, LabelState, replay
 from app.domain.mixing import ASKED_REGARDLESS
 from app.domain.queue import QueueRules, class_rarity, diversified_scores, gains_of
 from app.domain.regions import RegionInput, RegionPartition, RegionRules, build_regions, undivided, with_kept
+from app.domain.shift import appearance_of
 from app.domain.states import PROBE_KINDS, ImageRole, RegionKind, RegionState
 from app.services.audit_drawing import DrawnAudit, audit_rows, draw_audits
 from app.services.controls import control_row
@@ -128,6 +129,7 @@ def _try_store(
     trust = ready_to_draw(store)
     seen = seen_of(prediction)
     known = _read_known(store, image_id, model_id, prediction, trust)
+    looks = appearance_of(read_image(store.workspace.absolute(known.image.path)))
     prediction = cut(prediction, known.threshold)
     # What a person did not know is neither locked nor a pseudo-label, until a person says what it is.
     prediction = replace(prediction, reliable=prediction.reliable & ~known.doubted_mask)
@@ -146,6 +148,7 @@ def _try_store(
             if stored:
                 row = proposal_row(image_id, model_id, store.workspace.relative(folder), known.threshold)
                 row.file_coverage, row.mean_wrong = seen
+                row.appearance = list(looks)
                 activate_proposal(session, row)
                 _insert(session, known, row, divided, trust)
     finally:

@@ -15,7 +15,7 @@ from app.domain.audit import AuditAction
 from app.domain.cutting import Standing, standing_of, threshold_words
 from app.domain.promises import Cut, Promise, promise_of
 from app.domain.roles import Actor
-from app.domain.shift import Shift, judge_shift
+from app.domain.shift import NUM_SEEN, Shift, judge_shift
 from app.domain.states import ImageRole, ModelStatus
 from app.services.audit import record
 from app.services.model_changes import ModelsChangedError
@@ -117,22 +117,22 @@ def choice_of(session: Session, model_id: int) -> Choice | None:
 def cuts_in_force(session: Session) -> list[CutInForce]:
     """What the pool's proposals are cut at: usually one line. The current model first, then by number of images."""
     statement = (
-        select(Proposal.model_id, Proposal.threshold, Proposal.file_coverage, Proposal.mean_wrong)
+        select(Proposal.model_id, Proposal.threshold, Proposal.file_coverage, Proposal.mean_wrong, Proposal.appearance)
         .join(Image, Image.id == Proposal.image_id)
         .where(Proposal.active, Image.role == ImageRole.POOL, Image.deleted_at.is_(None))
         .order_by(Image.id)
     )
     models = {model.id: model for model in session.scalars(select(Model))}
-    cuts: dict[tuple[int, float | None], list[tuple[float | None, float | None]]] = {}
-    for model_id, threshold, coverage, wrong in session.execute(statement):
-        cuts.setdefault((model_id, threshold), []).append((coverage, wrong))
+    cuts: dict[tuple[int, float | None], list[tuple[float | None, ...]]] = {}
+    for model_id, threshold, coverage, wrong, looks in session.execute(statement):
+        cuts.setdefault((model_id, threshold), []).append((coverage, wrong, *(looks or (None,))))
     found = [_in_force(models[model_id], threshold, seen) for (model_id, threshold), seen in cuts.items()]
     return sorted(found, key=lambda each: (models[each.model_id].status is not ModelStatus.CURRENT, -each.images))
 
 
-def _in_force(model: Model, threshold: float | None, seen: Sequence[tuple[float | None, float | None]]) -> CutInForce:
+def _in_force(model: Model, threshold: float | None, seen: Sequence[tuple[float | None, ...]]) -> CutInForce:
     note = note_of(model)
-    gold = tuple(tuple(each) for each in (model.gold or {}).get("seen", ()))
+    gold = tuple(tuple(each) for each in (model.gold or {}).get("seen", ()) if len(each) == NUM_SEEN)
     pool = tuple(each for each in seen if None not in each)
     shift = _shift(gold, pool, note is not None and note["unit"] == "block")
     return CutInForce(model.id, model.round, threshold, len(seen), promise_of([Cut(note, threshold)]), shift)
@@ -141,8 +141,8 @@ def _in_force(model: Model, threshold: float | None, seen: Sequence[tuple[float 
 @lru_cache(maxsize=16)
 def _shift(gold: tuple[Any, ...], pool: tuple[Any, ...], are_frames: bool) -> Shift:
     """Kept, because every page that speaks of a promise asks for it again."""
-    two = (-1, 2)
-    return judge_shift(np.array(gold, float).reshape(two), np.array(pool, float).reshape(two), are_frames)
+    size = (-1, NUM_SEEN)
+    return judge_shift(np.array(gold, float).reshape(size), np.array(pool, float).reshape(size), are_frames)
 
 
 def note_of(model: Model) -> Mapping[str, Any] | None:

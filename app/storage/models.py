@@ -166,7 +166,8 @@ class Proposal(Base):
     `replaced_after` is the image's last decision when this stopped being the active proposal: while that is still the
     last one, it can be made active again. `threshold` is the largest probability of being wrong of its reliable pixels,
     None where the model file said what is reliable. `file_coverage` is the share of pixels that the file itself calls
-    reliable, `mean_wrong` their mean probability of being wrong; None for proposals from before these were kept.
+    reliable, `mean_wrong` their mean probability of being wrong, `appearance` says how the picture looks
+    (app/domain/shift.py); None for proposals from before these were kept.
     """
 
     __tablename__ = "proposal"
@@ -181,6 +182,7 @@ class Proposal(Base):
     threshold: Mapped[float | None]
     file_coverage: Mapped[float | None]
     mean_wrong: Mapped[float | None]
+    appearance: Mapped[list[float] | None] = mapped_column(JSON(none_as_null=True))
 
     __table_args__ = (
         Index(

@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 
-from app.domain.shift import ENOUGH_GOLD, FALSE_ALARMS, group_p_value, judge_shift, unlike_p_values
+from app.domain.shift import ENOUGH_GOLD, FALSE_ALARMS, appearance_of, group_p_value, judge_shift, unlike_p_values
 
 
 def images(rng: np.random.Generator, number: int, away: float = 0.0) -> np.ndarray:
-    """(number, 2) skewed and dependent statistics, as coverage and doubt are."""
+    """(number, 7) skewed and dependent statistics, as coverage, doubt and colors are."""
     coverage = np.clip(rng.beta(6, 3, number) + away, 0, 1)
-    return np.stack([coverage, (1 - coverage) * rng.uniform(0.2, 0.5, number)], axis=1)
+    light = rng.beta(20, 20, (number, 1))
+    looks = np.clip(light * rng.uniform(0.8, 1.2, (number, 5)) + [0, away / 3, away / 3, 0, 0], 0, 1)
+    return np.column_stack([coverage, (1 - coverage) * rng.uniform(0.2, 0.5, number), looks])
 
 
 @pytest.mark.parametrize("gold", [ENOUGH_GOLD, 40, 73])
@@ -53,10 +55,10 @@ def test_with_few_gold_images_single_ones_cannot_be_told_apart_but_the_pool_can(
 
 
 def test_images_that_are_all_the_same_are_not_unlike() -> None:
-    same = np.tile([1.0, 0.0], (30, 1))
+    same = np.tile([1.0, 0.0, *[0.5] * 5], (30, 1))
     found = judge_shift(same, same)
     assert (found.unlike, found.is_pool_unlike) == (0, False)
-    assert judge_shift(same, np.array([[0.7, 0.1]])).unlike == 1
+    assert judge_shift(same, np.array([[0.7, 0.1, *[0.5] * 5]])).unlike == 1
 
 
 @pytest.mark.parametrize(("gold", "pool"), [(0, 5), (5, 0), (0, 0)])
@@ -67,6 +69,24 @@ def test_without_images_on_both_sides_nothing_is_said(gold: int, pool: int) -> N
 
 
 def test_the_p_value_of_one_image_can_be_checked_by_hand() -> None:
-    gold = np.array([[0.1, 0.5], [0.2, 0.5], [0.3, 0.5], [0.4, 0.5]])
-    assert unlike_p_values(gold, np.array([[0.99, 0.5]])).tolist() == [0.2]  # farther from its neighbors than any
-    assert unlike_p_values(gold, np.array([[0.2, 0.5]])).tolist() == [1.0]
+    gold = np.array([[share, 0.5, *[0.5] * 5] for share in (0.1, 0.2, 0.3, 0.4)])
+    far, near = gold[:1].copy(), gold[1:2].copy()
+    far[0, 0] = 0.99
+    assert unlike_p_values(gold, far).tolist() == [0.2]  # farther from its neighbors than any
+    assert unlike_p_values(gold, near).tolist() == [1.0]
+
+
+def test_a_picture_of_other_colors_looks_unlike_gold_even_where_the_model_says_the_same() -> None:
+    rng = np.random.default_rng(6)
+    gold, pool = images(rng, 60), images(rng, 10)
+    pool[:, 2:4] *= 0.1
+    found = judge_shift(gold, pool)
+    assert found.is_alarm and (found.unlike or 0) >= 9
+
+
+def test_what_a_picture_looks_like_can_be_checked_by_hand() -> None:
+    stripes = np.zeros((4, 4, 3), np.uint8)
+    stripes[:, ::2] = (255, 255, 0)
+    red, green, blue, contrast, sharpness = appearance_of(stripes)
+    assert (red, green, blue) == (0.5, 0.5, 0.0)
+    assert contrast == pytest.approx(1 / 3) and sharpness == pytest.approx(1 / 3)  # 170 of 255, only sideways

@@ -29,15 +29,13 @@ def store(reviewable: Path, tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
-def seen(store: Store) -> list[tuple[float | None, float | None]]:
+def seen(store: Store) -> list[tuple[float, ...]]:
     with store.reader() as session:
-        rows = session.execute(
-            select(Proposal.file_coverage, Proposal.mean_wrong).where(Proposal.active).order_by(Proposal.id)
-        )
-        return [(row.file_coverage, row.mean_wrong) for row in rows]
+        rows = session.scalars(select(Proposal).where(Proposal.active).order_by(Proposal.id))
+        return [(row.file_coverage, row.mean_wrong, *row.appearance) for row in rows]  # type: ignore[misc]
 
 
-def set_gold(store: Store, gold: list[tuple[float, float]]) -> None:
+def set_gold(store: Store, gold: list[tuple[float, ...]]) -> None:
     with store.session() as session:
         session.execute(update(Model).values(gold={"seen": [list(each) for each in gold]}))
 
@@ -50,13 +48,13 @@ def test_what_the_file_calls_reliable_is_kept_whatever_threshold_was_chosen(stor
         model_id = session.scalars(select(Model.id)).one()
     assert store_proposal(store, image_id, model_id, prediction)
     expected = prediction.reliable.mean(), 1 - prediction.probability_right.mean(dtype=np.float64)
-    assert seen(store)[-1] == pytest.approx(expected) and 0 < expected[0] < 1
-    assert len(before) == 6 and None not in before[0]
+    assert seen(store)[-1][:2] == pytest.approx(expected) and 0 < expected[0] < 1
+    assert len(before) == 6 and len(before[0]) == 7
 
 
 def test_a_pool_that_looks_unlike_gold_is_told_beside_the_promise(store: Store) -> None:
     rng = np.random.default_rng(0)
-    set_gold(store, [(float(share), 0.4) for share in rng.uniform(0.1, 0.2, 40)])
+    set_gold(store, [(float(share), 0.4, *[0.5] * 5) for share in rng.uniform(0.1, 0.2, 40)])
     with store.reader() as session:
         (cut,) = cuts_in_force(session)
     told = cut.to_json()
@@ -67,7 +65,7 @@ def test_a_pool_that_looks_unlike_gold_is_told_beside_the_promise(store: Store) 
 
 
 def test_a_pool_like_gold_is_no_alarm(store: Store) -> None:
-    set_gold(store, [each for each in seen(store) if None not in each] * 4)  # type: ignore[misc]
+    set_gold(store, seen(store) * 4)
     with store.reader() as session:
         (cut,) = cuts_in_force(session)
     assert (cut.shift.unlike, cut.shift.is_alarm) == (0, False)
@@ -75,8 +73,8 @@ def test_a_pool_like_gold_is_no_alarm(store: Store) -> None:
 
 def test_proposals_from_before_it_was_kept_are_said_to_tell_nothing(store: Store) -> None:
     with store.session() as session:
-        session.execute(update(Proposal).values(file_coverage=None, mean_wrong=None))
-    set_gold(store, [(0.5, 0.1)] * 30)
+        session.execute(update(Proposal).values(file_coverage=None, mean_wrong=None, appearance=None))
+    set_gold(store, [(0.5, 0.1, *[0.5] * 5)] * 30)
     with store.reader() as session:
         (cut,) = cuts_in_force(session)
     assert cut.shift.sentence.startswith("Nothing says") and not cut.shift.is_alarm
