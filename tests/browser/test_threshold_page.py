@@ -109,6 +109,7 @@ def test_the_slider_previews_one_button_cuts_the_queue_and_another_goes_back(pag
     cuts, before, decided = stored(own_app.workspace)
     assert len(decided) == 1 and set(cuts.values()) == {None}
     expect(page.get_by_label("The promise in short")).to_contain_text("At most 5 %")
+    expect(page.get_by_label("The promise in short")).to_contain_text("whether the pool is like the gold images")
     cost = page.locator(".pp-cost")
     expect(cost).to_have_attribute("data-regions", str(len(before)))
 

@@ -35,7 +35,7 @@ export function cards({ calibration: note, own, curve_missing: missing }) {
     card('Asked', 'alpha', share(note.alpha), note.risk === 'reliable' ? 'of the reliable pixels may be wrong, as an average over images.' : 'of all pixels may be wrong and called reliable.'),
     card('Promised', 'bound', note.is_promised ? share(note.alpha) : 'no promise', note.is_promised ? `${calibrated}, where the bound on gold is ${share(note.bound)}: that chose the threshold and is no promise of its own.` : `the best threshold as measured has a bound of ${share(note.bound)}, ${calibrated}.`),
     card('Called reliable there', 'coverage', share(note.coverage), `of the held-out pixels, ${share(note.error_rate)} of them wrong.${note.decides ? '' : ` The file keeps its method's verdict, which calls ${points(own.coverage)} reliable.`}`),
-    card('Held out', 'units', `${note.units} ${unit}`, `${note.images} of the gold images, those that lie apart from training frames, chose the threshold. The fewer ${UNITS[note.unit]}, the less can be promised.`)),
+    card('Held out', 'units', `${note.units} ${unit}`, `${note.images} of the gold images chose the threshold, and where there are ten or more others fitted curves. The fewer ${UNITS[note.unit]}, the less can be promised.`)),
   missing ? el('p', { class: 'pp-muted' }, `${missing[0].toUpperCase()}${missing.slice(1)}.`) : null);
 }
 
