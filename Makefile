@@ -4,8 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := train,test,redis,explore
 WORKSPACE ?= demo
-# Tests wait for browsers, servers and databases: one worker more than cores keeps the cores busy.
-WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 BENCHMARKS := csl_selection training_step onnx_latency regions_and_review
 # Spinning OpenMP threads slow every other process on the machine down; passive ones do not.
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -28,7 +26,7 @@ demo: install
 
 # Whole files go to one worker: what a module sets up is set up once.
 test: install lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --durations 25
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --durations 25
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow

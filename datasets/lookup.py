@@ -27,8 +27,18 @@ def build_dataset(name: str, root: Path, split: str) -> SegmentationDataset:
     """
     if name not in dataset_names():
         raise ValueError(f"unknown data set format {name!r}; choose one of {', '.join(dataset_names())}")
+    root = existing_root(root)
+    dataset: SegmentationDataset = importlib.import_module(f"datasets.formats.{name}").build(root, split)
+    return dataset
+
+
+def existing_root(root: Path) -> Path:
+    """The path with the home folder in the place of ~.
+
+    Raises:
+        FileNotFoundError: it does not exist.
+    """
     root = root.expanduser()
     if not root.exists():
         raise FileNotFoundError(f"no data set at {root}: the path does not exist. Check its spelling.")
-    dataset: SegmentationDataset = importlib.import_module(f"datasets.formats.{name}").build(root, split)
-    return dataset
+    return root

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from datasets.files import sha256_of
 from datasets.labels import IGNORE_INDEX, ClassSet, LabelArray, Provenance
-from datasets.lookup import build_dataset
+from datasets.lookup import build_dataset, existing_root
 from datasets.sample import Image, Sample, SegmentationDataset
 from datasets.splits import find_split, read_split
 from datasets.views import with_split
@@ -199,6 +199,7 @@ def open_training_data(config: DataConfig) -> TrainingData:
 
 def _labeled_split(root: Path, name: str) -> Path:
     """Its folder, looked for before any image is read."""
+    root = existing_root(root)
     try:
         return find_split(root, name)
     except FileNotFoundError as error:

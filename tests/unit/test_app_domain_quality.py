@@ -10,20 +10,12 @@ from app.domain.quality import (
     caught_by_all,
     change_rate,
     control_error,
-    counting,
     is_low,
     pixels_shown,
     pixels_touched,
 )  # fmt: skip
 from app.domain.states import DecisionKind, RegionKind
 from tests.unit.action_cases import action, audit, planted
-
-
-def test_what_was_taken_back_counts_nowhere():
-    kept, undone = action(), action(is_undone=True)
-    undo = action(action=DecisionKind.UNDO, undoes=undone.op_id)
-    assert counting([kept, undone, undo]) == [kept]
-
 
 # --- audits ---
 

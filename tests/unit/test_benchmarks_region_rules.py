@@ -38,8 +38,10 @@ MAIN = ("oracle", "realistic")
 POOL = tuple(f"pool_{number}" for number in range(4))
 
 
-@pytest.mark.parametrize("person", list(PEOPLE))
-@pytest.mark.parametrize("arm", REGION_ARMS)
+@pytest.mark.parametrize(
+    ("arm", "person"),
+    [*((Arm.QUEUE, person) for person in PEOPLE), *((arm, "realistic") for arm in REGION_ARMS if arm is not Arm.QUEUE)],
+)
 def test_without_a_store_every_answer_and_all_books_are_those_of_the_store(tmp_path: Path, arm: Arm, person: str):
     with closing(make_store(tmp_path, POOL)) as store:
         images = predict_into(store, tmp_path)
