@@ -18,6 +18,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from app.domain.simulated_people import CLICK_S, DECIDE_S, KEY_S
+from app.services.simulating import ARMS, Arm
 from datasets.files import write_atomically
 
 Curve = Sequence[Mapping[str, float]]
@@ -43,15 +44,6 @@ class Run:
 Runs = Mapping[str, Sequence[Run]]
 """Arm -> one run per seed."""
 
-MEANING = {
-    "queue": "our regions as the queue has them, until every image is enough",
-    "random_regions": "our regions in random order",
-    "entropy_regions": "our regions by falling entropy of their mean class probabilities",
-    "random_images": "whole images in random order, every wrong pixel in each",
-    "unsure_images": "whole images by falling mean unreliability",
-    "unlocked": "as the queue, but nothing is locked",
-}
-"""Arm -> in which order work comes."""
 
 OURS = "queue"
 _UNSEEN = ("reliable", "reliable_wrong", "other", "other_wrong")
@@ -133,7 +125,7 @@ def _introduction(people: Mapping[str, Runs]) -> Iterator[str]:
         traits = ", ".join(f"{name} {value}" for name, value in about.items() if name != "name" and value)
         yield f"- Person `{person}`" + (f": {traits}." if traits else ".")
     for arm in dict.fromkeys(arm for runs in people.values() for arm in runs):
-        yield f"- Arm `{arm}`: {MEANING.get(arm, 'see docs/effort.md')}."
+        yield f"- Arm `{arm}`: {ARMS[Arm(arm)]}."
     yield (
         "- Shown: share of the pixels that the annotator looked at. Changed: share whose label became another one. "
         f"Minutes are simulated: {DECIDE_S:g} s to make up one's mind, {KEY_S:g} s a key, {CLICK_S:g} s a click (Card, "

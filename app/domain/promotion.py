@@ -20,6 +20,7 @@ MIN_REASON_WORDS = 3
 """Shorter reasons ("ok", "as told") say nothing to whoever asks later."""
 
 _SMALLEST_FALL = 0.005
+"""Of a class's IoU in one image; what is shown is rounded to points, and less would be "-0". Chosen by us."""
 _NAMED_CLASSES = 3
 _NAMED_IMAGES = 5
 

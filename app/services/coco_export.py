@@ -70,8 +70,8 @@ def _chosen(which: Selection) -> ColumnElement[bool]:
 
 
 class FileNames:
-    """Names for an export's image files: what people call them, and another where two are called alike or no disk
-    takes the name."""
+    """Names for an export's image files: what people call them, and another where two are alike but for the case of
+    letters, or no disk takes the name."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
@@ -80,8 +80,8 @@ class FileNames:
         """One that no earlier call returned."""
         ending = PurePosixPath(file_name).suffix
         possible = (file_name, sample_id + ending, sha256 + ending)
-        chosen = next(name for name in possible if name not in self._taken and is_file_name(name))
-        self._taken.add(chosen)
+        chosen = next(name for name in possible if name.casefold() not in self._taken and is_file_name(name))
+        self._taken.add(chosen.casefold())  # Disks exist on which a.png and A.png are one file.
         return chosen
 
 

@@ -46,21 +46,25 @@ _PROBES = (RegionKind.AUDIT, RegionKind.PLANTED, RegionKind.CONTROL)
 
 
 class Arm(StrEnum):
-    """In which order work comes, and what may be changed."""
+    """In which order work comes, and what may be changed; `ARMS` says it in words."""
 
     QUEUE = "queue"
-    """Our regions in the order of the queue."""
     RANDOM_REGIONS = "random_regions"
-    """Our regions in random order."""
     ENTROPY_REGIONS = "entropy_regions"
-    """Our regions by falling entropy of their mean class probabilities."""
     RANDOM_IMAGES = "random_images"
-    """Whole images in random order, every wrong pixel in each."""
     UNSURE_IMAGES = "unsure_images"
-    """Whole images by falling mean unreliability."""
     UNLOCKED = "unlocked"
-    """As `queue`, but nothing is locked: what is drawn over a region's edge counts."""
 
+
+ARMS: dict[Arm, str] = {
+    Arm.QUEUE: "our regions as the queue has them, until every image is enough",
+    Arm.RANDOM_REGIONS: "our regions in random order",
+    Arm.ENTROPY_REGIONS: "our regions by falling entropy of their mean class probabilities",
+    Arm.RANDOM_IMAGES: "whole images in random order, every wrong pixel in each",
+    Arm.UNSURE_IMAGES: "whole images by falling mean unreliability",
+    Arm.UNLOCKED: "as the queue, but nothing is locked: what is drawn over a region's edge counts",
+}
+"""What each arm is, for reports."""
 
 _IMAGE_ARMS = frozenset({Arm.RANDOM_IMAGES, Arm.UNSURE_IMAGES})
 

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from app.config import Workspace
 from app.domain.states import DecisionKind
-from app.services.coco_export import export_coco
+from app.services.coco_export import FileNames, export_coco
 from app.services.review_types import QueueFilter
 from app.storage.database import open_store
 from app.storage.models import Image
@@ -106,3 +106,8 @@ def test_an_empty_workspace_says_what_to_do_and_writes_nothing(tmp_path):
 def test_an_unknown_selection_names_the_known_ones(ann, tmp_path):
     with pytest.raises(ValueError, match="reviewed or all, got 'some'"):
         export_coco(ann.store, tmp_path / "coco", "some")
+
+
+def test_names_that_differ_in_the_case_of_letters_only_are_one_file_on_some_disks():
+    names = FileNames()
+    assert [names.choose(name, f"id_{name[0]}", "0" * 64) for name in ("a.png", "A.png")] == ["a.png", "id_A.png"]

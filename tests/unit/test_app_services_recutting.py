@@ -262,9 +262,8 @@ def test_the_choice_is_recorded_with_who_and_a_snapshot_is_taken_before_the_cut(
     assert len(list_snapshots(store.workspace)) == 1
 
 
-def test_an_interrupted_cut_goes_on_and_a_full_disk_leaves_the_old_regions(
-    store: Store, predictor: ScenePredictor
-) -> None:
+def stop_after_three(store: Store) -> None:
+    """A cut that is stopped when three images are done."""
     asked: list[int] = []
 
     def after_three() -> bool:
@@ -273,6 +272,12 @@ def test_an_interrupted_cut_goes_on_and_a_full_disk_leaves_the_old_regions(
 
     with pytest.raises(WorkCancelledError):
         recut(store, LOOSE, should_cancel=after_three)
+
+
+def test_an_interrupted_cut_goes_on_and_a_full_disk_leaves_the_old_regions(
+    store: Store, predictor: ScenePredictor
+) -> None:
+    stop_after_three(store)
     with store.reader() as session:
         left = standings(session, 1, frozenset())[Standing.TO_CUT]
     assert 0 < left < len(pool_ids(store))
@@ -301,14 +306,7 @@ def test_a_threshold_that_is_chosen_meanwhile_ends_the_cut_instead_of_mixing_two
 
 
 def test_a_stopped_cut_leaves_no_drawn_audit_of_its_images_behind(store: Store, predictor: ScenePredictor) -> None:
-    asked: list[int] = []
-
-    def after_three() -> bool:
-        asked.append(1)
-        return len(asked) > 3
-
-    with pytest.raises(WorkCancelledError):
-        recut(store, LOOSE, should_cancel=after_three)
+    stop_after_three(store)
     with store.reader() as session:
         assert read_trust_settings(session).mixed_up_to == session.scalar(select(func.max(Proposal.id)))
 
