@@ -13,16 +13,14 @@ from app.cli.console import Commands, WorkspaceOption, console, monitored, open_
 from app.cli.next_step import next_step
 from app.domain.bootstrap import Interval
 from app.domain.promotion import Change, PromotionLimits, RoundComparison
-from app.domain.states import ImageRole
 from app.services import model_changes
 from app.services.gold import measure_again
 from app.services.local_actor import command_line_actor
 from app.services.model_comparison import compare as compare_models
 from app.services.model_limits import read_limits, set_limits
-from app.services.predicting import find_model, unpredicted_images
+from app.services.predicting import find_model, predicted_images
 from app.services.round_folder import only_round
 from app.services.rounds import current_of, list_models
-from app.services.workspaces import count_roles
 from app.storage.database import Store
 
 ModelArgument = Annotated[int, typer.Argument(min=1, help="Which model; see pixelsieve models.")]
@@ -157,7 +155,7 @@ def rollback(
     store, place = open_workspace(workspace)
     _show_what_changes(store, model_id)
     model_changes.roll_back(store, model_id, command_line_actor(), reason)
-    have = count_roles(store)[ImageRole.POOL] - unpredicted_images(store)
+    have = predicted_images(store)
     console.print(f"Model {model_id} is the current one again, and {have} images have its proposals.")
     console.print(f"Next: {next_step(store, place)}")
 

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -23,6 +23,8 @@ from app.storage.location import DATABASE_URL_VARIABLE
 from datasets import progress as work
 
 TRACEBACK_VARIABLE = "PIXELSIEVE_TRACEBACK"
+
+_SHOWN_FAILURES = 20
 
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -143,3 +145,11 @@ def parse_overrides(pairs: list[str]) -> dict[str, str]:
 def percent(value: float | None) -> str:
     """A fraction as people read it."""
     return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def print_failures(failed: Sequence[tuple[str, str]]) -> None:
+    """Images that no proposal could be made for: names, and why."""
+    for name, reason in failed[:_SHOWN_FAILURES]:
+        console.print(f"[yellow]No proposal for {escape(name)}:[/] {escape(reason)}")
+    if len(failed) > _SHOWN_FAILURES:
+        console.print(f"... and {len(failed) - _SHOWN_FAILURES} more without a proposal")

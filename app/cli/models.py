@@ -7,7 +7,15 @@ import typer
 from rich.markup import escape
 
 from app.cli.choosing import print_comparison
-from app.cli.console import WorkspaceOption, console, monitored, open_workspace, parse_overrides, percent
+from app.cli.console import (
+    WorkspaceOption,
+    console,
+    monitored,
+    open_workspace,
+    parse_overrides,
+    percent,
+    print_failures,
+)
 from app.cli.next_step import next_step
 from app.domain.audit import AuditAction
 from app.domain.promises import unchanged
@@ -39,8 +47,6 @@ ScoreOption = Annotated[
     typer.Option(help="What is calibrated on the gold images; combined looks at many scores and takes more of them."),
 ]
 AgainOption = Annotated[bool, typer.Option(help="Train a new round even if the last one could be continued.")]
-
-_SHOWN_FAILURES = 20
 
 _NEARLY_ALL = 0.995
 """Share of reliable pixels from which it is said that nobody is left to be asked. Chosen by us."""
@@ -215,10 +221,7 @@ def print_prediction(report: PredictReport) -> None:
         f"Model {report.model_id} proposed labels for {report.predicted} images{ran_on}; "
         f"{restored}{report.skipped} had them."
     )
-    for sample_id, reason in report.failed[:_SHOWN_FAILURES]:
-        console.print(f"[yellow]No proposal for {escape(sample_id)}:[/] {escape(reason)}")
-    if len(report.failed) > _SHOWN_FAILURES:
-        console.print(f"... and {len(report.failed) - _SHOWN_FAILURES} more without a proposal")
+    print_failures(report.failed)
 
 
 def _note(store: Store, command: str, details: dict[str, Any]) -> None:

@@ -14,11 +14,12 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from app.cli.console import WorkspaceOption, console, open_workspace, percent
+from app.cli.console import WorkspaceOption, console, open_workspace, percent, print_failures
 from app.cli.jobs import QueueUrlOption
 from app.cli.next_step import next_step
 from app.config import ListenOn, Workspace, make_reach
 from app.domain.states import ImageRole, ModelStatus
+from app.services.failed_predictions import failed_images
 from app.services.jobs import JobQueue
 from app.services.people import open_people, require_accounts
 from app.services.processes import GRACE_S, child_environment, python_module
@@ -131,6 +132,7 @@ def status(workspace: WorkspaceOption) -> None:
         f"Queue: {counts.open} regions open, {counts.skipped} skipped, {counts.second_review} for second review, "
         f"{counts.decided} decided"
     )
+    print_failures([(image.name, image.reason) for image in failed_images(store)])
     for job in running:
         share = f"{100 * job.progress_done / max(job.progress_total, 1):.0f} %"
         console.print(f"Job {job.id} ({job.kind}) is {job.state.value}, {share}: {escape(job.message)}")

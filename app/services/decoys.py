@@ -17,6 +17,7 @@ from app.domain.regions import Region as DescribedRegion
 from app.domain.regions import RegionPartition
 from app.domain.states import ImageRole, ImageState, RegionKind, RegionState
 from app.storage.database import Store
+from app.storage.failures import FailedPrediction
 from app.storage.models import Image, Proposal, Region
 from app.storage.probes import DecoyImage, Probe
 from app.storage.trust_settings import TrustSettings, read_trust_settings, ready_to_draw
@@ -110,12 +111,13 @@ def may_decoys_join(session: Session) -> bool:
     """Whether labeled images may become decoys: only together with images of the pool that were never predicted.
 
     One that appeared among images that everybody knows would be one that came with a label. Where there is no decoy at
-    all, as before errors were planted for the first time, that cannot be helped.
+    all, as before errors were planted for the first time, that cannot be helped. A picture that could not be read is no
+    new one: people were told of it, and it may wait for its file for ever.
     """
     if read_trust_settings(session).planted_share == 0:
         return False
     in_pool = (Image.role == ImageRole.POOL) & Image.deleted_at.is_(None)
-    is_new = in_pool & Image.id.not_in(select(Proposal.image_id))
+    is_new = in_pool & Image.id.not_in(select(Proposal.image_id)) & Image.id.not_in(select(FailedPrediction.image_id))
     has_decoys = session.scalar(select(DecoyImage.image_id).limit(1)) is not None
     return not has_decoys or session.scalar(select(Image.id).where(is_new).limit(1)) is not None
 

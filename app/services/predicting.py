@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from app.config import Workspace
 from app.domain.decisions import PENDING_STATES
 from app.domain.states import ImageRole, ImageState, ModelStatus, RegionKind, RegionState
 from app.services.controls import choose_controls
 from app.services.decoys import are_decoys_wanted, decoys_and_others
+from app.services.failed_predictions import ever_failed, failing, forget_failure, note_failure
 from app.services.probe_mixing import MIXED_AT_ONCE, activate_probes
 from app.services.processes import WorkCancelledError
 from app.services.proposals import store_proposal
@@ -24,6 +26,8 @@ from datasets.images import read_image
 from datasets.progress import Progress
 from export.session import Predictor, load_predictor
 
+_IN_POOL = (Image.role == ImageRole.POOL) & Image.deleted_at.is_(None)
+
 
 @dataclass(frozen=True)
 class PredictReport:
@@ -34,7 +38,7 @@ class PredictReport:
         predicted: images that got a proposal now.
         restored: images whose earlier proposal of this model is in force again.
         skipped: images that had one of this model already.
-        failed: (sample id, why) of images that could not be read or stored.
+        failed: (name, why) of images that could not be read or stored.
         device: what the model ran on; empty when there was nothing to do.
     """
 
@@ -92,12 +96,15 @@ def predict_pool(
         try:
             prediction = predictor.predict(read_image(workspace.absolute(image.path)))
             store_proposal(store, image.id, model.id, prediction)
+            if image.id in todo.failed_ids:
+                forget_failure(store, image.id)
             predicted += image.role is ImageRole.POOL
             if (index + 1) % MIXED_AT_ONCE == 0:
                 activate_probes(store)
         except StoreError:
             raise  # A full disk or a locked store concerns every image.
         except (ValueError, RuntimeError, FileNotFoundError) as error:
+            note_failure(store, image, model.id, str(error))
             failed.append((image.name, str(error)))
     activate_probes(store)
     progress(Progress(total, total, "proposals stored"))
@@ -105,13 +112,25 @@ def predict_pool(
 
 
 def unpredicted_images(store: Store) -> int:
-    """Images of the pool without a proposal of the current model in force; all of them when no model is current."""
+    """Images of the pool without a proposal of the current model in force; all of them when no model is current.
+
+    Left out are those that the model failed on and whose file is the same since: predicting again would not help.
+    """
     with store.reader() as session:
-        current = select(Model.id).where(Model.status == ModelStatus.CURRENT)
-        proposed = select(Proposal.image_id).where(Proposal.active, Proposal.model_id.in_(current))
-        in_pool = (Image.role == ImageRole.POOL) & Image.deleted_at.is_(None)
-        waits = select(func.count()).select_from(Image).where(in_pool, Image.id.not_in(proposed))
-        return session.scalar(waits) or 0
+        pool = session.scalar(select(func.count()).select_from(Image).where(_IN_POOL)) or 0
+        return pool - _predicted(session) - len(failing(session, store.workspace, _IN_POOL))
+
+
+def predicted_images(store: Store) -> int:
+    """Images of the pool with a proposal of the current model in force."""
+    with store.reader() as session:
+        return _predicted(session)
+
+
+def _predicted(session: Session) -> int:
+    current = select(Model.id).where(Model.status == ModelStatus.CURRENT)
+    proposed = select(Proposal.image_id).where(Proposal.active, Proposal.model_id.in_(current))
+    return session.scalar(select(func.count()).select_from(Image).where(_IN_POOL, Image.id.in_(proposed))) or 0
 
 
 def has_doubts(store: Store) -> bool:
@@ -193,11 +212,13 @@ class _Todo:
     Attributes:
         images: in this order.
         optional_ids: those of them that become decoys only if more are needed.
+        failed_ids: images that the last attempt failed on.
         num_done: images of the pool that have a proposal of the model.
     """
 
     images: list[Image]
     optional_ids: frozenset[int]
+    failed_ids: frozenset[int]
     num_done: int
 
 
@@ -205,13 +226,14 @@ def _images_to_predict(store: Store, model_id: int) -> _Todo:
     """Images without an active proposal of this model."""
     decoys, others = decoys_and_others(store)
     with store.reader() as session:
-        in_pool = (Image.role == ImageRole.POOL) & Image.deleted_at.is_(None)
-        pool = session.scalars(select(Image).where(in_pool)).all()
+        pool = session.scalars(select(Image).where(_IN_POOL)).all()
         done = set(session.scalars(select(Proposal.image_id).where(Proposal.model_id == model_id, Proposal.active)))
+        failed = ever_failed(session)
     order = prediction_order(pool, [*decoys, *others])
     return _Todo(
         images=[image for image in order if image.id not in done],
         optional_ids=frozenset(image.id for image in others),
+        failed_ids=failed,
         num_done=sum(image.id in done for image in pool),
     )
 

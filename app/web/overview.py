@@ -8,6 +8,7 @@ from app.domain.states import JobKind, JobState, RegionState
 from app.services import rounds
 from app.services.assigning import ImageFilter, list_image_work, possible_owners
 from app.services.comments import open_questions
+from app.services.failed_predictions import failed_images
 from app.services.flagging import list_flags
 from app.services.jobs import JobView
 from app.services.predicting import unpredicted_images
@@ -22,6 +23,7 @@ from datasets.labels import ClassSet
 
 PAGE_ROWS = 60
 SHOWN_JOBS = 12
+SHOWN_FAILURES = 3
 LOG_LINES = 60
 
 PRESET_CHOICES = (
@@ -50,15 +52,17 @@ _MODEL_JOBS = frozenset({JobKind.ROUND, JobKind.TRAIN, JobKind.EXPORT, JobKind.P
 
 
 def summary(context: WebContext) -> dict[str, Any]:
-    """Current model and its chosen threshold, what is left, gold mIoU by round and the one next action."""
+    """Current model and its threshold, what is left, what fails, gold mIoU by round and the one next action."""
     models, counts = rounds.list_models(context.store), context.review.counts()
     current = rounds.current_of(models)
     with context.store.reader() as session:
         threshold = None if current is None else threshold_in_force(session, current.id)
+    failed = failed_images(context.store)
     return {
         "current": None if current is None else describe_model(current),
         "threshold": threshold,
         "counts": asdict(counts),
+        "failed": {"number": len(failed), "shown": [asdict(image) for image in failed[:SHOWN_FAILURES]]},
         "rounds": [describe_model(model) for model in reversed(models)],
         "next": next_action(models, counts, context.jobs.list(SHOWN_JOBS), unpredicted_images(context.store)),
     }

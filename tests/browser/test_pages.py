@@ -4,11 +4,17 @@ import re
 import zipfile
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
+from sqlalchemy import select, update
 
+from app.domain.states import ImageRole
+from app.services.failed_predictions import note_failure
+from app.storage.database import open_store
+from app.storage.models import Image, Proposal
 from tests.browser.conftest import SCREENSHOTS, WAIT_MS, LiveApp, ReviewerPage, Watched, in_thread
 from tests.browser.stored import region_row
 from tests.browser.workspace import NAMES, build_workspace
@@ -91,10 +97,20 @@ def test_queue_shows_what_is_left_now_and_not_when_the_server_started(
     expect(page.locator(f"#queue tr[data-region='{reviewer.region}']")).to_have_count(1)
 
 
-def test_home_page_names_the_next_action(own_app: LiveApp, context: BrowserContext, watched: Watched) -> None:
+def test_home_page_names_the_next_action_and_images_that_the_model_fails_on(
+    own_app: LiveApp, context: BrowserContext, watched: Watched
+) -> None:
+    with closing(open_store(own_app.workspace)) as store:
+        with store.session() as session:
+            damaged = session.scalars(select(Image).where(Image.role == ImageRole.POOL).limit(1)).one()
+            session.execute(update(Proposal).where(Proposal.image_id == damaged.id).values(active=False))
+        note_failure(store, damaged, 1, "street.png is no picture <b>at all</b>")
     page = open_page(context, watched, own_app, "rounds")
     next_action = page.get_by_label("Next action")
     expect(next_action).to_contain_text(re.compile(r"Review \d+ regions"))
+    failures = page.get_by_label("Images without a proposal")
+    expect(failures).to_contain_text(f"{damaged.name}: street.png is no picture <b>at all</b>")
+    page.screenshot(path=SCREENSHOTS / "rounds-damaged-image.png")
     next_action.get_by_role("link", name="Review").click()
     ReviewerPage(page).ready()
 

@@ -4,15 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from app.cli.next_step import Ahead, next_command, next_step
+from app.cli.review import status
 from app.domain.states import ImageState, ModelStatus, RegionState
+from app.services.failed_predictions import note_failure
 from app.services.predicting import has_doubts, unpredicted_images
 from app.services.reviewing import ReviewService
 from app.services.round_folder import RoundPlan, RoundState, new_round
 from app.storage.database import Store
-from app.storage.models import Image, Model, Region
+from app.storage.models import Image, Model, Proposal, Region
 from app.storage.trust_settings import TrustSettings
 from tests.unit.made_workspace import copy_store, make_template, set_trust
 
@@ -73,6 +75,19 @@ def test_another_current_model_leaves_every_image_to_be_predicted(store: Store) 
         session.add(Model(round=8, onnx_path="x", onnx_sha256="x", status=ModelStatus.CURRENT))
     assert unpredicted_images(store) == 2
     assert "pixelsieve predict" in next_step(store, store.workspace)
+
+
+def test_an_image_that_no_prediction_can_read_keeps_nobody_from_reviewing_and_is_named(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with store.session() as session:
+        damaged = session.scalars(select(Image).where(Image.sample_id == "pool_1")).one()
+        session.execute(update(Proposal).where(Proposal.image_id == damaged.id).values(active=False))
+    assert "pixelsieve predict" in next_step(store, store.workspace)
+    note_failure(store, damaged, 1, "its file is no picture")
+    assert "pixelsieve review" in next_step(store, store.workspace)
+    status(store.workspace.root)
+    assert "No proposal for pool_1: its file is no picture" in capsys.readouterr().out
 
 
 def test_a_model_that_was_sure_everywhere_leaves_nothing_to_be_asked(store: Store) -> None:

@@ -8,17 +8,20 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image as Picture
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from app.config import Workspace
 from app.domain.states import ModelStatus
 from app.services import predicting
+from app.services.decoys import join_decoys, may_decoys_join
+from app.services.failed_predictions import failed_images
 from app.services.predicting import predict_pool
 from app.services.processes import WorkCancelledError
 from app.services.workspaces import ImportSource, plan_import, run_import
 from app.storage.database import Store, open_store
 from app.storage.errors import DiskFullError
 from app.storage.models import Image, Model, Proposal
+from app.storage.trust_settings import TrustSettings
 from datasets.files import sha256_of
 from datasets.labels import ClassSet
 from datasets.progress import Progress
@@ -93,6 +96,11 @@ def predict(store: Store, model_id: int | None = None, stop_after: int = 99) -> 
     return predict_pool(store, store.workspace, model_id, seen.append, lambda: len(seen) >= stop_after)
 
 
+def file_of(store: Store, sample_id: str) -> Path:
+    with store.reader() as session:
+        return store.workspace.absolute(session.scalars(select(Image.path).where(Image.sample_id == sample_id)).one())
+
+
 def images_with_proposal(store: Store) -> list[str]:
     with store.reader() as session:
         query = select(Image.sample_id).join(Proposal, Proposal.image_id == Image.id).where(Proposal.active)
@@ -142,13 +150,49 @@ def test_an_image_that_the_model_fails_on_does_not_stop_the_rest(store: Store, p
     assert images_with_proposal(store) == ["p1", "p3", "p4"]
 
 
-def test_an_image_file_that_was_damaged_does_not_stop_the_rest(store: Store, predictor: FakePredictor) -> None:
-    with store.reader() as session:
-        path = session.scalar(select(Image.path).where(Image.sample_id == "p3"))
-    store.workspace.absolute(str(path)).write_bytes(b"no picture")
+def test_an_image_file_that_was_damaged_does_not_stop_the_rest_and_waits_for_its_file(
+    store: Store, predictor: FakePredictor
+) -> None:
+    path = file_of(store, "p3")
+    content = path.read_bytes()
+    path.write_bytes(b"no picture")
     report = predict(store)
     assert [sample_id for sample_id, _ in report.failed] == ["p3"]
     assert images_with_proposal(store) == ["p1", "p2", "p4"]
+    assert predicting.unpredicted_images(store) == 0
+    assert [(image.name, image.reason) for image in failed_images(store)] == list(report.failed)
+    assert predict(store).failed == report.failed  # Whoever asks again gets another attempt.
+    path.write_bytes(content)
+    assert (predicting.unpredicted_images(store), failed_images(store)) == (1, [])
+    assert (predict(store).predicted, predicting.unpredicted_images(store)) == (1, 0)
+    with store.session() as session:
+        session.execute(update(Proposal).values(active=False))
+    assert (predicting.unpredicted_images(store), failed_images(store)) == (4, [])
+
+
+def test_another_model_is_asked_about_images_that_one_failed_on(store: Store, predictor: FakePredictor) -> None:
+    file_of(store, "p3").unlink()
+    predict(store)
+    with store.session() as session:
+        session.get_one(Model, 1).status = ModelStatus.RETIRED
+    add_model(store, 2, ModelStatus.CURRENT)
+    assert (predicting.unpredicted_images(store), predicting.predicted_images(store)) == (4, 0)
+    predict(store)
+    assert (predicting.unpredicted_images(store), predicting.predicted_images(store)) == (0, 3)
+
+
+def test_labeled_images_leave_the_lists_although_one_of_the_pool_was_never_predicted(
+    store: Store, predictor: FakePredictor
+) -> None:
+    trust = TrustSettings(planted_share=0.04, seed=0)
+    set_trust(store, trust)
+    with store.session() as session:
+        join_decoys(session, session.scalars(select(Image).where(Image.sample_id == "labeled")).one(), trust)
+        assert may_decoys_join(session)
+    file_of(store, "p4").write_bytes(b"no picture")
+    predict(store)
+    with store.reader() as session:
+        assert not may_decoys_join(session)
 
 
 def test_a_full_disk_stops_at_once_because_it_concerns_every_image(

@@ -4,7 +4,7 @@ import { plotRounds } from './plot.js';
 
 export function mount(element, gradio) {
   const root = element.querySelector('.ps-panel');
-  live(root, gradio, (value) => root.replaceChildren(nextAction(value.next, gradio.trigger), cards(value)));
+  live(root, gradio, (value) => root.replaceChildren(...[nextAction(value.next, gradio.trigger), failures(value.failed), cards(value)].filter(Boolean)));
 }
 
 function nextAction(next, trigger) {
@@ -13,6 +13,16 @@ function nextAction(next, trigger) {
   else if (next.action) button = el('button', { class: 'pp-primary', type: 'button', onclick: () => trigger('pick', { action: next.action }) }, next.label);
   return el('section', { class: 'pp-next', 'aria-label': 'Next action' },
     el('div', {}, el('small', {}, 'Next'), el('h2', {}, next.title), el('p', {}, next.text)), button);
+}
+
+/** Images that no proposal can be made for; nothing where there are none. */
+function failures({ number, shown }) {
+  if (!number) return null;
+  const more = number > shown.length ? el('li', {}, `and ${number - shown.length} more: pixelsieve status`) : null;
+  return el('section', { class: 'pp-message', 'aria-label': 'Images without a proposal' },
+    el('strong', { class: 'pp-error' }, `The current model fails on ${number} ${number === 1 ? 'image' : 'images'}`),
+    el('p', {}, 'Predicting again helps only when the files were mended. Nobody is asked about them meanwhile.'),
+    el('ul', {}, ...shown.map((image) => el('li', {}, `${image.name}: ${image.reason}`)), more));
 }
 
 function cards({ current, threshold, counts, rounds }) {
