@@ -135,7 +135,7 @@ def hold_out_blocks(sample_ids: Sequence[str], share: float, seed: int) -> tuple
     _refuse_repeated(sample_ids)
     sequence = {sample_id: sequence_of(sample_id) for sample_id in sample_ids}
     order = _proportional_order(sequence, seed)
-    quota = Counter(sequence[sample_id] for sample_id in order[: max(1, _rounded(share * len(order)))])
+    quota = Counter(sequence[sample_id] for sample_id in order[: held_out_number(len(order), share)])
     kept: list[str] = []
     held_out: list[str] = []
     chooser = random.Random(seed)
@@ -148,6 +148,11 @@ def hold_out_blocks(sample_ids: Sequence[str], share: float, seed: int) -> tuple
     if not kept:
         raise ValueError(f"holding out {share:.0%} of {len(sample_ids)} samples would keep none")
     return tuple(sorted(kept)), tuple(sorted(held_out))
+
+
+def held_out_number(total: int, share: float) -> int:
+    """How many of so many samples `hold_out_blocks` sets aside."""
+    return max(1, _rounded(share * total))
 
 
 def beside(sample_ids: Sequence[str], chosen: Collection[str]) -> tuple[str, ...]:

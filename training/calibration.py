@@ -7,7 +7,16 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from datasets.frames import BLOCK_FRAMES, NUMBERED, FrameRule, frame_blocks, set_apart
+from datasets.calibration_split import (
+    FIT_SHARE,
+    FIT_SHARE_COMBINED,
+    MIN_UNITS_COMBINED,
+    MIN_UNITS_TO_SET_APART,
+    SplitRule,
+    Unit,
+    split_for_calibration,
+)
+from datasets.frames import BLOCK_FRAMES, NUMBERED, FrameRule
 from reliability.calibrated import COMBINED, NOTHING_RELIABLE
 from reliability.calibration_quality import CalibrationQuality, calibration_quality
 from reliability.combined_score import CombinedScore
@@ -27,17 +36,8 @@ from reliability.risk_control import (
     units_needed,
 )
 
-Unit = Literal["image", "block"]
-
 MIN_IMAGES = 5
 """Fewer labeled images are not calibrated on: with four, nothing below 20 % can be promised."""
-
-MIN_UNITS_TO_SET_APART, MIN_UNITS_COMBINED = 10, 4
-"""From so many units on, curves and threshold come from different images; always so with a combined score. Ours."""
-
-FIT_SHARE, FIT_SHARE_COMBINED = 0.25, 0.5
-"""Of the images. A network takes more of them than curves do: half of CamVid's held-out frames taught it to rank other
-recordings, a quarter of them, from three recordings, did not."""
 
 UNIT_WORDS: dict[Unit, str] = {"image": "images", "block": "blocks of frames"}
 
@@ -103,6 +103,12 @@ class CalibrationRequest:
         if self.fit_share is not None:
             return self.fit_share
         return FIT_SHARE_COMBINED if self.score == COMBINED else FIT_SHARE
+
+    @property
+    def split_rule(self) -> SplitRule:
+        """Which images are fitted on, and which choose the threshold."""
+        least = MIN_UNITS_COMBINED if self.set_apart or self.score == COMBINED else MIN_UNITS_TO_SET_APART
+        return SplitRule(self.share_to_fit, least, self.unit, self.rule, self.block_frames, self.seed)
 
 
 @dataclass(frozen=True)
@@ -234,17 +240,13 @@ def image_roles(counts: Tensor, sample_ids: Sequence[str], request: CalibrationR
             f"{len(usable)}{without}; hold out more of them"
         )
     names = [name for name, _ in usable]
-    block_of = frame_blocks(names, request.block_frames, request.rule)
-    unit = _resolve_unit(request.unit, block_of)
-    least = MIN_UNITS_COMBINED if request.set_apart or request.score == COMBINED else MIN_UNITS_TO_SET_APART
-    is_set_apart = len(names if unit == "image" else set(block_of.values())) >= least
-    fit_names = set(set_apart(names, request.share_to_fit, request.seed, request.rule)) if is_set_apart else set(names)
+    split = split_for_calibration(names, request.split_rule)
     return ImageRoles(
         order=tuple(index for _, index in usable),
-        blocks=tuple(block_of[name] for name in names),
-        for_fit=torch.tensor([name in fit_names for name in names]),
-        unit=unit,
-        is_set_apart=is_set_apart,
+        blocks=tuple(split.block_of[name] for name in names),
+        for_fit=torch.tensor([name in split.for_fit for name in names]),
+        unit=split.unit,
+        is_set_apart=split.is_set_apart,
     )
 
 
@@ -319,13 +321,6 @@ def choose_threshold(losses: Tensor, alpha: float, pixels: ReliablePixels) -> Ch
         smallest_bound=float(smallest[0]) if len(smallest) else None,
         bounds=control.bounds,
     )
-
-
-def _resolve_unit(unit: Literal["auto", "image", "block"], block_of: dict[str, str]) -> Unit:
-    """Frames of one recording are wrong together: they count as blocks wherever there is a block of several."""
-    if unit != "auto":
-        return unit
-    return "block" if len(set(block_of.values())) < len(block_of) else "image"
 
 
 def _numbered(names: Sequence[str]) -> Tensor:

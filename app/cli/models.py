@@ -22,7 +22,7 @@ from app.domain.promises import unchanged
 from app.domain.promotion import Verdict
 from app.domain.states import ModelStatus
 from app.services.audit import note
-from app.services.label_warnings import missing_classes
+from app.services.label_warnings import few_gold_images, missing_classes
 from app.services.local_actor import command_line_actor
 from app.services.model_changes import promote as promote_model
 from app.services.model_comparison import compare_with_current
@@ -93,6 +93,8 @@ def export(
     store, place = open_workspace(workspace)
     _note(store, "export", {"round": round_number, "score": score.value, "again": again})
     was_exported = find_round(place, round_number).state is RoundState.REGISTERED and not again
+    if not was_exported:
+        print_few_gold(store, score is CalibratedScore.COMBINED)
     with monitored("Export") as monitor:
         model_id = export_round(store, place, round_number, monitor, TrainingCommands(score), check, again)
     model = find_model(store, model_id)
@@ -145,6 +147,7 @@ def retrain(
     store, place = open_workspace(workspace)
     request = RoundRequest(preset, parse_overrides(set_ or []), from_scratch, again)
     _note(store, "retrain", {"preset": preset, "score": score.value, **request.overrides})
+    print_few_gold(store, score is CalibratedScore.COMBINED)
     with monitored("Retrain") as monitor:
         model_id = start_round(store, place, request, monitor, TrainingCommands(score))
     model = find_model(store, model_id)
@@ -203,6 +206,13 @@ def print_missing_classes(store: Store) -> None:
     with store.reader() as session:
         for warning in missing_classes(session):
             console.print(f"[yellow]{escape(warning)}[/]")
+
+
+def print_few_gold(store: Store, is_combined: bool = False) -> None:
+    """That the gold images cannot carry the promise that is asked for: known before anything is calibrated."""
+    few = few_gold_images(store, is_combined)
+    if few is not None:
+        console.print(f"[yellow]{escape(few)}[/]")
 
 
 def print_cuts(cuts: Sequence[CutInForce]) -> None:

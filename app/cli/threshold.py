@@ -10,11 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.cli.console import Commands, WorkspaceOption, console, monitored, open_workspace, percent
-from app.cli.models import print_calibration, print_cuts, print_missing_classes
+from app.cli.models import print_calibration, print_cuts, print_few_gold, print_missing_classes
 from app.domain.cutting import QueueSize, threshold_words
 from app.domain.promises import exact_percent
 from app.services.cutting import preview_cuts
-from app.services.label_warnings import few_gold_images
 from app.services.local_actor import command_line_actor
 from app.services.model_limits import ask_promise, read_asked
 from app.services.predicting import find_model
@@ -114,9 +113,7 @@ def ask_command(
         asked = ask_promise(store, command_line_actor(), alpha, independent)
     counted = "each gold image counts by itself" if asked.independent else "gold frames of a recording count in blocks"
     console.print(f"The next model is asked to promise that at most {exact_percent(asked.alpha)} are wrong; {counted}.")
-    few = few_gold_images(store)
-    if few is not None:
-        console.print(f"[yellow]{escape(few)}[/]")
+    print_few_gold(store)
     if list_models(store):
         console.print(
             "Models that there are keep their promise. For a new one: pixelsieve retrain, or pixelsieve export "

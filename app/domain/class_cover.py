@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from app.domain.promises import exact_percent, units_needed
+from datasets.calibration_split import CalibrationSplit, SplitRule
+from datasets.splits import held_out_number
 
 
 def class_warnings(
@@ -30,27 +32,42 @@ def class_warnings(
     return tuple(said)
 
 
-def gold_warning(gold: int, alpha: float) -> str | None:
+def gold_warning(split: CalibrationSplit, rule: SplitRule, alpha: float) -> str | None:
     """That the gold images are too few for the error that is asked for; None where they may suffice.
 
     Args:
-        gold: number of gold images.
+        split: of the gold images, as a calibration divides them.
+        rule: by which it was made.
         alpha: the asked error of reliable pixels, between 0 and 1.
     """
-    needed, choosing = units_needed(alpha), _choosing(gold)
+    needed, choosing = units_needed(alpha), split.threshold_units
     if choosing >= needed:
         return None
-    enough = next(number for number in range(needed, 2 * needed + 10) if _choosing(number) >= needed)
+    least, asked, images = exact_percent(1 / (choosing + 1)), exact_percent(alpha), len(split.block_of)
+    if split.unit == "image":
+        return (
+            f"With {images} gold images no error under {least} of the reliable pixels can be promised, even without a "
+            f"single mistake; the asked {asked} takes {_enough(needed, rule)} of them. Hold out more labels (import "
+            "--gold-share), or ask for less (threshold ask)."
+        )
+    blocks = "block" if split.units == 1 else "blocks"
     return (
-        f"With {gold} gold images no error under {exact_percent(1 / (choosing + 1))} of the reliable pixels can be "
-        f"promised, even without a single mistake; the asked {exact_percent(alpha)} takes {enough} of them, and more "
-        "where frames count in blocks. Hold out more labels (import --gold-share), or ask for less (threshold ask)."
+        f"With {images} gold images, which are {split.units} {blocks} of frames, no error under {least} of the "
+        "reliable pixels can be promised, even without a single mistake; the asked "
+        f"{asked} takes about {_enough(needed, rule)} "
+        "blocks. Take them from more recordings, ask for less (threshold ask), or say that no picture comes from a "
+        "video (threshold ask --independent)."
     )
 
 
-def _choosing(gold: int) -> int:
-    """Of the gold images those that choose the threshold: from 10 on a quarter fits curves (docs/calibration.md)."""
-    return gold if gold < 10 else gold - gold // 4
+def _enough(needed: int, rule: SplitRule) -> int:
+    """Units of which so many choose the threshold, where each is a picture or a block alike."""
+    if needed < rule.min_units:
+        return needed
+    about = int(needed / (1 - rule.fit_share))
+    return next(
+        units for units in range(about - 2, about + 4) if units - held_out_number(units, rule.fit_share) >= needed
+    )
 
 
 def _without(names: Sequence[str], images: Iterable[Sequence[int]]) -> str:

@@ -17,6 +17,7 @@ from app.services.jobs import (
     RecutArguments,
     RoundArguments,
 )
+from app.services.label_warnings import few_gold_images
 from app.services.local_actor import local_actor
 from app.services.predicting import find_model, predict_pool
 from app.services.processes import Monitor
@@ -33,11 +34,13 @@ def _train(store: Store, workspace: Workspace, arguments: RoundArguments, monito
 
 
 def _export(store: Store, workspace: Workspace, arguments: ExportArguments, monitor: Monitor) -> dict[str, Any]:
+    _say_what_gold_lacks(store)
     return _registered(store, export_round(store, workspace, arguments.round, monitor))
 
 
 def _round(store: Store, workspace: Workspace, arguments: RoundArguments, monitor: Monitor) -> dict[str, Any]:
     require_decided(store)  # Asked when the job was submitted, too, but another round may have ended since.
+    _say_what_gold_lacks(store)
     return _registered(store, start_round(store, workspace, _request(arguments), monitor))
 
 
@@ -92,6 +95,13 @@ def _measure(store: Store, workspace: Workspace, arguments: MeasureArguments, mo
             measure_again(store, find_model(store, model_id), part)
             _registered(store, model_id)
     return {"model_ids": arguments.model_ids}
+
+
+def _say_what_gold_lacks(store: Store) -> None:
+    """Known before anything is calibrated, so it is the first line of the log."""
+    few = few_gold_images(store)
+    if few is not None:
+        print(few)
 
 
 def _registered(store: Store, model_id: int) -> dict[str, Any]:

@@ -58,6 +58,11 @@ def test_the_export_was_compared_with_pytorch_and_measured_on_gold(loop: dict[st
     assert "On 2 gold images: mIoU" in loop["export"].stdout
 
 
+@pytest.mark.parametrize("command", ["export", "retrain"])
+def test_gold_images_that_are_too_few_are_told_before_anything_is_done(loop: dict[str, Result], command: str) -> None:
+    assert loop[command].stdout.startswith("With 2 gold images, which are 1 block of frames, no error under 50 %")
+
+
 def test_the_retrained_model_started_from_the_first(loop: dict[str, Path]) -> None:
     plan = json.loads((loop["root"] / "workspace" / "rounds" / "002" / "round.json").read_text())["plan"]
     assert plan["init_from"] == "rounds/001/run"
