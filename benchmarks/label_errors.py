@@ -78,7 +78,7 @@ def measure(preset: Preset, root: Path, work: Path, seed: int, monitor: Monitor)
         if not list_models(store):
             overrides = {**preset.overrides, "run.steps": str(preset.first_steps), "run.seed": str(seed)}
             start_round(store, place, RoundRequest(preset.first_preset, overrides), monitor)
-        ranked = find_suspects(store, None, monitor)
+        ranked = find_suspects(store, None, monitor).ranked
         changed, label = _planes(store, root, noisy)
     errors = are_errors(ranked, changed, label)
     rate = float(np.mean(errors))

@@ -5,35 +5,53 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 from rich.table import Table
-from sqlalchemy import select
 
 from app.cli.console import WorkspaceOption, console, monitored, open_workspace
+from app.domain.states import SuspectAnswer
 from app.domain.suspects import MIN_AREA
-from app.services.suspects import find_suspects
-from app.storage.models import Image
+from app.services.suspect_list import SuspectList, list_suspects
+from app.services.suspects import KEPT, find_suspects, keep_suspects
 from app.storage.settings import require_class_set
+
+_SAID = {
+    SuspectAnswer.OPEN: "", SuspectAnswer.RIGHT: "right", SuspectAnswer.SENT: "in review",
+    SuspectAnswer.CHANGED: "changed since",
+}  # fmt: skip
 
 
 def suspects(
     workspace: WorkspaceOption,
     model_id: Annotated[int | None, typer.Option("--model", min=1, help="Default: the current model.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many are shown.")] = 30,
+    limit: Annotated[int, typer.Option(min=1, max=KEPT, help="How many are shown.")] = 30,
     min_area: Annotated[int, typer.Option(min=1, help="Leave out parts with fewer pixels.")] = MIN_AREA,
+    last: Annotated[bool, typer.Option("--last", help="Show what was found last, without looking again.")] = False,
 ) -> None:
-    """List parts of imported and corrected labels that the model doubts most, for a second look. Changes nothing."""
+    """List parts of imported and corrected labels that the model doubts most, for a second look. Changes no label."""
     store, _ = open_workspace(workspace)
-    with monitored("Suspects") as monitor:
-        found = find_suspects(store, model_id, monitor, min_area)
+    if not last:
+        with monitored("Suspects") as monitor:
+            found = find_suspects(store, model_id, monitor, min_area)
+        keep_suspects(store, found)
+        for name, reason in found.failed:
+            console.print(f"[yellow]not looked at: {escape(name)}: {escape(reason)}[/]")
+    listed = list_suspects(store, limit)
+    if listed is None:
+        raise LookupError(f"nobody has looked for wrong labels yet; do: pixelsieve suspects -w {workspace}")
     with store.reader() as session:
         names = require_class_set(session).names
-        samples = {row.id: row.name for row in session.execute(select(Image.id, Image.name))}
-    table = Table("", "image", "labeled as", "model says", "x, y, width, height", "pixels", "score", box=None)
-    for number, suspect in enumerate(found[:limit], start=1):
-        part = suspect.part
-        x0, y0, x1, y1 = part.bbox
+    console.print(_table(listed, names))
+    console.print(
+        f"{listed.num_parts} parts of labels of at least {listed.min_area} pixels, by the model of round "
+        f"{listed.round}; its doubt is no proof. Pictures are on the page Quality: pixelsieve review -w {workspace}"
+    )
+
+
+def _table(listed: SuspectList, names: tuple[str, ...]) -> Table:
+    table = Table("", "image", "labeled as", "model says", "x, y, width, height", "pixels", "score", "", box=None)
+    for row in listed.rows:
+        x0, y0, x1, y1 = row.bbox
         table.add_row(
-            str(number), escape(samples[part.image_id]), escape(names[part.class_id]), escape(names[part.suggested]),
-            f"{x0}, {y0}, {x1 - x0}, {y1 - y0}", str(part.area), f"{suspect.score:.2f}",
+            str(row.rank), escape(row.image_name), escape(names[row.class_id]), escape(names[row.suggested]),
+            f"{x0}, {y0}, {x1 - x0}, {y1 - y0}", str(row.area), f"{row.score:.2f}", _SAID[row.answer],
         )  # fmt: skip
-    console.print(table)
-    console.print(f"{len(found)} parts of labels of at least {min_area} pixels; the model's doubt is no proof.")
+    return table

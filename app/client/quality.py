@@ -1,9 +1,9 @@
-"""How good the labels are."""
+"""How good the labels are, and which parts of them may be wrong."""
 
 from pathlib import Path
 from typing import Any
 
-from app.client.connection import Connection
+from app.client.connection import Connection, Json
 
 
 class QualityCalls:
@@ -23,3 +23,33 @@ class QualityCalls:
     def own_quality(self) -> dict[str, Any]:
         """One's own numbers, up to the last midnight (UTC)."""
         return self._connection.get("/api/quality/mine")
+
+    def suspects(self, limit: int = 30, offset: int = 0) -> Json:
+        """Parts of labels that the latest look found doubtful, likeliest first; `search` is None before one."""
+        return self._connection.get("/api/suspects", query={"limit": limit, "offset": offset})
+
+    def look_for_suspects(self, model_id: int | None = None, min_area: int = 50) -> int:
+        """Queue a look for wrong labels; the job's id. None is the current model."""
+        return int(self._connection.post("/api/suspects", {"model_id": model_id, "min_area": min_area})["job_id"])
+
+    def suspect_picture(self, suspect_id: int) -> bytes:
+        """A JPEG of a part with its surroundings, outlined."""
+        return self._connection.read("/api/suspects/{suspect_id}/picture", {}, suspect_id=suspect_id)
+
+    def send_suspect(self, suspect_id: int) -> Json:
+        """Make a region of a part that people labeled here; somebody decides it in the queue."""
+        body = self._connection.operation()
+        return self._connection.post("/api/suspects/{suspect_id}/send", body, suspect_id=suspect_id)
+
+    def suspect_is_right(self, suspect_id: int) -> Json:
+        """Note that the label is right there; later looks remember it."""
+        return self._connection.post("/api/suspects/{suspect_id}/right", None, suspect_id=suspect_id)
+
+    def change_suspect(self, suspect_id: int, class_id: int | None) -> Json:
+        """Give a part of an imported label another class; None is void."""
+        body = {"class_id": class_id}
+        return self._connection.post("/api/suspects/{suspect_id}/change", body, suspect_id=suspect_id)
+
+    def reopen_suspect(self, suspect_id: int) -> Json:
+        """Take back that a part is right, or that it was changed."""
+        return self._connection.post("/api/suspects/{suspect_id}/reopen", None, suspect_id=suspect_id)

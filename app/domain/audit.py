@@ -38,6 +38,8 @@ class AuditAction(StrEnum):
     ROLLED_BACK = "rolled_back"
     THRESHOLD_CHOSEN = "threshold_chosen"
     """Somebody said how sure a model must be for nobody to be asked."""
+    LABEL_CHANGED = "label_changed"
+    """A part of an imported label was given another class, or has its old one again."""
     EXPORT = "export"
     DOWNLOAD = "download"
     EXPLORE = "explore"

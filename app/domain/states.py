@@ -84,6 +84,19 @@ class DecisionKind(StrEnum):
     """Takes one earlier decision out of the replay; an undone undo is a redo."""
 
 
+class SuspectAnswer(StrEnum):
+    """What somebody said about a part of a label that may be wrong."""
+
+    RIGHT = "right"
+    """The label is right there."""
+    SENT = "sent"
+    """It became a region of the queue, which somebody decides."""
+    CHANGED = "changed"
+    """The imported label was changed there."""
+    OPEN = "open"
+    """Nothing yet, or what was said was taken back."""
+
+
 class ModelStatus(StrEnum):
     """What a round's model is used for."""
 
@@ -108,6 +121,8 @@ class JobKind(StrEnum):
     BACKUP = "backup"
     EXPLORE = "explore"
     """Brings the data set of the explorer, FiftyOne, up to date."""
+    SUSPECTS = "suspects"
+    """Looks for parts of people's labels that may be wrong."""
 
 
 class JobState(StrEnum):

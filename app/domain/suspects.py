@@ -71,6 +71,31 @@ def label_parts(
     return found
 
 
+def find_part(part: LabelPart, label: LabelArray) -> NDArray[np.bool_] | None:
+    """The part's mask within its box in the label as it is now; None where the label has changed there.
+
+    Args:
+        part: as it was listed.
+        label: (H, W), IGNORE_INDEX where no person decided.
+    """
+    same = np.where(label == part.class_id, label, np.uint8(IGNORE_INDEX))
+    for _, bbox, mask in connected_parts(same, part.area):
+        if bbox == part.bbox and np.count_nonzero(mask) == part.area:
+            return mask
+    return None
+
+
+def holding_region(mask: NDArray[np.bool_], region_map: NDArray[np.uint16]) -> int | None:
+    """The number of the region that holds most pixels of a part; None where it lies outside of all regions.
+
+    Args:
+        mask: (h, w) the part within its box.
+        region_map: (h, w) there, 0 outside of regions.
+    """
+    numbers = region_map[mask & (region_map > 0)]
+    return int(np.bincount(numbers).argmax()) if numbers.size else None
+
+
 def connected_parts(
     label: LabelArray, min_area: int
 ) -> Iterator[tuple[int, tuple[int, int, int, int], NDArray[np.bool_]]]:

@@ -26,6 +26,7 @@ from app.services.snapshots import forget_files
 from app.storage.database import Store
 from app.storage.kept_files import files_alone
 from app.storage.models import Image, Proposal, utc_now
+from app.storage.suspects import PartAnswer
 
 MIN_DAYS = 1
 """Nothing can be purged on the day on which it was deleted: whoever slipped has a night to notice."""
@@ -135,8 +136,11 @@ def _require_images(session: Session, names: Collection[str]) -> Sequence[Image]
 
 
 def _files_of(session: Session, images: Sequence[Image]) -> list[str]:
-    """Paths of pictures and labels that no other image uses."""
-    return [path for image in images for path in (image.path, image.label_path) if path is not None]
+    """Paths of pictures and labels, also those that a changed label replaced, that no other image uses."""
+    of_these = PartAnswer.image_id.in_([image.id for image in images]) & PartAnswer.label_before.is_not(None)
+    changed = session.execute(select(PartAnswer.label_before, PartAnswer.label_after).where(of_these)).all()
+    found = [path for image in images for path in (image.path, image.label_path) if path is not None]
+    return list(dict.fromkeys([*found, *(path for row in changed for path in row if path is not None)]))
 
 
 def _proposals_of(session: Session, images: Sequence[Image]) -> list[str]:

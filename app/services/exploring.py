@@ -156,7 +156,7 @@ class _Look:
             "name": image.name,
             "tags": _tags(image, self.gold),
             "assignee": image.assignee,
-            "reviewer_url": _page(image, self.source.reviewer_url),
+            "reviewer_url": image_page(image, self.source.reviewer_url),
             **dict.fromkeys(_POOL_FIELDS + _GOLD_FIELDS),
             "reviewed": None if image.label_path is None else self._imported(image, image.label_path),
             "reviewed_share": None if image.label_path is None else 1.0,
@@ -252,7 +252,7 @@ def _tags(image: Image, gold: _Gold) -> list[str]:
     return sorted(tags)
 
 
-def _page(image: Image, reviewer_url: str) -> str | None:
+def image_page(image: Image, reviewer_url: str) -> str | None:
     """Where our own pages show this image; images that came with their label have no page."""
     if image.role is ImageRole.LABELED:
         return None

@@ -1,4 +1,4 @@
-"""Reliable areas that somebody calls wrong: made into regions, and listed."""
+"""Areas that somebody calls wrong, though the model was sure or people decided them: made into regions, and listed."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -75,6 +75,22 @@ class FlagRow:
 
 
 @dataclass(frozen=True)
+class FlaggedArea:
+    """What becomes a region.
+
+    Attributes:
+        pixels: with the label that they have.
+        confidence: mean probability, by the model, that this label is right.
+        others: other classes that people are offered with their probabilities, likeliest first; not kept where the
+            model was sure.
+    """
+
+    pixels: Delta
+    confidence: float
+    others: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True)
 class _Known:
     """What the store knew about an image when the area was worked out."""
 
@@ -107,7 +123,8 @@ def flag(store: Store, request: FlagRequest) -> DecisionResult:
             is_as_known = last_decision_id(session, request.image_id) == known.version
             proposal = active_proposal(session, request.image_id)
             if is_as_known and proposal is not None and proposal.id == known.proposal.id:
-                return _insert(session, request, known, area)
+                confidence = 1.0 - float(known.unreliability[area.rows_columns][area.touched_mask].mean()) / 255
+                return append_flag(session, request, known.image, proposal, FlaggedArea(area, confidence))
 
 
 def list_flags(store: Store) -> Sequence[FlagRow]:
@@ -122,7 +139,9 @@ def list_flags(store: Store) -> Sequence[FlagRow]:
         ).all()
         standing = _standing(session, {decision.image_id for decision, _, _ in rows})
         return [
-            FlagRow(row_of(_latest(session, region), image), decision.user, decision.created_at, decision.model_id)
+            FlagRow(
+                row_of(latest_region(session, region), image), decision.user, decision.created_at, decision.model_id
+            )
             for decision, region, image in rows
             if decision.op_id in standing
         ]
@@ -156,21 +175,28 @@ def _read_known(store: Store, session: Session, request: FlagRequest) -> _Known:
     )
 
 
-def _insert(session: Session, request: FlagRequest, known: _Known, area: Delta) -> DecisionResult:
-    region = _region(session, known, area)
+def append_flag(
+    session: Session, request: FlagRequest, image: Image, proposal: Proposal, area: FlaggedArea
+) -> DecisionResult:
+    """Make a region of an area of an image and record who asked for it.
+
+    Raises:
+        ReviewError: the image has as many regions as can be told apart.
+    """
+    region = _region(session, image, proposal, area)
     session.add(region)
     session.flush()
-    model = session.get_one(Model, known.proposal.model_id)
+    model = session.get_one(Model, proposal.model_id)
     settings = read_review_settings(session)
     return append(
         session,
         Decision(
-            op_id=request.op_id, image_id=known.image.id, region_id=region.id, kind=DecisionKind.FLAG,
+            op_id=request.op_id, image_id=image.id, region_id=region.id, kind=DecisionKind.FLAG,
             closes_region=False, user=request.user, session=request.session, model_id=model.id, lock_override=False,
             stats={
-                "image_sha256": known.image.sha256, "proposal_id": known.proposal.id,
+                "image_sha256": image.sha256, "proposal_id": proposal.id,
                 "method": settings.method or model.method,
-                "threshold": settings.threshold if (cut_at := known.proposal.threshold) is None else cut_at,
+                "threshold": settings.threshold if (cut_at := proposal.threshold) is None else cut_at,
                 "region_kind": RegionKind.FLAGGED.value, "area": region.area, "predicted_class": region.class_id,
                 "mean_confidence": region.mean_confidence, "x": request.x, "y": request.y,
             },
@@ -178,22 +204,21 @@ def _insert(session: Session, request: FlagRequest, known: _Known, area: Delta) 
     )  # fmt: skip
 
 
-def _region(session: Session, known: _Known, area: Delta) -> Region:
-    of_proposal = Region.proposal_id == known.proposal.id
+def _region(session: Session, image: Image, proposal: Proposal, area: FlaggedArea) -> Region:
+    of_proposal = Region.proposal_id == proposal.id
     number = 1 + (session.scalar(select(func.max(Region.number)).where(of_proposal)) or 0)
     if number > MAX_REGIONS:
-        raise ReviewError(f"{known.image.sample_id} has {MAX_REGIONS} regions already; no more can be told apart")
-    x, y, x1, y1 = area.bbox
-    touched_mask = area.touched_mask
-    class_id, num_pixels = int(area.values[touched_mask][0]), int(np.count_nonzero(touched_mask))
-    confidence = 1.0 - float(known.unreliability[area.rows_columns][touched_mask].mean()) / 255
+        raise ReviewError(f"{image.sample_id} has {MAX_REGIONS} regions already; no more can be told apart")
+    x, y, x1, y1 = area.pixels.bbox
+    touched_mask = area.pixels.touched_mask
+    class_id, num_pixels = int(area.pixels.values[touched_mask][0]), int(np.count_nonzero(touched_mask))
     rarity = read_rarity(session, len(require_class_set(session)), read_review_settings(session).queue_rules)
     return Region(
-        proposal_id=known.proposal.id, image_id=known.image.id, number=number, kind=RegionKind.FLAGGED,
-        class_id=class_id, area=num_pixels, x0=x, y0=y, x1=x1, y1=y1, mean_confidence=confidence,
-        score=expected_errors(num_pixels, CERTAINLY_WRONG) * float(rarity[class_id]) * known.image.queue_weight,
-        # The other classes' probabilities are not kept where the model was sure.
-        top_classes=[[class_id, confidence]], state=RegionState.OPEN, pixels=encode_delta(area),
+        proposal_id=proposal.id, image_id=image.id, number=number, kind=RegionKind.FLAGGED,
+        class_id=class_id, area=num_pixels, x0=x, y0=y, x1=x1, y1=y1, mean_confidence=area.confidence,
+        score=expected_errors(num_pixels, CERTAINLY_WRONG) * float(rarity[class_id]) * image.queue_weight,
+        top_classes=[[class_id, area.confidence], *map(list, area.others)], state=RegionState.OPEN,
+        pixels=encode_delta(area.pixels),
     )  # fmt: skip
 
 
@@ -202,8 +227,8 @@ def _standing(session: Session, image_ids: set[int]) -> set[str]:
     return {past.operation.op_id for image_id in image_ids for past in effective(image_history(session, image_id))}
 
 
-def _latest(session: Session, region: Region) -> Region:
-    """The region itself, or the one of a later proposal that took it over."""
+def latest_region(session: Session, region: Region) -> Region:
+    """The region of a flag itself, or the one of a later proposal that took it over."""
     while (later := session.scalar(select(Region).where(Region.origin_id == region.id))) is not None:
         region = later
     return region

@@ -240,16 +240,16 @@ class _Importer:
                 f"the image was imported before as {present.role}, now it is listed as {candidate.role}. Importing "
                 "again does not change roles; start a new workspace for another split."
             )
-        if candidate.label is not None and not np.array_equal(self._stored_label(present), candidate.label):
+        if candidate.label is not None and not np.array_equal(self._imported_label(present), candidate.label):
             raise ValueError(
                 "the image was imported before with another label. The stored label was not changed; "
                 "start a new workspace to use the new one."
             )
         self._unchanged += 1
 
-    def _stored_label(self, image: Image) -> LabelArray:
-        assert image.label_path is not None, "labeled and gold images have a label"
-        return read_plane(self._store.workspace.absolute(image.label_path))
+    def _imported_label(self, image: Image) -> LabelArray:
+        """As it came, whatever was changed in it since; the file stays as long as its image does."""
+        return read_plane(self._store.workspace.labels / f"{image.sha256}.png")
 
     def _store_files_and_row(self, candidate: _Candidate, image_id: int | None) -> None:
         """Files first, then the row that makes them count; `image_id` is the row of one that was purged."""
@@ -274,7 +274,7 @@ class _Importer:
             role=candidate.role,
             label_path=None if label is None else workspace.relative(label_path),
             label_sha256=None if label_content is None else hashlib.sha256(label_content).hexdigest(),
-            class_pixels=None if label is None else _class_pixels(label, num_classes),
+            class_pixels=None if label is None else class_pixels(label, num_classes),
             state=ImageState.WAITING if label is None else ImageState.DONE,
             deleted_at=None,
             purged_at=None,
@@ -289,7 +289,8 @@ def _comes_back(present: Image, candidate: _Candidate) -> bool:
     return present.purged_at is not None and same
 
 
-def _class_pixels(label: LabelArray, num_classes: int) -> list[int]:
+def class_pixels(label: LabelArray, num_classes: int) -> list[int]:
+    """Number of pixels of every class."""
     counts: list[int] = np.bincount(label.reshape(-1), minlength=256)[:num_classes].tolist()
     return counts
 

@@ -16,6 +16,7 @@ from app.services.jobs import (
     PredictArguments,
     RecutArguments,
     RoundArguments,
+    SuspectsArguments,
 )
 from app.services.label_warnings import few_gold_images
 from app.services.local_actor import local_actor
@@ -25,6 +26,7 @@ from app.services.recutting import recut_pool
 from app.services.round_folder import only_round
 from app.services.round_steps import RoundRequest, export_round, train_round
 from app.services.rounds import require_decided, start_round
+from app.services.suspects import find_suspects, keep_suspects
 from app.storage.database import Store
 
 
@@ -104,6 +106,14 @@ def _say_what_gold_lacks(store: Store) -> None:
         print(few)
 
 
+def _suspects(store: Store, workspace: Workspace, arguments: SuspectsArguments, monitor: Monitor) -> dict[str, Any]:
+    del workspace
+    found = find_suspects(store, arguments.model_id, monitor, arguments.min_area)
+    kept = keep_suspects(store, found)
+    print(f"{len(found.ranked)} parts of the labels of {found.num_images} images; the first {kept} are kept")
+    return {"model_id": found.model_id, "images": found.num_images, "parts": len(found.ranked), "kept": kept}
+
+
 def _registered(store: Store, model_id: int) -> dict[str, Any]:
     """Say in the log how the round ended."""
     model = find_model(store, model_id)
@@ -126,6 +136,7 @@ _WORK: dict[JobKind, Work] = {
     JobKind.ROUND: _round,
     JobKind.MEASURE: _measure,
     JobKind.BACKUP: _backup,
+    JobKind.SUSPECTS: _suspects,
 }
 
 

@@ -14,6 +14,7 @@ from app.config import Workspace
 from app.domain.audit import AuditAction
 from app.domain.roles import Actor, Role
 from app.domain.states import JobKind, JobState
+from app.domain.suspects import MIN_AREA
 from app.services.audit import record
 from app.services.local_actor import local_actor
 from app.services.processes import read_tail
@@ -66,6 +67,13 @@ class PredictArguments(JobArguments):
 
 class RecutArguments(JobArguments):
     """`recut`: nothing to choose; the threshold in force is recorded with the model."""
+
+
+class SuspectsArguments(JobArguments):
+    """`suspects`: whose doubt counts, None is the current model, and from how many pixels on parts are listed."""
+
+    model_id: int | None = Field(None, ge=1)
+    min_area: int = Field(MIN_AREA, ge=1)
 
 
 class MeasureArguments(JobArguments):
@@ -122,6 +130,7 @@ ARGUMENTS: dict[JobKind, type[JobArguments]] = {
     JobKind.MEASURE: MeasureArguments,
     JobKind.BACKUP: BackupArguments,
     JobKind.EXPLORE: ExploreArguments,
+    JobKind.SUSPECTS: SuspectsArguments,
 }
 
 

@@ -198,10 +198,11 @@ def read_doubts(store: Store, session: Session, image: Image) -> tuple[Doubt, ..
     is_unknown = (Region.kind != RegionKind.CONTROL) & (Region.state == RegionState.SECOND_REVIEW)
     is_doubted = (Region.proposal_id == proposal.id) & (is_unknown | is_flagged)
     doubted = session.execute(select(Region.id, Region.kind, Region.number).where(is_doubted).order_by(Region.id))
-    return tuple(
+    doubts = (
         Doubt(region_id, RegionKind.QUEUE if kind in PROBE_KINDS else kind, region_map == number)
         for region_id, kind, number in doubted
     )
+    return tuple(doubt for doubt in doubts if doubt.mask.any())  # One that a later flag covers waits as that flag.
 
 
 def check_prediction(prediction: "Prediction", image: Image, num_classes: int) -> None:

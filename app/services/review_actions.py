@@ -243,6 +243,8 @@ def _delta(session: Session, request: DecisionRequest, now: ImageNow, region: Re
             session, region, request.propagate_to, now.shown.planes, _class_or_void(session, request)
         )
     region_mask = now.shown.planes.region_map[_box(region.bbox)] == region.number
+    if not region_mask.any():  # All of its pixels were sent to review as a part of a label that may be wrong.
+        return None
     return delta_from_mask(region_mask, _new_label(session, request, now, region), region.x0, region.y0)
 
 

@@ -8,7 +8,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect
 
-from app.storage import audit, cuts, explorer, failures, people, probes  # noqa: F401 - their tables belong, too
+from app.storage import audit, cuts, explorer, failures, people, probes, suspects  # noqa: F401 - their tables belong
 from app.storage.backends import Backend
 from app.storage.errors import DamagedStoreError, NewerSchemaError, NoWorkspaceError
 

@@ -17,6 +17,7 @@ from app.web import (
     api_people,
     api_quality,
     api_review,
+    api_suspects,
     api_threshold,
     api_upkeep,
     api_work,
@@ -32,7 +33,7 @@ from app.web.security import Guard
 
 PARTS = (
     api_review, api_editing, api_images, api_leases, api_work, api_jobs, api_models, api_gold, api_threshold,
-    api_quality, api_people, api_upkeep,
+    api_quality, api_suspects, api_people, api_upkeep,
 )  # fmt: skip
 PREFIX = "/api"
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from app.domain.decisions import Delta
 from app.domain.roles import Actor, Permission, permits
 from app.domain.states import DecisionKind
+from app.domain.suspects import MIN_AREA
 from app.services.model_changes import MAX_REASON
 from app.services.review_types import ActionStats, DecisionRequest
 from app.storage.runs import inflate_runs
@@ -146,6 +147,26 @@ class LimitsBody(Body):
 
     miou_fall: float = Field(ge=0, le=1, strict=False)
     class_fall: float = Field(ge=0, le=1, strict=False)
+
+
+class SuspectsBody(Body):
+    """A look for wrong labels: by which model (None is the current one), and from how many pixels on."""
+
+    model_id: int | None = Field(None, ge=1)
+    min_area: int = Field(MIN_AREA, ge=1)
+
+
+class SendPartBody(Body):
+    """A part of a label that somebody should decide."""
+
+    op_id: Identifier
+    session: Identifier
+
+
+class ChangeLabelBody(Body):
+    """The class that a part of an imported label gets; None is void."""
+
+    class_id: int | None = Field(ge=0, le=255)
 
 
 class ExportBody(Body):

@@ -47,6 +47,7 @@ JOB_TITLES = {
     JobKind.MEASURE: "Measurement on gold images",
     JobKind.BACKUP: "Backup",
     JobKind.EXPLORE: "Update of FiftyOne",
+    JobKind.SUSPECTS: "Look for wrong labels",
 }
 _MODEL_JOBS = frozenset({JobKind.ROUND, JobKind.TRAIN, JobKind.EXPORT, JobKind.PREDICT, JobKind.RECUT, JobKind.MEASURE})
 

@@ -16,6 +16,12 @@ _BROWSER_FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/web
 _BROWSER_MODES = frozenset({"RGB", "L"})
 _CONTEXT = 1.6
 """A thumbnail shows a box this many times as large as its region."""
+_DARK_THEN_LIGHT = (((20, 20, 24), 3), ((255, 255, 255), 1))
+"""Colors and widths of a line that is seen on every ground."""
+PART_WH = 320, 224
+"""Size of a picture of a part of a label."""
+_AROUND = 0.72
+"""How bright the surroundings of a part stay."""
 
 
 def browser_picture(path: Path, sha256: str) -> tuple[bytes, str]:
@@ -61,16 +67,46 @@ def thumbnail(path: Path, bbox: tuple[int, int, int, int], size_wh: tuple[int, i
     Raises:
         ValueError: the file cannot be decoded; names it.
     """
+    crop, (x0, y0, _, _), scale = _crop(read_image(path), bbox, size_wh)
+    corners = [round((value - origin) * scale) for value, origin in zip(bbox, (x0, y0, x0, y0), strict=True)]
+    for color, thickness in _DARK_THEN_LIGHT:
+        cv2.rectangle(crop, (corners[0], corners[1]), (corners[2] - 1, corners[3] - 1), color, thickness)
+    return _encode(crop, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 85])
+
+
+def part_picture(path: Path, bbox: tuple[int, int, int, int], mask: NDArray[np.bool_]) -> bytes:
+    """JPEG of a part of a label with some surroundings; the part is outlined and what lies around it is darker.
+
+    Args:
+        bbox: x0, y0, x1, y1 of the part in the upright image.
+        mask: (h, w) the part within its box.
+
+    Raises:
+        ValueError: the file cannot be decoded; names it.
+    """
     image = read_image(path)
+    whole = np.zeros(image.shape[:2], np.uint8)
+    whole[bbox[1] : bbox[3], bbox[0] : bbox[2]] = mask
+    crop, (x0, y0, x1, y1), _ = _crop(image, bbox, PART_WH)
+    shown_wh = crop.shape[1], crop.shape[0]
+    inside = cv2.resize(whole[y0:y1, x0:x1], shown_wh, interpolation=cv2.INTER_NEAREST)
+    crop[inside == 0] = np.rint(crop[inside == 0] * _AROUND).astype(np.uint8)
+    outlines, _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    for color, thickness in _DARK_THEN_LIGHT:
+        cv2.drawContours(crop, outlines, -1, color, thickness)
+    return _encode(crop, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 85])
+
+
+def _crop(
+    image: NDArray[np.uint8], bbox: tuple[int, int, int, int], size_wh: tuple[int, int]
+) -> tuple[NDArray[np.uint8], tuple[int, int, int, int], float]:
+    """A box with some surroundings at a size, which box of the image that is, and how much it was enlarged."""
     x0, y0, x1, y1 = _crop_box(bbox, size_wh, image.shape[1], image.shape[0])
     scale = min(size_wh[0] / (x1 - x0), size_wh[1] / (y1 - y0))
     shown_wh = max(1, round((x1 - x0) * scale)), max(1, round((y1 - y0) * scale))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     crop = cv2.resize(image[y0:y1, x0:x1], shown_wh, interpolation=method).astype(np.uint8, copy=False)
-    corners = [round((value - origin) * scale) for value, origin in zip(bbox, (x0, y0, x0, y0), strict=True)]
-    for color, thickness in (((20, 20, 24), 3), ((255, 255, 255), 1)):
-        cv2.rectangle(crop, (corners[0], corners[1]), (corners[2] - 1, corners[3] - 1), color, thickness)
-    return _encode(crop, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 85])
+    return crop, (x0, y0, x1, y1), scale
 
 
 def _crop_box(

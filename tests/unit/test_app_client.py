@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from PIL import Image as Picture
 
 from app.client import connection as connection_module
 from app.client.client import Client
 from app.client.connection import ApiError
 from app.web.api import create_api
-from tests.browser.workspace import NAMES, build_workspace
+from tests.browser.workspace import NAMES, SIZE_HW, build_workspace
+from tests.unit.suspect_cases import look, nothing_known, says
 
 CLIENT = Path(__file__).resolve().parents[2] / "app" / "client"
 
@@ -171,3 +174,43 @@ def test_a_drawing_is_finished_and_a_class_propagated(client: Client, view: dict
     other = client.review.queue(image_id=view["row"]["image_id"])["rows"][0]
     spread = client.review.propagate(view, [other["region_id"]], class_id=2)
     assert spread["counts"]["propagated"] == 1
+
+
+def test_wrong_labels_are_looked_for_listed_shown_and_answered(
+    client: Client, view: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert client.quality.suspects() == {"search": None, "rows": []}
+    job = client.jobs.job(client.quality.look_for_suspects(min_area=200))
+    assert (job["kind"], job["arguments"]) == ("suspects", {"model_id": None, "min_area": 200})
+    client.review.decide(view, "relabel", class_id=(view["row"]["class_id"] + 1) % len(NAMES))
+    app: Any = client._http  # noqa: SLF001 - the test client knows its application
+    says(monkeypatch, nothing_known(SIZE_HW, len(NAMES)))
+    look(app.app.state.context.store, min_area=100)
+    found = client.quality.suspects(limit=200)
+    assert found["search"]["num_listed"] == len(found["rows"]) and found["search"]["round"] == 1
+    assert client.quality.suspects(limit=1, offset=1)["rows"] == found["rows"][1:2]
+    drawn = next(row for row in found["rows"] if not row["is_imported"])
+    came = next(row for row in found["rows"] if row["is_imported"] and row["class_id"])
+
+    def answer(row: dict[str, Any]) -> str:
+        listed = client.quality.suspects(limit=200)["rows"]
+        return str(next(each["answer"] for each in listed if each["id"] == row["id"]))
+
+    outlined = client.quality.suspect_picture(came["id"])
+    assert decoded(outlined).shape[1] <= 320 and decoded(outlined).shape[0] <= 224
+    assert client.quality.suspect_is_right(came["id"]) == {"answer": "right"} == {"answer": answer(came)}
+    assert client.quality.reopen_suspect(came["id"]) == {"answer": "open"} == {"answer": answer(came)}
+    assert client.quality.change_suspect(came["id"], came["suggested"]) == {"answer": "changed"}
+    assert answer(came) == "changed" and client.quality.suspect_picture(came["id"]) != outlined
+    sent = client.quality.send_suspect(drawn["id"])
+    assert client.review.region(sent["region_id"])["row"]["kind"] == "flagged" and answer(drawn) == "sent"
+    for refused, status in ((lambda: client.quality.send_suspect(came["id"]), 404),
+                            (lambda: client.quality.change_suspect(drawn["id"], 0), 422),
+                            (lambda: client.quality.suspect_picture(999), 404)):  # fmt: skip
+        with pytest.raises(ApiError) as error:
+            refused()
+        assert error.value.status == status
+
+
+def decoded(content: bytes) -> np.ndarray:
+    return np.asarray(Picture.open(BytesIO(content)))

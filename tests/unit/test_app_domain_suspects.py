@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app.domain.suspects import label_parts, precision_at, rank_parts
+from app.domain.suspects import LabelPart, find_part, holding_region, label_parts, precision_at, rank_parts
 from benchmarks.label_errors import are_errors, plant_errors
 from datasets.labels import IGNORE_INDEX
 
@@ -42,6 +42,39 @@ def test_undecided_pixels_and_small_parts_are_no_parts() -> None:
     label[15, 15] = 2
     found = label_parts(1, label, np.ones_like(label), np.full(label.shape, SURE))
     assert [(part.class_id, part.area, part.suggested) for part in found] == [(1, 100, 1)]
+
+
+def three_parts() -> tuple[np.ndarray, list[LabelPart]]:
+    """Two bars of class 1 and one of class 2, and the parts that they are."""
+    label = np.full((12, 20), IGNORE_INDEX, np.uint8)
+    label[2:10, 2:6], label[2:10, 8:12], label[2:10, 12:16] = 1, 1, 2
+    return label, label_parts(1, label, np.zeros_like(label), np.full(label.shape, SURE), min_area=10)
+
+
+def test_a_part_is_found_again_where_it_was_whatever_happens_elsewhere() -> None:
+    label, parts = three_parts()
+    label[0, 0], label[2:10, 8:12] = 2, 0
+    found = {part.bbox: find_part(part, label) for part in parts}
+    assert {bbox: mask is not None for bbox, mask in found.items()} == {
+        (2, 2, 6, 10): True,
+        (8, 2, 12, 10): False,
+        (12, 2, 16, 10): True,
+    }
+    mask = found[12, 2, 16, 10]
+    assert mask is not None and mask.shape == (8, 4) and mask.all()
+
+
+@pytest.mark.parametrize(("y", "x", "now"), [(2, 2, 0), (5, 4, 0), (5, 6, 1)], ids=["corner", "hole", "grown"])
+def test_a_part_that_shrank_or_grew_is_not_found(y: int, x: int, now: int) -> None:
+    label, (first, *_) = three_parts()
+    label[y, x] = now
+    assert find_part(first, label) is None
+
+
+def test_a_part_lies_in_the_region_that_holds_most_of_it_or_in_none() -> None:
+    mask = np.ones((2, 3), np.bool_)
+    assert holding_region(mask, np.array([[0, 0, 4], [7, 7, 0]], np.uint16)) == 7
+    assert holding_region(mask, np.zeros((2, 3), np.uint16)) is None
 
 
 def test_precision_counts_the_first_ones() -> None:

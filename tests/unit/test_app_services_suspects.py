@@ -1,5 +1,6 @@
 """`pixelsieve suspects` on a workspace with one wrong label: it is the first of the list, and gold is never in it."""
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,13 @@ import pytest
 from PIL import Image as Picture
 
 from app.config import Workspace
+from app.domain.states import JobKind
 from app.services import gold as gold_module
-from app.services import suspects as suspects_module
+from app.services import predicting as predicting_module
+from app.services.job_kinds import work_of
+from app.services.jobs import check_arguments
+from app.services.processes import Monitor
+from app.services.suspect_list import list_suspects
 from app.services.workspaces import ImportSource, plan_import, run_import
 from app.storage.database import open_store
 from tests.unit.round_cases import FakeCommands, FakePredictor, run, write_dataset
@@ -20,7 +26,7 @@ from tests.unit.test_app_cli import run as run_command
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A workspace with two labeled images, one of them wrong in a corner, and two gold ones that are wrong, too."""
     monkeypatch.setattr(gold_module, "load_predictor", FakePredictor)
-    monkeypatch.setattr(suspects_module, "load_predictor", FakePredictor)
+    monkeypatch.setattr(predicting_module, "load_predictor", FakePredictor)
     source, root = tmp_path / "source", tmp_path / "workspace"
     write_dataset(source, {"train": ["a", "b"], "gold": ["g1", "g2"]})
     for path in (source / "masks" / "train" / "a.png", source / "masks" / "gold" / "g1.png"):
@@ -46,3 +52,21 @@ def test_the_wrong_corner_is_listed_first_and_gold_is_not_listed(root: Path) -> 
 def test_small_parts_are_left_out_and_an_unknown_model_is_an_error(root: Path) -> None:
     assert "4 parts" in run_command("suspects", "-w", root, "--min-area", 60).stdout
     assert "9" in one_error_line(run_command("suspects", "-w", root, "--model", 9))
+
+
+def test_the_last_list_is_shown_again_without_looking(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "nobody has looked" in one_error_line(run_command("suspects", "-w", root, "--last"))
+    listed = run_command("suspects", "-w", root, "--min-area", 10).stdout
+    monkeypatch.setattr(predicting_module, "load_predictor", None)  # Whoever loads a model now fails.
+    again = run_command("suspects", "-w", root, "--last").stdout
+    assert again in listed and again.lstrip().startswith("image")
+
+
+def test_the_job_keeps_the_same_list_and_says_how_long_it_is(root: Path) -> None:
+    with closing(open_store(Workspace(root))) as store:
+        _, arguments = check_arguments("suspects", {"min_area": 10})
+        result = work_of(JobKind.SUSPECTS)(store, store.workspace, arguments, Monitor())
+        listed = list_suspects(store, 100)
+    assert listed is not None
+    assert result == {"model_id": 1, "images": 2, "parts": 5, "kept": 5}
+    assert (listed.rows[0].image_name, listed.rows[0].bbox, listed.num_parts) == ("a", (0, 0, 6, 8), 5)
