@@ -162,6 +162,21 @@ def default_colors(num_classes: int) -> tuple[tuple[int, int, int], ...]:
     return tuple(colors)
 
 
+def are_default_colors(colors: Sequence[tuple[int, int, int]]) -> bool:
+    """Whether nobody chose these colors: each is a shade of its hue, as this version or an earlier one gives them."""
+    return all(
+        any(_is_between(color, _EIGHT_HUES[class_id % len(_EIGHT_HUES)], (end, end, end)) for end in (0, 255))
+        for class_id, color in enumerate(colors)
+    )
+
+
+def _is_between(color: tuple[int, int, int], start: tuple[int, int, int], end: tuple[int, int, int]) -> bool:
+    """Whether a color lies on the way from one to another, as far as whole numbers can say."""
+    way, done = np.subtract(end, start), np.subtract(color, start)
+    share = min(1.0, max(0.0, float(way @ done) / float(way @ way)))
+    return bool(np.abs(start + share * way - color).max() <= 1)
+
+
 def voc_colors(num_classes: int) -> tuple[tuple[int, int, int], ...]:
     """The colors of Pascal VOC's development kit: an id's bits, dealt to the channels from the highest down."""
     colors = []

@@ -114,6 +114,13 @@ def print_import(summary: ImportSummary, workspace: Path, is_last_step: bool = T
         console.print(
             f"{_counted(len(duplicates), 'image')} left out with the same bytes as another: {_some(duplicates)}"
         )
+    named, restored = (sum(numbers) for numbers in zip(*((r.named, r.restored) for r in summary.reports), strict=True))
+    if named:
+        console.print(f"{_counted(named, 'known image')} named after the file; ids stay.")
+    if restored:
+        console.print(
+            f"{_counted(restored, 'known image')} missing or damaged in the workspace; the files are there again."
+        )
     if summary.counts[ImageRole.GOLD] == 0:
         console.print("[yellow]No gold images: nothing will say whether a later round is better.[/]")
     for warning in summary.warnings:

@@ -13,7 +13,7 @@ from app.storage.database import Store
 from app.storage.models import Image
 from app.storage.settings import adopt_class_set
 from datasets.decoding import DEFAULT_LIMITS, read_bytes
-from datasets.files import write_atomically
+from datasets.files import sha256_of, write_atomically
 from datasets.images import decode_image, encode_plane_png, read_plane
 from datasets.labels import LabelArray
 from datasets.paths import file_name_of, shown_name
@@ -58,12 +58,16 @@ class ImportReport:
     Attributes:
         added: new images by role.
         unchanged: images that were there already.
+        named: those of them that have the name of their file now; earlier versions did not keep it.
+        restored: those of them whose stored picture or label was missing or damaged, and is there again.
         duplicates: (name, name of the image with the same bytes); not imported a second time.
         refused: files that were not imported, and why.
     """
 
     added: dict[ImageRole, int]
     unchanged: int
+    named: int
+    restored: int
     duplicates: tuple[tuple[str, str], ...]
     refused: tuple[Refusal, ...]
 
@@ -167,32 +171,73 @@ class _Importer:
     def __init__(self, store: Store, dataset: SegmentationDataset) -> None:
         self._store = store
         self._dataset = dataset
-        self._unchanged = 0
+        self._unchanged = self._named = self._restored = 0
         self._duplicates: list[tuple[str, str]] = []
         self._refused: list[Refusal] = []
         self.added = dict.fromkeys(ImageRole, 0)
 
     def report(self) -> ImportReport:
         """The outcome so far."""
-        return ImportReport(dict(self.added), self._unchanged, tuple(self._duplicates), tuple(self._refused))
+        return ImportReport(
+            added=dict(self.added),
+            unchanged=self._unchanged,
+            named=self._named,
+            restored=self._restored,
+            duplicates=tuple(self._duplicates),
+            refused=tuple(self._refused),
+        )
 
     def add(self, index: int, sample_id: str, role: ImageRole) -> None:
         """Import one image, or note why not."""
-        path = self._dataset.image_path(index)
         try:
             candidate = self._read(index, sample_id, role)
-            present = self._find(candidate)
-            if present is not None and not _comes_back(present, candidate):
-                self._compare(present, candidate)
-                return
-        except (
-            ValueError,
-            OSError,
-        ) as error:  # Only from reading the data set; errors of the workspace end the import.
-            self._refused.append(Refusal(sample_id, path, str(error)))
+        except (ValueError, OSError) as error:
+            self._refuse(index, error)
             return
-        self._store_files_and_row(candidate, None if present is None else present.id)
-        self.added[role] += 1
+        present = self._find(candidate)
+        if present is None or _comes_back(present, candidate):
+            self._store_files_and_row(candidate, None if present is None else present.id)
+            self.added[role] += 1
+            return
+        if _is_same(present, candidate):
+            self._named += self._name(present, candidate)
+            self._restored += self._restore_files(present, candidate)
+        try:
+            self._compare(present, candidate)
+        except (ValueError, OSError) as error:
+            self._refuse(index, error)
+
+    def _refuse(self, index: int, error: Exception) -> None:
+        """Errors of the data set are told at the end; those of the workspace end the import."""
+        self._refused.append(Refusal(self._dataset.sample_ids[index], self._dataset.image_path(index), str(error)))
+
+    def _name(self, present: Image, candidate: _Candidate) -> bool:
+        """Whether a known picture gets the name of its file now; its id stays."""
+        name = shown_name(candidate.sample_id, candidate.file_name)
+        if (present.name, present.file_name) == (name, candidate.file_name):
+            return False
+        with self._store.session() as session:
+            row = session.get_one(Image, present.id)
+            row.name, row.file_name = name, candidate.file_name
+        return True
+
+    def _restore_files(self, present: Image, candidate: _Candidate) -> bool:
+        """Whether a stored file was not what was imported, and is again: the data set has the very same bytes."""
+        wanted: list[tuple[str, str | None, bytes]] = [(present.path, present.sha256, candidate.content)]
+        if present.label_path is not None and candidate.label is not None:
+            wanted.append((present.label_path, present.label_sha256, encode_plane_png(candidate.label)))
+        damaged = [
+            (self._store.workspace.absolute(path), content)
+            for path, sha256, content in wanted
+            if hashlib.sha256(content).hexdigest() == sha256 and not self._holds(path, sha256)
+        ]
+        for path, content in damaged:
+            write_atomically(path, content)
+        return bool(damaged)
+
+    def _holds(self, path: str, sha256: str | None) -> bool:
+        file = self._store.workspace.absolute(path)
+        return file.is_file() and sha256_of(file) == sha256
 
     def _read(self, index: int, sample_id: str, role: ImageRole) -> _Candidate:
         if len(sample_id) > _MAX_SAMPLE_ID:
@@ -281,6 +326,11 @@ class _Importer:
         )
         with self._store.session() as session:
             session.merge(row)
+
+
+def _is_same(present: Image, candidate: _Candidate) -> bool:
+    """The picture under its own id, and people see it."""
+    return present.deleted_at is None and (present.sha256, present.sample_id) == (candidate.sha256, candidate.sample_id)
 
 
 def _comes_back(present: Image, candidate: _Candidate) -> bool:

@@ -10,7 +10,7 @@ from app.domain.queue import QueueRules
 from app.domain.regions import RegionRules
 from app.storage.errors import StoreError
 from app.storage.models import Setting
-from datasets.labels import ClassSet
+from datasets.labels import ClassSet, are_default_colors
 
 CLASSES_KEY = "classes"
 REVIEW_KEY = "review"
@@ -86,7 +86,9 @@ def require_class_set(session: Session) -> ClassSet:
 
 
 def adopt_class_set(session: Session, class_set: ClassSet, source: str) -> None:
-    """Make `class_set` that of the workspace if it has none; refuse another list of names. Colours stay as they were.
+    """Make `class_set` that of the workspace if it has none; refuse another list of names.
+
+    Colors that somebody chose win over those that are given by default, and later ones over earlier ones.
 
     Raises:
         ClassSetChangedError: names or their order differ; the message shows the first difference.
@@ -94,8 +96,13 @@ def adopt_class_set(session: Session, class_set: ClassSet, source: str) -> None:
     present = read_class_set(session)
     if present is None:
         session.add(Setting(key=CLASSES_KEY, value=class_set.to_json()))
-    else:
-        check_same_classes(present, class_set, source)
+        return
+    check_same_classes(present, class_set, source)
+    if not are_default_colors(class_set.colors):
+        present = class_set
+    elif are_default_colors(present.colors):
+        present = ClassSet.from_names(present.names)
+    session.get_one(Setting, CLASSES_KEY).value = present.to_json()
 
 
 def check_same_classes(present: ClassSet, offered: ClassSet, source: str) -> None:

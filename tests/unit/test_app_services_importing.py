@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image as Picture
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from app.config import Workspace
 from app.domain.states import ImageRole, ImageState
@@ -57,6 +57,35 @@ def test_the_name_that_people_know_is_kept_beside_the_id(store, tmp_path):
     assert image.sample_id.startswith("Foto_0___")
 
 
+def test_images_of_earlier_versions_get_the_names_of_their_files_when_they_are_imported_again(store, tmp_path):
+    for name, seed in (("Foto 0 ü", 1), ("same", 1), ("plain", 2)):
+        write_picture(tmp_path / "own" / "images", name, seed)
+        write_label(tmp_path / "own" / "masks" / f"{name}.png", random_label(seed))
+    source = build_dataset("folder", tmp_path / "own", "train")
+    import_dataset(store, source, None, set())
+    with store.session() as session:
+        session.execute(update(Image).values(name=Image.sample_id, file_name=Image.sample_id + ".png"))
+    before = {image.id: image.sample_id for image in rows(store).values()}
+    report = import_dataset(store, source, None, set())
+    assert (report.named, report.unchanged, report.duplicates) == (1, 2, (("same", "Foto 0 ü"),))
+    assert {image.name for image in rows(store).values()} == {"Foto 0 ü", "plain"}
+    assert {image.id: image.sample_id for image in rows(store).values()} == before
+    assert import_dataset(store, source, None, set()).named == 0
+
+
+def test_damaged_files_of_the_workspace_are_there_again_after_another_import(store, dataset):
+    import_dataset(store, dataset, {"a"}, {"g"})
+    absolute, images = store.workspace.absolute, rows(store)
+    files = [absolute(path) for path in (images["p"].path, images["a"].path, images["a"].label_path)]
+    contents = [file.read_bytes() for file in files]
+    files[0].write_bytes(b"no picture")
+    files[1].unlink()
+    files[2].write_bytes(contents[2][:50])
+    report = import_dataset(store, dataset, {"a"}, {"g"})
+    assert (report.restored, report.unchanged, report.refused) == (2, 4, ())
+    assert [file.read_bytes() for file in files] == contents
+
+
 def test_roles_and_states_follow_the_two_lists(store, dataset):
     report = import_dataset(store, dataset, {"a"}, {"g"})
     found = {name: (image.role, image.state) for name, image in rows(store).items()}
@@ -87,6 +116,7 @@ def test_importing_again_changes_nothing(store, dataset):
     before = {name: (image.id, image.created_at) for name, image in rows(store).items()}
     report = import_dataset(store, dataset, {"a"}, {"g"})
     assert (report.num_added, report.unchanged, report.refused) == (0, 4, ())
+    assert (report.named, report.restored) == (0, 0)
     assert {name: (image.id, image.created_at) for name, image in rows(store).items()} == before
 
 

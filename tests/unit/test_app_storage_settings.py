@@ -18,7 +18,7 @@ from app.storage.settings import (
     require_class_set,
     write_review_settings,
 )
-from datasets.labels import ClassSet
+from datasets.labels import ClassSet, default_colors
 
 pytestmark = pytest.mark.usefixtures("each_database")
 
@@ -63,6 +63,31 @@ def test_the_first_class_list_becomes_that_of_the_workspace(store):
         adopt_class_set(session, classes, "folder")
     with store.reader() as session:
         assert read_class_set(session) == classes
+
+
+CHOSEN = ((1, 2, 3), (250, 0, 9))
+GIVEN = default_colors(2)
+EARLIER = ((0, 114, 178), (126, 87, 0))
+"""Their second one is the darker shade that an earlier version would have taken."""
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "then"),
+    [
+        (CHOSEN, GIVEN, CHOSEN),
+        (GIVEN, CHOSEN, CHOSEN),
+        (CHOSEN, CHOSEN[::-1], CHOSEN[::-1]),
+        (EARLIER, GIVEN, GIVEN),
+        (EARLIER, EARLIER, GIVEN),
+    ],
+    ids=["chosen stay", "chosen later", "chosen anew", "of an earlier version", "of an earlier version, in a file"],
+)
+def test_colors_follow_the_latest_choice_of_somebody(store, first, later, then):
+    for colors in (first, later):
+        with store.session() as session:
+            adopt_class_set(session, ClassSet(("sky", "road"), colors), "folder")
+    with store.reader() as session:
+        assert read_class_set(session) == ClassSet(("sky", "road"), then)
 
 
 @pytest.mark.parametrize(

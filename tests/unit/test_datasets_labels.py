@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from datasets.labels import ClassSet, default_colors
+from datasets.labels import ClassSet, are_default_colors, default_colors, voc_colors
 from tests.color_vision import VISION, contrast, seen_by, smallest_distance
 
 
@@ -53,6 +53,29 @@ def test_default_colors_are_all_different_up_to_48_classes():
 def test_default_colors_stay_apart_whatever_somebody_sees(vision, num_classes, at_least):
     colors = np.array(default_colors(num_classes)) / 255
     assert smallest_distance(seen_by(vision, colors)) >= at_least
+
+
+def earlier_colors(num_classes):
+    """As a version before gave them."""
+    shades = (0.0, -0.6, 0.5, -0.35, 0.75, -0.8)
+    hues = default_colors(8)
+    mixed = []
+    for class_id in range(num_classes):
+        shade = shades[class_id // 8]
+        mixed.append(
+            tuple(round(part + ((255 if shade > 0 else 0) - part) * abs(shade)) for part in hues[class_id % 8])
+        )
+    return tuple(mixed)
+
+
+@pytest.mark.parametrize("colors", [default_colors(48), earlier_colors(48), (*default_colors(7), (136, 136, 136))])
+def test_default_colors_of_every_version_are_known(colors):
+    assert are_default_colors(colors)
+
+
+@pytest.mark.parametrize("colors", [voc_colors(21), ((0, 114, 178), (230, 159, 9)), default_colors(9)[1:]])
+def test_colors_that_somebody_chose_are_told_apart(colors):
+    assert not are_default_colors(colors)
 
 
 def test_default_colors_are_seen_on_dark_pages():
