@@ -52,3 +52,8 @@ def sha256_of(path: Path) -> str:
     """Hex digest of a file's bytes, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def has_content(path: Path, sha256: str | None) -> bool:
+    """Whether a file is there and holds exactly this. Reads all of it."""
+    return path.is_file() and sha256_of(path) == sha256

@@ -13,7 +13,7 @@ from app.storage.database import Store
 from app.storage.models import Image
 from app.storage.settings import adopt_class_set
 from datasets.decoding import DEFAULT_LIMITS, read_bytes
-from datasets.files import sha256_of, write_atomically
+from datasets.files import has_content, write_atomically
 from datasets.images import decode_image, encode_plane_png, read_plane
 from datasets.labels import LabelArray
 from datasets.paths import file_name_of, shown_name
@@ -226,18 +226,15 @@ class _Importer:
         wanted: list[tuple[str, str | None, bytes]] = [(present.path, present.sha256, candidate.content)]
         if present.label_path is not None and candidate.label is not None:
             wanted.append((present.label_path, present.label_sha256, encode_plane_png(candidate.label)))
+        absolute = self._store.workspace.absolute
         damaged = [
-            (self._store.workspace.absolute(path), content)
+            (path, content)
             for path, sha256, content in wanted
-            if hashlib.sha256(content).hexdigest() == sha256 and not self._holds(path, sha256)
+            if hashlib.sha256(content).hexdigest() == sha256 and not has_content(absolute(path), sha256)
         ]
         for path, content in damaged:
-            write_atomically(path, content)
+            write_atomically(absolute(path), content)
         return bool(damaged)
-
-    def _holds(self, path: str, sha256: str | None) -> bool:
-        file = self._store.workspace.absolute(path)
-        return file.is_file() and sha256_of(file) == sha256
 
     def _read(self, index: int, sample_id: str, role: ImageRole) -> _Candidate:
         if len(sample_id) > _MAX_SAMPLE_ID:

@@ -1,5 +1,6 @@
 """The label of an image as it is now, and the frozen labels that a training round learns from."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,12 @@ from app.storage.database import Store
 from app.storage.history import effective_deltas
 from app.storage.models import Image, Proposal, Region
 from app.storage.planes import OtherRegions, ProposalPlanes
-from datasets.files import write_atomically
+from datasets.files import has_content, write_atomically
 from datasets.formats.manifest import ManifestEntry
 from datasets.images import encode_plane_png, read_plane
 from datasets.labels import Provenance
+
+logger = logging.getLogger(__name__)
 
 
 def active_proposal(session: Session, image_id: int) -> Proposal | None:
@@ -81,7 +84,8 @@ def training_entries(store: Store, folder: Path, pseudo: bool) -> list[ManifestE
 
     Labeled images are human everywhere. In pool images human pixels are ground truth, reliable ones are
     pseudo-labels with their weight, and all others hold IGNORE_INDEX and weight 0 and are marked as unreviewed; an
-    image without any human or pseudo pixel gets no label. Gold images are never part of it.
+    image without any human or pseudo pixel gets no label. Gold images are never part of it, and pool images whose file
+    is missing or not what was imported are left out: the first batch with one of them would end the training.
 
     Args:
         store: read in one consistent view.
@@ -92,6 +96,13 @@ def training_entries(store: Store, folder: Path, pseudo: bool) -> list[ManifestE
     with store.reader() as session:
         trainable = (Image.role != ImageRole.GOLD) & Image.deleted_at.is_(None)
         for image in session.scalars(select(Image).where(trainable).order_by(Image.sample_id)):
+            if image.role is ImageRole.POOL and not has_content(store.workspace.absolute(image.path), image.sha256):
+                logger.warning(
+                    "image %s is left out of this round, because its file %s is missing or damaged; import it again",
+                    image.name,
+                    image.path,
+                )
+                continue
             entries.append(_freeze(store, session, image, folder, pseudo))
     return entries
 

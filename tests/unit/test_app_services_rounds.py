@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from app.config import Workspace
 from app.domain.states import ImageRole, ModelStatus
@@ -98,6 +98,18 @@ def test_labels_of_pool_images_are_not_in_the_manifest(store: Store, commands: F
     run(store, commands)
     _, entries = read_manifest(find_round(store.workspace, 1).manifest)
     assert {entry.sample_id for entry in entries if entry.label is None} == {"c"}
+
+
+def test_a_pool_image_whose_file_is_damaged_is_left_out_and_named(
+    store: Store, commands: FakeCommands, caplog: pytest.LogCaptureFixture
+) -> None:
+    with store.reader() as session:
+        path = session.scalars(select(Image.path).where(Image.sample_id == "c")).one()
+    store.workspace.absolute(path).write_bytes(b"no picture")
+    run(store, commands)
+    _, entries = read_manifest(find_round(store.workspace, 1).manifest)
+    assert {entry.sample_id for entry in entries} == {"a", "b", "g1", "g2"}
+    assert f"image c is left out of this round, because its file {path}" in caplog.text
 
 
 def test_a_round_starts_from_the_current_models_weights(store: Store, commands: FakeCommands) -> None:
