@@ -103,13 +103,13 @@ def run_coco(options: argparse.Namespace) -> None:
     dataset = build_dataset(options.data_format, options.data_root, options.split)
     progress = ProgressFile(options.progress_file)
 
-    def report_item(done: int, sample_id: str) -> None:
-        progress.write(Progress(done, len(dataset), sample_id))
+    def report_item(done: int, name: str) -> None:
+        progress.write(Progress(done, len(dataset), name))
 
     items = dataset_items(dataset, options.data_root)
     manifest = write_coco(options.out, dataset.class_set, items, report_item, replace=options.replace)
     for skipped in manifest.skipped:
-        print(f"left out {skipped.sample_id}: {skipped.reason}", file=sys.stderr)
+        print(f"left out {skipped.name}: {skipped.reason}", file=sys.stderr)
     counts = f"{manifest.images} images, {manifest.annotations} annotations, {len(manifest.skipped)} left out"
     print(f"{options.out}: {counts}")
 

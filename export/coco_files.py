@@ -42,10 +42,16 @@ class CocoItem:
 
 @dataclass(frozen=True)
 class SkippedItem:
-    """One label that could not be read or written, and why."""
+    """One label that could not be read or written, and why; `file_name` is its image's, where that is known."""
 
     sample_id: str
     reason: str
+    file_name: str = ""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.file_name or self.sample_id
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def write_coco(
         class_set: the classes of all labels.
         items: in the order of the export, read one at a time. What the caller could not read comes as a SkippedItem;
             an item that cannot be written becomes one. Neither stops the rest.
-        progress: called after each item with the number of items so far and the item's sample id.
+        progress: called after each item with the number of items so far and the name of the item's file.
         replace: put a new export in the place of an old one. Only a COCO folder written here is ever replaced.
         about: what else the manifest says about the labels, as JSON.
 
@@ -106,7 +106,7 @@ def write_coco(
         for count, item in enumerate(items, start=1):
             writer.add(item)
             if progress is not None:
-                progress(count, item.sample_id)
+                progress(count, item.file_name or item.sample_id)
         manifest = writer.finish(folder)
         temporary.chmod(0o755)  # a temporary folder is private
         _put_in_place(temporary, folder)
@@ -209,7 +209,7 @@ class _Writer:
             annotations = _annotations_of(item.label, len(self._images) + 1, len(self._annotations) + 1)
             self._write(mask_name, encode_index_png(item.label, self._class_set))
         except (ValueError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-            self._skipped.append(SkippedItem(item.sample_id, str(error)))
+            self._skipped.append(SkippedItem(item.sample_id, str(error), item.file_name))
             return
         height, width = item.label.shape
         original = {"original_file_name": item.original_name} if item.original_name else {}
@@ -239,7 +239,7 @@ class _Writer:
 
     def finish(self, final_folder: Path) -> CocoManifest:
         if not self._images:
-            reason = f"; {self._skipped[0].sample_id}: {self._skipped[0].reason}" if self._skipped else ""
+            reason = f"; {self._skipped[0].name}: {self._skipped[0].reason}" if self._skipped else ""
             raise ValueError(f"nothing to export: {len(self._skipped)} items, none could be written{reason}")
         self._write(ANNOTATIONS_NAME, _to_bytes(self._coco()))
         manifest = CocoManifest(

@@ -93,7 +93,7 @@ def coco(
     note(store, command_line_actor(), AuditAction.EXPORT, str(out), details)
     console.print(f"{escape(str(out))}: {manifest.images} images, {manifest.annotations} annotations")
     for item in manifest.skipped[:_SHOWN]:
-        console.print(f"[yellow]Left out {escape(item.sample_id)}:[/] {escape(item.reason)}")
+        console.print(f"[yellow]Left out {escape(item.name)}:[/] {escape(item.reason)}")
     if len(manifest.skipped) > _SHOWN:
         console.print(f"... and {len(manifest.skipped) - _SHOWN} more, all listed in manifest.json")
 

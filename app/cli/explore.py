@@ -113,12 +113,12 @@ def _available() -> Iterator[None]:
 
 
 def _print_tags(tags: TagReport) -> None:
-    for sample_id, tag in tags.applied[:_SHOWN]:
-        console.print(f"{escape(sample_id)}: tag {escape(tag)} took effect")
-    for sample_id, tag in tags.withdrawn[:_SHOWN]:
-        console.print(f"{escape(sample_id)}: tag {escape(tag)} was taken off, and so was its effect")
+    for name, tag in tags.applied[:_SHOWN]:
+        console.print(f"{escape(name)}: tag {escape(tag)} took effect")
+    for name, tag in tags.withdrawn[:_SHOWN]:
+        console.print(f"{escape(name)}: tag {escape(tag)} was taken off, and so was its effect")
     more = len(tags.applied[_SHOWN:]) + len(tags.withdrawn[_SHOWN:])
     if more:
         console.print(f"... and {more} more tags; the audit log has them all")
-    for sample_id, tag, reason in tags.refused[:_SHOWN]:
-        console.print(f"[yellow]{escape(sample_id)}: tag {escape(tag)} has no effect:[/] {escape(reason)}")
+    for name, tag, reason in tags.refused[:_SHOWN]:
+        console.print(f"[yellow]{escape(name)}: tag {escape(tag)} has no effect:[/] {escape(reason)}")

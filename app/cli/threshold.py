@@ -128,8 +128,8 @@ def _choose_and_cut(workspace: WorkspaceOption, value: float | None) -> None:
         report = recut_pool(store, place, monitor)
     for sentence in report.sentences:
         console.print(sentence)
-    for sample_id, reason in report.failed:
-        console.print(f"[yellow]Not cut: {escape(sample_id)}:[/] {escape(reason)}")
+    for name, reason in report.failed:
+        console.print(f"[yellow]Not cut: {escape(name)}:[/] {escape(reason)}")
     with store.reader() as session:
         print_cuts(cuts_in_force(session))
 

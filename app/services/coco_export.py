@@ -90,7 +90,7 @@ def _item(store: Store, session: Session, image: Image, names: FileNames) -> Coc
     try:
         state = label_state(store, session, image)
     except (ValueError, OSError) as error:
-        return SkippedItem(image.sample_id, str(error))
+        return SkippedItem(image.sample_id, str(error), image.file_name)
     assert state is not None, "images without label and proposal are not chosen"
     name = names.choose(image.file_name, image.sample_id, image.sha256)
     original = "" if name == image.file_name else image.file_name
@@ -100,4 +100,4 @@ def _item(store: Store, session: Session, image: Image, names: FileNames) -> Coc
 def _counter(progress: Callable[[Progress], None] | None, total: int) -> Callable[[int, str], None] | None:
     if progress is None:
         return None
-    return lambda count, sample_id: progress(Progress(count, total, sample_id))
+    return lambda count, name: progress(Progress(count, total, name))

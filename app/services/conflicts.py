@@ -21,7 +21,7 @@ def check_no_conflict(session: Session, prepared: PreparedRequest) -> None:
     newest = history[-1].id if history else 0
     if not 0 <= request.image_version <= newest:
         raise ReviewError(
-            f"image_version must be 0-{newest} for {prepared.now.image.sample_id}, got {request.image_version}; "
+            f"image_version must be 0-{newest} for {prepared.now.image.name}, got {request.image_version}; "
             "reload the page"
         )
     changed = _changed_by_others(history, request)
@@ -50,7 +50,7 @@ def _same_region(past: PastDecision, prepared: PreparedRequest) -> bool:
 
 def _conflict(session: Session, prepared: PreparedRequest, clashing: set[str]) -> ConflictError:
     """The error for the newest decision, or reversal of one, that stands in the way."""
-    request, history, sample_id = prepared.request, prepared.now.history, prepared.now.image.sample_id
+    request, history, name = prepared.request, prepared.now.history, prepared.now.image.name
     undoes = {past.operation.op_id: past.operation.undoes for past in history}
 
     def root(op_id: str) -> str:
@@ -64,7 +64,7 @@ def _conflict(session: Session, prepared: PreparedRequest, clashing: set[str]) -
     assert decision is not None
     who = "Another tab of yours" if decision.user == request.user else decision.user
     return ConflictError(
-        f"{who} changed this region or these pixels of {sample_id} at {decision.created_at:%H:%M} UTC. Open it again "
+        f"{who} changed this region or these pixels of {name} at {decision.created_at:%H:%M} UTC. Open it again "
         "before saving; nothing was overwritten.",
         user=decision.user,
         decided_at=decision.created_at,

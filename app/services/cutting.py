@@ -91,7 +91,7 @@ def preview_cuts(
     for index, image in enumerate(found):
         if should_cancel():
             raise WorkCancelledError(f"stopped after {index} of {len(found)} images; nothing was changed")
-        progress(Progress(index, len(found), image.sample_id))
+        progress(Progress(index, len(found), image.name))
         added = _cut_image(store, image, thresholds, settings)
         sizes = [size + (more or _UNREAD) for size, more in zip(sizes, added, strict=True)]
     progress(Progress(len(found), len(found), "counted"))

@@ -75,7 +75,7 @@ def undelete_images(store: Store, actor: Actor, names: Collection[str]) -> int:
         purged = next((image for image in gone if image.purged_at is not None), None)
         if purged is not None:
             raise ReviewError(
-                f"the files of {purged.sample_id} were removed for good on {purged.purged_at:%Y-%m-%d}; import the "
+                f"the files of {purged.name} were removed for good on {purged.purged_at:%Y-%m-%d}; import the "
                 "picture again, then its decisions count again. Nothing was changed."
             )
         for image in gone:

@@ -76,7 +76,7 @@ def collect_samples(source: ExplorerSource, monitor: Monitor) -> dict[str, Explo
         samples = {}
         try:
             for index, image in enumerate(images):
-                monitor.stoppable_progress(Progress(index, len(images), image.sample_id))
+                monitor.stoppable_progress(Progress(index, len(images), image.name))
                 samples[image.sha256] = look.sample(image)
         finally:
             source.folder.save_numbers()

@@ -208,7 +208,7 @@ def _region(session: Session, image: Image, proposal: Proposal, area: FlaggedAre
     of_proposal = Region.proposal_id == proposal.id
     number = 1 + (session.scalar(select(func.max(Region.number)).where(of_proposal)) or 0)
     if number > MAX_REGIONS:
-        raise ReviewError(f"{image.sample_id} has {MAX_REGIONS} regions already; no more can be told apart")
+        raise ReviewError(f"{image.name} has {MAX_REGIONS} regions already; no more can be told apart")
     x, y, x1, y1 = area.pixels.bbox
     touched_mask = area.pixels.touched_mask
     class_id, num_pixels = int(area.pixels.values[touched_mask][0]), int(np.count_nonzero(touched_mask))

@@ -62,7 +62,7 @@ def evaluate_gold(store: Store, onnx: Path, monitor: Monitor) -> Measurement:
         tally = _Tally(len(class_set))
         for index, image in enumerate(images):
             monitor.raise_if_cancelled()
-            monitor.progress(Progress(index, len(images), image.sample_id))
+            monitor.progress(Progress(index, len(images), image.name))
             label, prediction, looks = _predict(store, image, predictor, class_set)
             tally.see(prediction, looks)
             folder.add(_identity(image), prediction.label, tally.add(image.sample_id, prediction, label))
@@ -106,13 +106,13 @@ def require_frozen_gold(store: Store) -> list[Image]:
     images = gold_images(store)
     unhashed = []
     for image in images:
-        _require_file(store, image.path, image.sha256, image.sample_id, "picture")
+        _require_file(store, image.path, image.sha256, image.name, "picture")
         if image.label_path is None:
             raise ValueError(f"the gold image {image.name} has no label; restore a backup of the workspace")
         if image.label_sha256 is None:
-            image.label_sha256 = _hash(store, image.label_path, image.sample_id, "label")
+            image.label_sha256 = _hash(store, image.label_path, image.name, "label")
             unhashed.append(image)
-        _require_file(store, image.label_path, image.label_sha256, image.sample_id, "label")
+        _require_file(store, image.label_path, image.label_sha256, image.name, "label")
     if unhashed:
         with store.session() as session:
             for image in unhashed:
@@ -133,23 +133,23 @@ def _identity(image: Image) -> GoldImage:
     return GoldImage(image.id, image.sample_id, image.sha256, image.label_sha256 or "")
 
 
-def _require_file(store: Store, stored: str, sha256: str, sample_id: str, what: str) -> None:
-    if _hash(store, stored, sample_id, what) != sha256:
+def _require_file(store: Store, stored: str, sha256: str, name: str, what: str) -> None:
+    if _hash(store, stored, name, what) != sha256:
         raise ValueError(
-            f"the {what} of the gold image {sample_id} was changed after import ({store.workspace.absolute(stored)}): "
-            "rounds measured before and after could not be compared. Nothing was measured; put the original file back "
-            "from a backup of the workspace."
+            f"the {what} of the gold image {name} was changed after import ({store.workspace.absolute(stored)}): "
+            "rounds measured before and after could not be compared. Nothing was measured; import the same "
+            "folder again, or put the original file back from a backup of the workspace."
         )
 
 
-def _hash(store: Store, stored: str, sample_id: str, what: str) -> str:
+def _hash(store: Store, stored: str, name: str, what: str) -> str:
     path = store.workspace.absolute(stored)
     try:
         return sha256_of(path)
     except FileNotFoundError as error:
         raise ValueError(
-            f"the {what} of the gold image {sample_id} is missing ({path}). Nothing was measured; put the file back "
-            "from a backup of the workspace."
+            f"the {what} of the gold image {name} is missing ({path}). Nothing was measured; import the same "
+            "folder again, or put the file back from a backup of the workspace."
         ) from error
 
 

@@ -62,5 +62,5 @@ class GoldImageView:
             return read_gold_prediction(folder, self._image.sha256)
         except FileNotFoundError as error:
             raise LookupError(
-                f"model {model_id} was not measured on the gold image {self._image.sample_id}; measure it again"
+                f"model {model_id} was not measured on the gold image {self._image.name}; measure it again"
             ) from error

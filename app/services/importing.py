@@ -123,11 +123,17 @@ def import_dataset(
     importer = _Importer(store, dataset)
     for index, sample_id in enumerate(dataset.sample_ids):
         if progress is not None:
-            progress(Progress(index, len(dataset), sample_id))
+            progress(Progress(index, len(dataset), name_in(dataset, index)))
         importer.add(index, sample_id, _role(sample_id, labeled_ids, gold_ids))
     if progress is not None:
         progress(Progress(len(dataset), len(dataset), f"{sum(importer.added.values())} images imported"))
     return importer.report()
+
+
+def name_in(dataset: SegmentationDataset, index: int) -> str:
+    """What people call an image of a data set."""
+    sample_id = dataset.sample_ids[index]
+    return shown_name(sample_id, file_name_of(dataset.image_path(index), sample_id))
 
 
 def unusable(dataset: SegmentationDataset) -> tuple[Refusal, ...]:
@@ -266,12 +272,12 @@ class _Importer:
         """Count an image that the workspace has already; refuse what would change it in silence."""
         if present.deleted_at is not None:
             raise ValueError(
-                f"'{present.sample_id}' was deleted on {present.deleted_at:%Y-%m-%d}. Bring it back with: pixelsieve "
-                f"images undelete '{present.sample_id}'; or rename the new file if it is another picture."
+                f"'{present.name}' was deleted on {present.deleted_at:%Y-%m-%d}. Bring it back with: pixelsieve "
+                f"images undelete '{present.name}'; or rename the new file if it is another picture."
             )
         if present.sha256 != candidate.sha256:
             raise ValueError(
-                f"the workspace has another image with the id '{present.sample_id}'. Rename the new file; "
+                f"the workspace has another image called '{present.name}'. Rename the new file; "
                 "the stored one was not changed."
             )
         if present.sample_id != candidate.sample_id:

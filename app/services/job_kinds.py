@@ -48,8 +48,8 @@ def _round(store: Store, workspace: Workspace, arguments: RoundArguments, monito
 
 def _predict(store: Store, workspace: Workspace, arguments: PredictArguments, monitor: Monitor) -> dict[str, Any]:
     report = predict_pool(store, workspace, arguments.model_id, monitor.progress, monitor.should_cancel)
-    for sample_id, reason in report.failed:
-        print(f"no proposal for {sample_id}: {reason}")
+    for name, reason in report.failed:
+        print(f"no proposal for {name}: {reason}")
     return {
         "model_id": report.model_id,
         "predicted": report.predicted,
@@ -64,8 +64,8 @@ def _recut(store: Store, workspace: Workspace, arguments: RecutArguments, monito
     report = recut_pool(store, workspace, monitor)
     for sentence in report.sentences:
         print(sentence)
-    for sample_id, reason in report.failed:
-        print(f"not cut: {sample_id}: {reason}")
+    for name, reason in report.failed:
+        print(f"not cut: {name}: {reason}")
     return report.to_json()
 
 
@@ -73,13 +73,13 @@ def _coco(store: Store, workspace: Workspace, arguments: CocoArguments, monitor:
     folder = workspace.exports / arguments.name
     manifest = export_coco(store, folder, arguments.which, monitor.stoppable_progress)
     for item in manifest.skipped:
-        print(f"left out {item.sample_id}: {item.reason}")
+        print(f"left out {item.name}: {item.reason}")
     return {
         "name": arguments.name,
         "which": arguments.which,
         "images": manifest.images,
         "annotations": manifest.annotations,
-        "skipped": [[item.sample_id, item.reason] for item in manifest.skipped],
+        "skipped": [[item.name, item.reason] for item in manifest.skipped],
     }
 
 

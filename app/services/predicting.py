@@ -92,7 +92,7 @@ def predict_pool(
             require_current(store, model, index, total)
         if image.id in todo.optional_ids and not are_decoys_wanted(store):
             continue
-        progress(Progress(index, total, image.sample_id))
+        progress(Progress(index, total, image.name))
         try:
             prediction = predictor.predict(read_image(workspace.absolute(image.path)))
             store_proposal(store, image.id, model.id, prediction)

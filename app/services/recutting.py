@@ -152,7 +152,7 @@ class _Recut:
 
     def _cut_all(self, images: list[Image], threshold: float | None) -> None:
         for image in images:
-            self._step(image.sample_id)
+            self._step(image.name)
             require_current(self._store, self._model, self._seen, self._total)
             self._require_chosen(threshold)
             self._seen += 1

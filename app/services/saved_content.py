@@ -106,10 +106,10 @@ def find_problems(session: Session, files: dict[str, SavedFile]) -> tuple[str, .
         if image.path in files and files[image.path].sha256 != image.sha256:
             problems.append(f"{image.path} of image {image.name} is damaged: it is not what was imported")
     folders = {path.rpartition("/")[0] for path in files}
-    proposals = select(Proposal.folder, Image.sample_id).join(Image, Image.id == Proposal.image_id)
-    for folder, sample_id in session.execute(proposals.where(Proposal.active).order_by(Proposal.id)):
+    proposals = select(Proposal.folder, Image.name).join(Image, Image.id == Proposal.image_id)
+    for folder, name in session.execute(proposals.where(Proposal.active).order_by(Proposal.id)):
         if folder not in folders:
-            problems.append(f"{folder}, the proposal for image {sample_id}, is missing")
+            problems.append(f"{folder}, the proposal for image {name}, is missing")
     for model in session.scalars(select(Model).order_by(Model.id)):
         if files.get(model.onnx_path, SavedFile(size=0, sha256="0" * 64)).sha256 != model.onnx_sha256:
             problems.append(f"{model.onnx_path} of model {model.id} is missing or damaged")

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import func, select
 
 from app.domain.states import ImageRole
-from app.services.importing import ImportReport, Refusal, import_dataset, unusable
+from app.services.importing import ImportReport, Refusal, import_dataset, name_in, unusable
 from app.services.label_warnings import few_gold_images, missing_classes
 from app.services.snapshots import take_snapshot
 from app.storage.database import Store
@@ -17,7 +17,6 @@ from app.storage.models import Image, Setting
 from app.storage.settings import read_calibration_settings, read_setting, write_calibration_settings
 from datasets import views
 from datasets.lookup import build_dataset
-from datasets.paths import file_name_of, shown_name
 from datasets.progress import Progress
 from datasets.sample import SegmentationDataset
 from datasets.splits import beside, find_split, hold_out_blocks, make_split, read_split
@@ -150,9 +149,7 @@ def run_import(store: Store, plan: ImportPlan, progress: Callable[[Progress], No
     if plan.gold_dataset is not None:
         reports.append(import_dataset(store, plan.gold_dataset, set(), set(plan.gold_dataset.sample_ids), progress))
     near = plan.beside_gold
-    names = tuple(
-        shown_name(each, file_name_of(near.image_path(index), each)) for index, each in enumerate(near.sample_ids)
-    )
+    names = tuple(name_in(near, index) for index in range(len(near)))
     preset = _remember_preset(store, plan.source)
     counts = count_roles(store)
     with store.reader() as session:

@@ -133,8 +133,8 @@ def _sync(store: Store, links: ExplorerLinks, actor: Actor, monitor: Monitor) ->
 def do_job(store: Store, workspace: Workspace, arguments: ExploreArguments, monitor: Monitor) -> dict[str, Any]:
     """The job `explore`: a sync with what the last one was told, in the name of whoever asked for it."""
     report = sync(store, choose_links(store), arguments.actor, monitor)
-    for sample_id, tag, reason in report.tags.refused:
-        print(f"{sample_id}: tag {tag} has no effect: {reason}")
+    for name, tag, reason in report.tags.refused:
+        print(f"{name}: tag {tag} has no effect: {reason}")
     return {**report.__dict__, "tags": report.tags.__dict__}
 
 

@@ -63,7 +63,7 @@ def test_a_damaged_label_leaves_out_its_image_and_is_named(ann, tmp_path):
     path = ann.store.workspace.absolute(image.label_path)
     path.write_bytes(path.read_bytes()[:40])
     manifest = export_coco(ann.store, tmp_path / "coco", "all")
-    assert [item.sample_id for item in manifest.skipped] == ["labeled_0"]
+    assert [(item.sample_id, item.name) for item in manifest.skipped] == [("labeled_0", "labeled_0.png")]
     assert sorted(read_coco(tmp_path / "coco")[1]) == ["gold_0", "labeled_1", "pool_0", "pool_1"]
 
 

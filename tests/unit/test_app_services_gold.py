@@ -20,6 +20,7 @@ from app.storage.database import Store
 from app.storage.models import Image
 from datasets.files import sha256_of
 from datasets.images import read_plane
+from datasets.progress import Progress
 from tests.unit.made_workspace import copy_store
 from tests.unit.round_cases import CLASSES, FakeCommands, FakePredictor, import_pictures, run
 
@@ -81,9 +82,13 @@ def test_a_gold_file_that_was_changed_is_refused_and_nothing_is_kept(store: Stor
 
 
 @pytest.mark.parametrize("what", ["picture", "label"])
-def test_a_gold_file_that_is_missing_is_refused(store: Store, onnx: Path, what: str) -> None:
+def test_a_gold_file_that_is_missing_is_refused_and_named_as_people_know_it(
+    store: Store, onnx: Path, what: str
+) -> None:
+    with store.session() as session:
+        session.execute(update(Image).where(Image.sample_id == "g1").values(name="Straße 1"))
     file_of(store, what).unlink()
-    with pytest.raises(ValueError, match=f"the {what} of the gold image g1 is missing"):
+    with pytest.raises(ValueError, match=f"the {what} of the gold image Straße 1 is missing"):
         evaluate_gold(store, onnx, Monitor())
 
 
@@ -132,9 +137,12 @@ def test_a_full_disk_keeps_nothing_of_a_measurement(store: Store, onnx: Path, mo
 
 
 def test_a_cancelled_measurement_keeps_nothing(store: Store, onnx: Path) -> None:
-    seen: list[object] = []
+    with store.session() as session:
+        session.execute(update(Image).where(Image.sample_id == "g1").values(name="Straße 1"))
+    seen: list[Progress] = []
     with pytest.raises(WorkCancelledError):
         evaluate_gold(store, onnx, Monitor(on_progress=seen.append, should_cancel=lambda: len(seen) == 1))
+    assert [progress.message for progress in seen] == ["Straße 1"]
     assert list((onnx.parent / "gold").iterdir()) == []
 
 

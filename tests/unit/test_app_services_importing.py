@@ -51,7 +51,9 @@ def test_image_bytes_are_copied_unchanged_and_named_by_their_hash(store, dataset
 def test_the_name_that_people_know_is_kept_beside_the_id(store, tmp_path):
     write_picture(tmp_path / "own" / "images", "Foto 0 ü", 1)
     write_label(tmp_path / "own" / "masks" / "Foto 0 ü.png", random_label(1))
-    import_dataset(store, build_dataset("folder", tmp_path / "own", "train"), None, set())
+    seen = []
+    import_dataset(store, build_dataset("folder", tmp_path / "own", "train"), None, set(), seen.append)
+    assert seen[0].message == "Foto 0 ü"
     (image,) = rows(store).values()
     assert (image.name, image.file_name) == ("Foto 0 ü", "Foto 0 ü.png")
     assert image.sample_id.startswith("Foto_0___")
@@ -134,7 +136,7 @@ def test_another_image_under_a_known_id_is_refused_and_the_stored_one_stays(stor
     before = rows(store)["one"].sha256
     write_picture(tmp_path, "one", 2)
     report = import_dataset(store, FilesDataset(tmp_path, {"one": None}), None, set())
-    assert "another image with the id 'one'" in report.refused[0].reason
+    assert "another image called 'one'" in report.refused[0].reason
     assert rows(store)["one"].sha256 == before
 
 

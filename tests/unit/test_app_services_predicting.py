@@ -207,9 +207,12 @@ def test_a_full_disk_stops_at_once_because_it_concerns_every_image(
     assert predictor.calls == 1
 
 
-def test_progress_counts_images(store: Store, predictor: FakePredictor) -> None:
+def test_progress_counts_images_and_names_them(store: Store, predictor: FakePredictor) -> None:
+    with store.session() as session:
+        session.execute(update(Image).where(Image.sample_id == "p1").values(name="Straße 1"))
     seen: list[Progress] = []
     predict_pool(store, store.workspace, None, seen.append, lambda: False)
+    assert [progress.message for progress in seen[:2]] == ["Straße 1", "p2"]
     assert [(progress.done, progress.total) for progress in seen] == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
 
 

@@ -249,7 +249,7 @@ def test_progress_counts_items_and_names_them(tmp_path):
     write_coco(
         tmp_path / "c", CLASSES, [item(HOLE, "a"), SkippedItem("b", "no label")], lambda *args: seen.append(args)
     )
-    assert seen == [(1, "a"), (2, "b")]
+    assert seen == [(1, "images/a.jpg"), (2, "b")]
 
 
 def set_counts(value):
