@@ -110,8 +110,13 @@ def _suspects(store: Store, workspace: Workspace, arguments: SuspectsArguments, 
     del workspace
     found = find_suspects(store, arguments.model_id, monitor, arguments.min_area)
     kept = keep_suspects(store, found)
+    for name, reason in found.failed:
+        print(f"not looked at: {name}: {reason}")
     print(f"{len(found.ranked)} parts of the labels of {found.num_images} images; the first {kept} are kept")
-    return {"model_id": found.model_id, "images": found.num_images, "parts": len(found.ranked), "kept": kept}
+    return {
+        "model_id": found.model_id, "images": found.num_images, "parts": len(found.ranked), "kept": kept,
+        "failed": [list(item) for item in found.failed],
+    }  # fmt: skip
 
 
 def _registered(store: Store, model_id: int) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from app.services.labels import proposal_planes
 from app.services.review_queue import count_ahead
 from app.services.showing import ShownImage
 from app.storage.database import Store
-from app.storage.models import Proposal, Region
+from app.storage.models import Image, Proposal, Region
 from app.storage.probes import DecoyImage, Probe
+from datasets.images import read_plane
 from datasets.labels import IGNORE_INDEX, LabelArray
 
 LOOK_AHEAD = 40
@@ -60,7 +61,8 @@ def probe_outcome(
     box = slice(region.y0, region.y1), slice(region.x0, region.x1)
     if region.kind is RegionKind.PLANTED:
         mask = shown.planes.region_map[box] == region.number
-        return {"caught": is_caught(after, mask, region.class_id)}
+        is_error = is_caught(_imported_label(store, session, region)[box], mask, region.class_id)
+        return {"caught": is_caught(after, mask, region.class_id)} if is_error else {}
     if region.kind is RegionKind.AUDIT and session.get(DecoyImage, region.image_id) is not None:
         return {}
     said = proposal_planes(store, session, proposal)
@@ -70,6 +72,11 @@ def probe_outcome(
     columns, rows = np.array(session.get_one(Probe, region.id).facts["drawn"]).T
     now = after[rows - region.y0, columns - region.x0]
     return _checked(now[now != IGNORE_INDEX], said.label[rows, columns][now != IGNORE_INDEX])
+
+
+def _imported_label(store: Store, session: Session, region: Region) -> LabelArray:
+    """(H, W) of a decoy. Where it was wrong and changed since, what was planted may be right, and tells nothing."""
+    return read_plane(store.workspace.absolute(session.get_one(Image, region.image_id).label_path or ""))
 
 
 def _checked(now: LabelArray, said: LabelArray) -> dict[str, Any]:

@@ -18,9 +18,9 @@ _CONTEXT = 1.6
 """A thumbnail shows a box this many times as large as its region."""
 _DARK_THEN_LIGHT = (((20, 20, 24), 3), ((255, 255, 255), 1))
 """Colors and widths of a line that is seen on every ground."""
-PART_WH = 320, 224
+PART_WH = 400, 280
 """Size of a picture of a part of a label."""
-_AROUND = 0.72
+_AROUND = 0.8
 """How bright the surroundings of a part stay."""
 
 
@@ -93,7 +93,7 @@ def part_picture(path: Path, bbox: tuple[int, int, int, int], mask: NDArray[np.b
     crop[inside == 0] = np.rint(crop[inside == 0] * _AROUND).astype(np.uint8)
     outlines, _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     for color, thickness in _DARK_THEN_LIGHT:
-        cv2.drawContours(crop, outlines, -1, color, thickness)
+        cv2.drawContours(crop, outlines, -1, color, thickness + 1, cv2.LINE_AA)
     return _encode(crop, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 85])
 
 

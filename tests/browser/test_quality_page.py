@@ -6,21 +6,28 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from app.config import Workspace
 from app.domain.intervals import CountedShare
 from app.domain.quality_words import percent
 from app.domain.roles import Role
+from app.domain.states import RegionKind
 from app.services.quality_report import QualityReport, quality_report
 from app.storage.database import open_store
-from tests.browser.conftest import SCREENSHOTS, LiveApp, Watched, in_thread
+from tests.browser.conftest import SCREENSHOTS, LiveApp, ReviewerPage, Watched, in_thread
 from tests.browser.people import add_people, open_as
+from tests.browser.stored import region_row
 from tests.browser.team_work import work_as_team
 from tests.browser.test_accessibility import severe_violations
-from tests.unit.trust_cases import copy_scene, make_scene
+from tests.browser.workspace import NAMES
+from tests.unit.suspect_cases import look, nothing_known, says
+from tests.unit.trust_cases import SIZE_HW, copy_scene, make_scene
 
 pytestmark = pytest.mark.browser
+
+SHOWN = 12
+"""Parts of labels that may be wrong on one page of their list."""
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +36,9 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApp]:
     scene = make_scene(tmp_path_factory.mktemp("scene"), pool=4)
     with closing(copy_scene(scene, tmp_path_factory.mktemp("worked"))) as store:
         work_as_team(store, scene.truth, turns=60)
+        with pytest.MonkeyPatch.context() as patch:
+            says(patch, nothing_known(SIZE_HW, len(NAMES)))
+            look(store)
     add_people(store.workspace, lea=Role.LEAD, ann=Role.ANNOTATOR)
     with in_thread(store.workspace) as app:
         yield app
@@ -54,6 +64,7 @@ def test_a_lead_reads_every_number_with_its_interval_filters_and_takes_the_log_a
 ) -> None:
     report = report_of(worked.workspace)
     page = open_quality(browser, worked, "lea", watched)
+    page.wait_for_selector("#wrong-labels[data-listed] tbody tr")
     sentences = report.to_json()["sentences"]
     wrong = report.audits[0].audited.wrong
     answer = page.get_by_role("region", name="The answer in short")
@@ -99,6 +110,57 @@ def test_a_lead_reads_every_number_with_its_interval_filters_and_takes_the_log_a
     page.context.close()
 
 
+def turn_to(row: Locator, section: Locator) -> None:
+    """Turn the pages of the list until one has a row."""
+    first = 1
+    expect(section.get_by_text(f"{first} to")).to_be_visible()
+    while row.count() == 0:
+        section.get_by_role("button", name="More").click()
+        first += SHOWN
+        expect(section.get_by_text(f"{first} to")).to_be_visible()
+
+
+def test_a_lead_looks_for_wrong_labels_and_answers_each(worked: LiveApp, browser: Browser, watched: Watched) -> None:
+    page = open_quality(browser, worked, "lea", watched)
+    section = page.get_by_role("region", name="Labels that may be wrong")
+    section.get_by_role("button", name="Look again").click()
+    expect(section.get_by_text("waits for the worker")).to_be_visible()
+    section.get_by_role("button", name="Stop").click()
+    expect(section.get_by_role("status")).to_have_text("The look was stopped; the list is the one from before.")
+    imported = section.locator("tr[data-answer='open']:has([data-does='change'])").first
+    rank = imported.get_attribute("data-suspect")
+    imported = section.locator(f"tr[data-suspect='{rank}']")
+    assert imported.locator("img").evaluate("(img) => img.decode().then(() => img.naturalWidth)") > 100
+    for does, said in (
+        ("right", "right"),
+        ("reopen", "came with its label"),
+        ("change", "changed"),
+        ("reopen", "came"),
+    ):
+        imported.locator(f"[data-does='{does}']").click()
+        expect(imported).to_contain_text(said)
+        assert page.evaluate("document.activeElement.closest('tr')?.dataset.suspect") == rank
+    drawn = section.locator("tr:has([data-does='send'])").first
+    turn_to(drawn, section)
+    rank = drawn.get_attribute("data-suspect")
+    drawn = section.locator(f"tr[data-suspect='{rank}']")
+    link = drawn.get_by_role("link", name="in the reviewer")
+    before = link.get_attribute("href")
+    drawn.locator("[data-does='send']").click()
+    expect(drawn).to_contain_text("in review")
+    assert link.get_attribute("href") != before
+    link.click()
+    reviewer = ReviewerPage(page).ready()
+    assert region_row(worked.workspace, int(reviewer.region)).kind is RegionKind.FLAGGED
+    reviewer.press("Space")
+    reviewer.all_saved()
+    page.goto(f"{worked.url}/quality")
+    turn_to(drawn, section)
+    expect(drawn).to_contain_text("decided, label kept")
+    assert watched.errors == watched.outside == []
+    page.context.close()
+
+
 def test_an_annotator_sees_own_numbers_only_and_today_counts_from_tomorrow_on(
     worked: LiveApp, browser: Browser, watched: Watched
 ) -> None:
@@ -106,6 +168,6 @@ def test_an_annotator_sees_own_numbers_only_and_today_counts_from_tomorrow_on(
     expect(page.get_by_role("heading", name="Nothing yet")).to_be_visible()
     shown = page.locator("#quality").inner_text()
     assert "ben" not in shown and "audit" not in shown.lower()
-    assert page.locator("#quality form, #quality a[download]").count() == 0
+    assert page.locator("#quality form, #quality a[download], #wrong-labels").count() == 0
     assert watched.errors == watched.outside == []
     page.context.close()

@@ -197,7 +197,7 @@ def test_wrong_labels_are_looked_for_listed_shown_and_answered(
         return str(next(each["answer"] for each in listed if each["id"] == row["id"]))
 
     outlined = client.quality.suspect_picture(came["id"])
-    assert decoded(outlined).shape[1] <= 320 and decoded(outlined).shape[0] <= 224
+    assert decoded(outlined).shape[1] <= 400 and decoded(outlined).shape[0] <= 280
     assert client.quality.suspect_is_right(came["id"]) == {"answer": "right"} == {"answer": answer(came)}
     assert client.quality.reopen_suspect(came["id"]) == {"answer": "open"} == {"answer": answer(came)}
     assert client.quality.change_suspect(came["id"], came["suggested"]) == {"answer": "changed"}

@@ -33,7 +33,8 @@ from app.storage.planes import StoredPlanes
 from app.storage.probes import ControlImage, DecoyImage, Probe
 from app.storage.settings import read_review_settings
 from app.storage.trust_settings import TrustSettings, read_trust_settings
-from datasets.files import sha256_of
+from datasets.files import sha256_of, write_atomically
+from datasets.images import encode_plane_png, read_plane
 from datasets.labels import IGNORE_INDEX, Provenance
 from tests.browser.workspace import NAMES, add_model, predict_scene
 from tests.unit.made_workspace import make_prediction, make_store, mask_of, pool_ids, set_trust
@@ -478,6 +479,17 @@ def test_a_planted_error_is_caught_by_drawing_when_half_of_it_is_gone(store, ann
     drawn = delta_from_mask(painted, np.full(mask.shape, (view.row.class_id + 1) % len(NAMES), np.uint8))
     ann.decide(DecisionKind.DRAW, view, delta=drawn, closes_region=True)
     assert last_action(store).caught is caught
+
+
+def test_what_was_planted_tells_nothing_where_the_imported_label_was_changed_to_it(store, ann):
+    view = first(store, ann, RegionKind.PLANTED)
+    with store.reader() as session:
+        path = store.workspace.absolute(session.get_one(Image, view.row.image_id).label_path)
+    mask = mask_of(ann.service.image_planes(view.row.image_id), view)
+    changed = np.where(mask, np.uint8(view.row.class_id), read_plane(path))
+    write_atomically(path, encode_plane_png(changed))
+    ann.decide(DecisionKind.ACCEPT, view)
+    assert last_action(store).caught is None
 
 
 def test_whatever_anybody_answers_a_planted_error_never_reaches_label_training_or_export(store, ann, tmp_path):

@@ -1,10 +1,11 @@
 // Quality page: how wrong the pixels are that nobody looks at, how that is known, and what the labels cost. Leads see
-// everybody; everybody else sees their own numbers, up to the last midnight.
+// everybody; everybody else sees their own numbers, up to the last midnight. Who may run jobs looks for wrong labels here.
 import { getJson, getSession } from '../reviewer/server.js';
 import { asked, el, startOfDay } from './dom.js';
 import { cards, headline } from './quality_cards.js';
 import { ownNumbers } from './quality_own.js';
 import { arms, classes, overTime, people, pixels, rounds, unseen } from './quality_sections.js';
+import { suspectsSection } from './suspects.js';
 import { promised } from './threshold_parts.js';
 
 const FILES = [['csv', 'CSV'], ['json', 'JSON'], ['jsonl', 'JSON, one action a line']];
@@ -18,12 +19,16 @@ export function mount(element) {
 
 async function start(root) {
   const session = await getSession();
-  if (!session.permissions.includes('see_quality')) root.append(...ownNumbers(await getJson('/api/quality/mine')));
-  else await new QualityPage(root, session.classes).tryRefresh();
+  const maySuspect = session.permissions.includes('run_jobs');
+  const page = session.permissions.includes('see_quality') ? new QualityPage(root, session.classes, maySuspect) : null;
+  const suspects = maySuspect ? suspectsSection(session.classes) : null;
+  if (page === null) root.append(...ownNumbers(await getJson('/api/quality/mine')), ...(suspects ? [suspects] : []));
+  else if (suspects) root.append(suspects);
+  await page?.tryRefresh();
 }
 
 class QualityPage {
-  constructor(root, classList) {
+  constructor(root, classList, maySuspect) {
     this.classList = classList;
     this.message = el('p', { class: 'pp-message', role: 'status' });
     this.person = el('select', {}, el('option', { value: '' }, 'everybody'));
@@ -33,7 +38,8 @@ class QualityPage {
     this.files = FILES.map(([format, text]) => [format, el('a', { class: 'pp-button', download: `actions.${format}` }, text)]);
     const form = el('form', { class: 'pp-inline', 'aria-label': 'Filter the numbers' },
       field('Whose', this.person), field('From', this.since), field('Until', this.until), el('button', { type: 'submit' }, 'Show'),
-      el('span', { class: 'pp-space' }), el('div', { class: 'pp-row' }, el('span', { class: 'pp-muted' }, 'Raw action log:'), ...this.files.map(([, link]) => link)));
+      el('span', { class: 'pp-space' }), maySuspect ? el('a', { class: 'pp-button', href: '#wrong-labels' }, 'Labels that may be wrong') : null,
+      el('div', { class: 'pp-row' }, el('span', { class: 'pp-muted' }, 'Raw action log:'), ...this.files.map(([, link]) => link)));
     form.addEventListener('submit', (event) => { event.preventDefault(); this.tryRefresh(); });
     for (const input of [this.person, this.since, this.until]) input.addEventListener('change', () => this.tryRefresh());
     this.report = el('div', { class: 'pp-report' });

@@ -1,10 +1,10 @@
-// What waits for somebody who knows better: regions that a person did not know, questions, and reliable areas that people
-// called wrong.
+// What waits for somebody who knows better: regions that a person did not know, questions, and areas that people called
+// wrong though the model was sure of them or others had decided them.
 import { el, live, moment, swatch } from './dom.js';
 import { STATE_TEXT, drawVerdict, table } from './queue.js';
 
-const FLAG_HEAD = ['Area', 'Image', 'Model says', 'Flagged by', 'State', 'Decision'];
-const NO_FLAGS = 'People point at reliable areas that are wrong in the reviewer: G, then a click.';
+const FLAG_HEAD = ['Area', 'Image', 'Said to be', 'Called wrong by', 'State', 'Decision'];
+const NO_FLAGS = 'People point at reliable areas that are wrong in the reviewer: G, then a click. Parts of labels that the model doubts are sent here from the page Quality.';
 
 export function mount(element, gradio) {
   const root = element.querySelector('.ps-panel');
@@ -25,7 +25,7 @@ function draw({ regions, questions, flags, may_assign: mayAssign }) {
     el('h2', { class: 'pp-heading' }, `Open questions (${questions.length})`),
     questions.length ? el('ul', { class: 'pp-questions' }, ...questions.map((question) => drawQuestion(question, all)))
       : el('p', { class: 'pp-muted' }, 'People ask in the reviewer: N, with "I need an answer".'),
-    el('h2', { class: 'pp-heading' }, `Reliable areas called wrong (${flags.length})`),
+    el('h2', { class: 'pp-heading' }, `Areas called wrong (${flags.length})`),
     flags.length ? el('table', { class: 'pp-table' },
       el('thead', {}, el('tr', {}, ...FLAG_HEAD.map((text) => el('th', { scope: 'col', class: 'pp-text' }, text)))),
       el('tbody', {}, ...flags.map((flag) => drawFlag(flag, all)))) : el('p', { class: 'pp-muted' }, NO_FLAGS),
