@@ -30,6 +30,9 @@ NUM_SEEN = 7
 _PERMUTATIONS, _LARGEST_POOL = 999, 2000
 """Of the test over the pool, and images of it that are drawn for that test: together about a second."""
 
+_AT_ONCE = 1000
+"""Images of the pool whose distances to gold are in memory together."""
+
 _SEED = 0
 
 
@@ -153,15 +156,18 @@ def unlike_p_values(gold: NDArray[np.float64], pool: NDArray[np.float64]) -> NDA
 
 def _farness(gold: NDArray[np.float64], pool: NDArray[np.float64]) -> NDArray[np.float64]:
     """(N, n + 1): for each image of the pool, how far all gold images and, last, itself lie from their neighbors."""
-    known = _log_odds(gold)
+    known, asked = _log_odds(gold), _log_odds(pool)
     among = _distances_between(known, known)
     np.fill_diagonal(among, np.inf)
     nearest = np.sort(among, axis=1)[:, :_NEIGHBORS]  # (n, k) to other gold images
     rows = np.zeros((len(pool), len(gold) + 1))
-    for row, to_gold in zip(rows, _distances_between(_log_odds(pool), known), strict=True):  # (n,)
-        row[:-1] = np.sort(np.column_stack([nearest, to_gold]), axis=1)[:, :_NEIGHBORS].sum(axis=1)
-        row[-1] = np.sort(to_gold)[:_NEIGHBORS].sum()
-        row /= max(float(np.median(row)), 1e-9)
+    for start in range(0, len(pool), _AT_ONCE):
+        part = rows[start : start + _AT_ONCE]
+        to_gold = _distances_between(asked[start : start + _AT_ONCE], known)  # (A, n)
+        # One more neighbor takes the place of the farthest one, where it is nearer.
+        part[:, :-1] = nearest[:, :-1].sum(axis=1) + np.minimum(nearest[:, -1], to_gold)
+        part[:, -1] = np.sort(to_gold, axis=1)[:, :_NEIGHBORS].sum(axis=1)
+        part /= np.maximum(np.median(part, axis=1, keepdims=True), 1e-9)
     return rows
 
 

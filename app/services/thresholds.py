@@ -1,14 +1,13 @@
 """The threshold of a model: which one is in force, who chose it, and where proposals are cut otherwise."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.domain.audit import AuditAction
@@ -24,6 +23,10 @@ from app.storage.cuts import ThresholdChoice, latest_choice, threshold_in_force
 from app.storage.database import Store
 from app.storage.models import Decision, Image, Model, Proposal
 from app.storage.probes import ControlImage
+
+_IN_FORCE = Proposal.active & (Image.role == ImageRole.POOL) & Image.deleted_at.is_(None)
+
+_SHIFTS_KEPT = 16
 
 
 @dataclass(frozen=True)
@@ -116,33 +119,61 @@ def choice_of(session: Session, model_id: int) -> Choice | None:
 
 def cuts_in_force(session: Session) -> list[CutInForce]:
     """What the pool's proposals are cut at: usually one line. The current model first, then by number of images."""
+    numbers = (
+        func.count(), func.count(Proposal.appearance), func.sum(Proposal.id), func.max(Proposal.created_at),
+        func.sum(Proposal.file_coverage), func.sum(Proposal.mean_wrong),
+    )  # fmt: skip
     statement = (
-        select(Proposal.model_id, Proposal.threshold, Proposal.file_coverage, Proposal.mean_wrong, Proposal.appearance)
+        select(Proposal.model_id, Proposal.threshold, *numbers)
         .join(Image, Image.id == Proposal.image_id)
-        .where(Proposal.active, Image.role == ImageRole.POOL, Image.deleted_at.is_(None))
-        .order_by(Image.id)
+        .where(_IN_FORCE)
+        .group_by(Proposal.model_id, Proposal.threshold)
+        .order_by(func.min(Image.id))
     )
     models = {model.id: model for model in session.scalars(select(Model))}
-    cuts: dict[tuple[int, float | None], list[tuple[float | None, ...]]] = {}
-    for model_id, threshold, coverage, wrong, looks in session.execute(statement):
-        cuts.setdefault((model_id, threshold), []).append((coverage, wrong, *(looks or (None,))))
-    found = [_in_force(models[model_id], threshold, seen) for (model_id, threshold), seen in cuts.items()]
+    found = [
+        _in_force(session, models[model_id], threshold, tuple(mark))
+        for model_id, threshold, *mark in session.execute(statement)
+    ]
     return sorted(found, key=lambda each: (models[each.model_id].status is not ModelStatus.CURRENT, -each.images))
 
 
-def _in_force(model: Model, threshold: float | None, seen: Sequence[tuple[float | None, ...]]) -> CutInForce:
+def _in_force(session: Session, model: Model, threshold: float | None, mark: tuple[Any, ...]) -> CutInForce:
     note = note_of(model)
+    shift = _shift(session, model, threshold, mark, note is not None and note["unit"] == "block")
+    return CutInForce(model.id, model.round, threshold, mark[0], promise_of([Cut(note, threshold)]), shift)
+
+
+_shifts: dict[tuple[Any, ...], Shift] = {}
+"""By the gold images and a mark of the pool. Every page that speaks of a promise asks again, and to read a large pool
+and compare it takes a second."""
+
+
+def _shift(session: Session, model: Model, threshold: float | None, mark: tuple[Any, ...], are_frames: bool) -> Shift:
+    """How proposals that are cut alike look beside gold; `mark` is another one whenever they are others."""
     gold = tuple(tuple(each) for each in (model.gold or {}).get("seen", ()) if len(each) == NUM_SEEN)
-    pool = tuple(each for each in seen if None not in each)
-    shift = _shift(gold, pool, note is not None and note["unit"] == "block")
-    return CutInForce(model.id, model.round, threshold, len(seen), promise_of([Cut(note, threshold)]), shift)
+    key = (gold, threshold, mark, are_frames)
+    if key not in _shifts:
+        pool, size = _pool_seen(session, model.id, threshold), (-1, NUM_SEEN)
+        while len(_shifts) >= _SHIFTS_KEPT:
+            _shifts.pop(next(iter(_shifts)), None)
+        _shifts[key] = judge_shift(np.array(gold, float).reshape(size), np.array(pool, float).reshape(size), are_frames)
+    return _shifts[key]
 
 
-@lru_cache(maxsize=16)
-def _shift(gold: tuple[Any, ...], pool: tuple[Any, ...], are_frames: bool) -> Shift:
-    """Kept, because every page that speaks of a promise asks for it again."""
-    size = (-1, NUM_SEEN)
-    return judge_shift(np.array(gold, float).reshape(size), np.array(pool, float).reshape(size), are_frames)
+def _pool_seen(session: Session, model_id: int, threshold: float | None) -> list[tuple[float, ...]]:
+    """What is known of each image, in the order of images; without those from before it was kept."""
+    rows = session.execute(
+        select(Proposal.file_coverage, Proposal.mean_wrong, Proposal.appearance)
+        .join(Image, Image.id == Proposal.image_id)
+        .where(_IN_FORCE, Proposal.model_id == model_id, Proposal.threshold.is_not_distinct_from(threshold))
+        .order_by(Image.id)
+    )
+    return [
+        (coverage, wrong, *looks)
+        for coverage, wrong, looks in rows
+        if coverage is not None and wrong is not None and looks is not None
+    ]
 
 
 def note_of(model: Model) -> Mapping[str, Any] | None:

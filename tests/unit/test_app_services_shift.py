@@ -5,15 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sqlalchemy import select, update
 from typer.testing import CliRunner
 
 from app.__main__ import application
 from app.domain.roles import Actor, Role
+from app.domain.shift import Shift, judge_shift
+from app.services import thresholds
 from app.services.proposals import store_proposal
 from app.services.thresholds import choose_threshold, cuts_in_force
 from app.storage.database import Store
-from app.storage.models import Model, Proposal
+from app.storage.models import Image, Model, Proposal, utc_now
 from tests.unit.made_workspace import copy_store, make_prediction, make_template, pool_ids
 
 
@@ -69,6 +72,33 @@ def test_a_pool_like_gold_is_no_alarm(store: Store) -> None:
     with store.reader() as session:
         (cut,) = cuts_in_force(session)
     assert (cut.shift.unlike, cut.shift.is_alarm) == (0, False)
+
+
+@pytest.mark.usefixtures("each_database")
+def test_a_pool_is_compared_with_gold_again_only_when_either_changed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[int] = []
+
+    def count(gold: NDArray[np.float64], pool: NDArray[np.float64], are_frames: bool) -> Shift:
+        compared.append(len(pool))
+        return judge_shift(gold, pool, are_frames)
+
+    def look() -> int:
+        with store.reader() as session:
+            return sum(cut.images for cut in cuts_in_force(session))
+
+    monkeypatch.setattr(thresholds, "_shifts", {})
+    monkeypatch.setattr(thresholds, "judge_shift", count)
+    set_gold(store, [(0.3, 0.2, *[0.5] * 5)] * 30)
+    assert (look(), look(), compared) == (6, 6, [6])
+    with store.session() as session:
+        session.execute(update(Image).where(Image.sample_id == "pool_2").values(deleted_at=utc_now()))
+    assert (look(), look(), compared) == (5, 5, [6, 5])
+    assert store_proposal(store, pool_ids(store)[0], 1, make_prediction(9))
+    assert (look(), look(), compared) == (5, 5, [6, 5, 5])
+    set_gold(store, [(0.4, 0.2, *[0.5] * 5)] * 30)
+    assert (look(), look(), compared) == (5, 5, [6, 5, 5, 5])
 
 
 def test_proposals_from_before_it_was_kept_are_said_to_tell_nothing(store: Store) -> None:
