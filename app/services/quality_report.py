@@ -333,7 +333,7 @@ def _effort_saved(session: Session, actions: Sequence[Action]) -> EffortSaved:
     for each in actions:
         by_image.setdefault(each.image_sha256, []).append(each)
     arms: dict[bool, list[ImageEffort]] = {True: [], False: []}
-    for image in session.scalars(select(Image).where(in_pool)):
+    for image in session.execute(select(Image.id, Image.sha256, Image.width, Image.height).where(in_pool)):
         done = by_image.get(image.sha256, [])
         if done:
             seconds = sum(each.active_ms for each in done) / 1000

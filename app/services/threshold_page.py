@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain.cutting import Standing
+from app.domain.decisions import Operation, effective_ids
 from app.domain.promises import Cut, how_to_reach, promise_of
 from app.domain.states import DecisionKind, ModelStatus, RegionKind
 from app.domain.threshold_stops import Stop, seconds_per_region, stops_of
@@ -151,15 +152,19 @@ def _at(measured: Sequence[float | None], stops: Sequence[Stop]) -> list[float |
 
 
 def _pace(session: Session) -> dict[str, Any]:
-    """Seconds of work per region, from the latest actions."""
+    """Seconds of work per region, from the latest actions without those that were undone."""
     statement = (
-        select(Decision.region_id, Decision.closes_region, Decision.stats)
-        .join(Region, Region.id == Decision.region_id)
-        .where(Region.kind != RegionKind.CONTROL, Decision.kind != DecisionKind.UNDO)
+        select(
+            Decision.op_id, Decision.kind, Decision.undoes, Decision.region_id, Decision.closes_region, Decision.stats
+        )
+        .outerjoin(Region, Region.id == Decision.region_id)
+        .where((Region.kind != RegionKind.CONTROL) | (Decision.kind == DecisionKind.UNDO))
         .order_by(Decision.id.desc())
         .limit(_LATEST)
     )
-    rows = session.execute(statement).all()
+    latest = session.execute(statement).all()
+    counting = effective_ids([Operation(row.op_id, row.kind, row.undoes) for row in reversed(latest)])
+    rows = [row for row in latest if row.op_id in counting]
     finished = {row.region_id for row in rows if row.closes_region}
     worked = sum(row.stats.get("active_ms", 0) for row in rows) / 1000
     seconds, is_assumed = seconds_per_region(worked, len(finished))

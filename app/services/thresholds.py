@@ -209,5 +209,19 @@ def cut_images(session: Session, model_id: int, threshold: float | None, held: f
 
 def standings(session: Session, model_id: int, held: frozenset[int]) -> Counter[Standing]:
     """How many images of the pool stand how to the threshold in force."""
-    found = cut_images(session, model_id, threshold_in_force(session, model_id), held)
-    return Counter(each.standing for each in found if each.image.role is ImageRole.POOL)
+    threshold = threshold_in_force(session, model_id)
+    facts = (
+        select(
+            Proposal.threshold.is_not_distinct_from(threshold).label("as_chosen"),
+            Image.id.in_(select(ControlImage.image_id)).label("control"),
+            select(Decision.id).where(Decision.image_id == Image.id).exists().label("decided"),
+            Image.id.in_(held).label("held"),
+        )
+        .join(Image, Image.id == Proposal.image_id)
+        .where(_IN_FORCE, Proposal.model_id == model_id)
+        .subquery()
+    )
+    found: Counter[Standing] = Counter()
+    for *each, number in session.execute(select(facts, func.count()).group_by(*facts.c)):
+        found[standing_of(*map(bool, each))] += number
+    return found
