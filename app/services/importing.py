@@ -247,19 +247,21 @@ class _Importer:
             raise ValueError(f"the id has {len(sample_id)} characters, at most {_MAX_SAMPLE_ID} fit; rename the file")
         path = self._dataset.image_path(index)
         content = read_bytes(path, DEFAULT_LIMITS)
-        size_hw = decode_image(content, str(path)).shape[:2]
-        label = None
-        if role is not ImageRole.POOL:
-            label = self._dataset[index].label
-            if label is None:
-                raise ValueError(
-                    f"{path} is listed as {role}, but it has no label. Add its mask, or leave it unlabeled."
-                )
-            if label.shape != size_hw:
-                raise ValueError(f"the label of {path} is {label.shape} (height, width), but the image is {size_hw}")
-            self._dataset.class_set.check_label(label, f"the label of {path}")
+        size_hw, label = self._decode(index, content, role)
         digest, file_name = hashlib.sha256(content).hexdigest(), file_name_of(path, sample_id)
-        return _Candidate(sample_id, file_name, role, content, digest, (size_hw[0], size_hw[1]), label)
+        return _Candidate(sample_id, file_name, role, content, digest, size_hw, label)
+
+    def _decode(self, index: int, content: bytes, role: ImageRole) -> tuple[tuple[int, int], LabelArray | None]:
+        """Height and width, and the label where one is wanted. The data set decodes the picture with its label."""
+        path = self._dataset.image_path(index)
+        if role is ImageRole.POOL:
+            height, width = decode_image(content, str(path)).shape[:2]
+            return (height, width), None
+        sample = self._dataset[index]
+        if sample.label is None:
+            raise ValueError(f"{path} is listed as {role}, but it has no label. Add its mask, or leave it unlabeled.")
+        self._dataset.class_set.check_label(sample.label, f"the label of {path}")
+        return sample.size_hw, sample.label
 
     def _find(self, candidate: _Candidate) -> Image | None:
         with self._store.reader() as session:

@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +17,8 @@ from app.services.importing import import_dataset
 from app.storage.database import open_store
 from app.storage.models import Image
 from app.storage.settings import ClassSetChangedError, read_class_set
-from datasets.images import read_plane
+from datasets import images
+from datasets.images import decode_upright, read_plane
 from datasets.labels import ClassSet
 from datasets.lookup import build_dataset
 from tests.unit.made_workspace import CLASSES, FilesDataset, make_dataset, random_label, write_label, write_picture
@@ -46,6 +49,18 @@ def test_image_bytes_are_copied_unchanged_and_named_by_their_hash(store, dataset
     assert stored.read_bytes() == original
     assert image.sha256 == hashlib.sha256(original).hexdigest()
     assert stored == store.workspace.images / image.sha256[:2] / f"{image.sha256}.png"
+
+
+def test_every_picture_is_decoded_once(store, dataset, monkeypatch):
+    decoded = Counter()
+
+    def count(data, source, *rest):
+        decoded[Path(source).stem] += 1
+        return decode_upright(data, source, *rest)
+
+    monkeypatch.setattr(images, "decode_upright", count)
+    import_dataset(store, dataset, {"a"}, {"g"})
+    assert decoded == {"a": 1, "b": 1, "g": 1, "p": 1}
 
 
 def test_the_name_that_people_know_is_kept_beside_the_id(store, tmp_path):
