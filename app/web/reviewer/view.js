@@ -205,6 +205,7 @@ export class View {
     this.buttons.get('unlock').firstChild.textContent = unlocked ? 'Unlocked' : 'Locked';
     this.buttons.get('unlock').classList.toggle('ps-warning', unlocked);
     this.legend.replaceChildren(...legendLines(mode, showBand));
+    this.legend.classList.toggle('ps-columns', mode === 'class');
     this.size.textContent = sizeText ?? '–';
     for (const id of ['smaller', 'larger']) this.buttons.get(id).disabled = sizeText === null;
     const commit = this.strip.querySelector('[data-command=commit] span');
