@@ -2,8 +2,10 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -22,14 +24,14 @@ from app.services.showing import shown_image
 from app.services.suspect_list import PlacedPart, find_row, latest_answers, place_of, place_part
 from app.storage.database import Store
 from app.storage.models import Image, Proposal, Region
+from app.storage.planes import ProposalPlanes
 from app.storage.settings import require_class_set
 from app.storage.suspects import PartAnswer, SuspectPart
 from datasets.files import write_atomically
 from datasets.images import encode_plane_png, read_plane
 from datasets.labels import IGNORE_INDEX, LabelArray
 
-_OFFERED = 0.5
-"""Probability with which the model's class is offered beside the label's. Which of both is right is the question."""
+Plane = TypeVar("Plane", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -59,23 +61,25 @@ def send_to_review(store: Store, request: SendRequest) -> DecisionResult:
         ReviewError: the label came with its image, or the part waits already.
     """
     check_names(request.op_id, request.user, request.session)
+    _warm(store, request.suspect_id)
     with store.session() as session:
         known = find_again(session, request.op_id, DecisionKind.FLAG, request.user, None)
         if known is not None:
             return result_of(session, known, replayed=True)
         placed = place_part(store, session, request.suspect_id)
-        proposal = active_proposal(session, placed.image.id)
-        if placed.image.role is not ImageRole.POOL or proposal is None:
+        row, image = placed.row, placed.image
+        proposal = active_proposal(session, image.id)
+        if image.role is not ImageRole.POOL or proposal is None:
             raise ReviewError(
-                f"the label of {placed.image.name} came with it, and the reviewer does not show it; say that it is "
-                "right, or give the part another class"
+                f"the label of {image.name} came with it, and the reviewer does not show it; say that it is right, or "
+                "give the part another class"
             )
-        _refuse_waiting(store, session, placed, proposal)
-        row = placed.row
+        planes = shown_image(store, session, image, proposal).planes
+        _refuse_waiting(session, placed, proposal, planes.region_map)
         pixels = delta_from_mask(placed.mask, _box(placed.label, row), row.x0, row.y0)
-        marked = FlagRequest(request.op_id, row.image_id, *_pixel_of(pixels), request.user, request.session)
-        others = ((row.suggested, _OFFERED),) if row.suggested != row.class_id else ()
-        result = append_flag(session, marked, placed.image, proposal, FlaggedArea(pixels, 1 - row.doubt, others))
+        marked = FlagRequest(request.op_id, image.id, *_pixel_of(pixels), request.user, request.session)
+        others = () if row.suggested == row.class_id else ((row.suggested, _said_share(planes, placed)),)
+        result = append_flag(session, marked, image, proposal, FlaggedArea(pixels, 1 - row.doubt, others))
         session.add(_answer(row, SuspectAnswer.SENT, request.user, region_id=result.region_id))
         return result
 
@@ -144,14 +148,29 @@ def take_back(store: Store, actor: Actor, suspect_id: int) -> None:
         session.add(_answer(row, SuspectAnswer.OPEN, actor.name))
 
 
-def _refuse_waiting(store: Store, session: Session, placed: PlacedPart, proposal: Proposal) -> None:
+def _warm(store: Store, suspect_id: int) -> None:
+    """Decode the planes before the write lock is taken, so that nobody waits for that."""
+    with store.reader() as session:
+        _, image = find_row(session, suspect_id)
+        proposal = active_proposal(session, image.id)
+        planes = None if proposal is None else shown_image(store, session, image, proposal).planes
+    for name in () if planes is None else ("label", "reliable", "region_map", "unreliability"):
+        getattr(planes, name)
+
+
+def _refuse_waiting(session: Session, placed: PlacedPart, proposal: Proposal, region_map: NDArray[np.uint16]) -> None:
     """Refuse a part of which a piece waits for a decision already."""
-    row = placed.row
-    region_map = shown_image(store, session, placed.image, proposal).planes.region_map
-    numbers = np.unique(region_map[row.y0 : row.y1, row.x0 : row.x1][placed.mask]).tolist()
+    numbers = np.unique(_box(region_map, placed.row)[placed.mask]).tolist()
     waits = (Region.proposal_id == proposal.id) & Region.number.in_(numbers) & Region.state.in_(PENDING_STATES)
     if session.scalar(select(Region.id).where(waits).limit(1)) is not None:
         raise ReviewError(f"a region of {placed.image.name} that holds some of this part waits for a decision already")
+
+
+def _said_share(planes: ProposalPlanes, placed: PlacedPart) -> float:
+    """Mean probability of the class that the model suggests, at least: other pixels keep that of another class only."""
+    says = _box(planes.label, placed.row) == placed.row.suggested
+    right = 1 - _box(planes.unreliability, placed.row) / 255
+    return float(np.where(says, right, 0.0)[placed.mask].mean())
 
 
 def _write_label(store: Store, session: Session, image: Image, label: LabelArray) -> str:
@@ -183,8 +202,8 @@ def _answer(
     )  # fmt: skip
 
 
-def _box(label: LabelArray, row: SuspectPart) -> LabelArray:
-    return label[row.y0 : row.y1, row.x0 : row.x1]
+def _box(plane: NDArray[Plane], row: SuspectPart) -> NDArray[Plane]:
+    return plane[row.y0 : row.y1, row.x0 : row.x1]
 
 
 def _pixel_of(pixels: Delta) -> tuple[int, int]:

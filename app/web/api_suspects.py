@@ -43,7 +43,7 @@ def picture(context: Context, request: Request, suspect_id: int) -> Response:
     """A JPEG of the part, outlined, with its surroundings; of its box where the label is another one there by now."""
     with context.store.reader() as session:
         row, image = find_row(session, suspect_id)
-        version = f"{context.workspace_id} {row.id} {image.sha256} {label_version(session, image)}"
+        version = f"{context.workspace_id} {row.id} {row.bbox} {image.sha256} {label_version(session, image)}"
         etag = hashlib.sha256(version.encode()).hexdigest()[:32]
         if is_known(request, etag):
             return Response(status_code=304, headers=cache_headers(etag))

@@ -149,12 +149,15 @@ def test_what_is_right_stays_right_in_the_next_look_until_it_is_taken_back(ann):
         take_back(ann.store, LEA, again.id)
 
 
+@pytest.mark.usefixtures("each_database")
 def test_a_sent_part_waits_as_a_region_that_keeps_its_label_until_it_is_decided(ann):
     part, before = pool_row(ann.store), label_of(ann.store, pool_ids(ann.store)[0])
     result = send(ann, part)
     view = ann.service.region(result.region_id)
     assert (view.row.kind, view.row.state, view.row.area) == (RegionKind.FLAGGED, RegionState.OPEN, part.area)
     assert [top.class_id for top in view.top_classes] == [part.class_id, part.suggested]
+    assert view.top_classes[0].probability == pytest.approx(1 - part.doubt)
+    assert view.top_classes[1].probability == pytest.approx(ann.view.row.mean_confidence, abs=0.01)
     assert np.array_equal(label_of(ann.store, part.image_id), before)
     assert [flag.row.region_id for flag in list_flags(ann.store)] == [result.region_id]
     sent = pool_row(ann.store)

@@ -1,5 +1,6 @@
 """`pixelsieve suspects` on a workspace with one wrong label: it is the first of the list, and gold is never in it."""
 
+import json
 from contextlib import closing
 from pathlib import Path
 
@@ -60,6 +61,8 @@ def test_the_last_list_is_shown_again_without_looking(root: Path, monkeypatch: p
     monkeypatch.setattr(predicting_module, "load_predictor", None)  # Whoever loads a model now fails.
     again = run_command("suspects", "-w", root, "--last").stdout
     assert again in listed and again.lstrip().startswith("image")
+    told = json.loads(run_command("suspects", "-w", root, "--last", "--json").stdout)
+    assert told["num_parts"] == 5 and told["rows"][0]["bbox"] == [0, 0, 6, 8]
 
 
 def test_the_job_keeps_the_same_list_and_says_how_long_it_is(root: Path) -> None:

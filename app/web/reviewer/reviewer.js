@@ -105,7 +105,7 @@ export class Reviewer {
     const name = this.view.classes.get(row.class_id)?.name ?? 'void';
     if (this.isFromScratch) return `${row.image_name}: label it from scratch. B is the brush, class keys choose what it draws, Enter finishes the image.`;
     if (strokes > 0) return `${strokes === 1 ? '1 stroke is' : `${strokes} strokes are`} drawn here: Enter finishes the region with what is drawn, Esc takes it back, Space takes the model's label inside of the region.`;
-    return `${row.image_name}, region ${row.number}: the model says ${name}, ${grouped(row.area)} pixels.${this.drawing.unlocked ? ' Reliable pixels are UNLOCKED.' : ''}`;
+    return `${row.image_name}, region ${row.number}: ${row.kind === 'flagged' ? 'said to be' : 'the model says'} ${name}, ${grouped(row.area)} pixels.${this.drawing.unlocked ? ' Reliable pixels are UNLOCKED.' : ''}`;
   }
 
   // --- going from region to region ---

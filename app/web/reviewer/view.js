@@ -142,7 +142,7 @@ export class View {
   showRegion({ row, top_classes: topClasses }, decided = []) {
     const isFromScratch = row.kind === 'control';
     const name = this.classes.get(row.class_id)?.name ?? 'void';
-    const said = isFromScratch ? [['Label', 'from scratch']] : [['Model says', name], ['Chance it is right', percent(row.mean_confidence)]];
+    const said = isFromScratch ? [['Label', 'from scratch']] : [[row.kind === 'flagged' ? 'Said to be' : 'Model says', name], ['Chance it is right', percent(row.mean_confidence)]];
     this.facts.replaceChildren(...[['Image', row.image_name], ...said, ['Area', `${grouped(row.area)} px`]]
       .flatMap(([term, text]) => [el('dt', {}, term), el('dd', {}, text)]));
     this.chip.replaceChildren(...(decided.length > 0 ? this.decided(row, decided) : [isFromScratch ? FROM_SCRATCH : STATE_TEXTS[row.state] ?? '']));
