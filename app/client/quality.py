@@ -32,9 +32,9 @@ class QualityCalls:
         """Queue a look for wrong labels; the job's id. None is the current model."""
         return int(self._connection.post("/api/suspects", {"model_id": model_id, "min_area": min_area})["job_id"])
 
-    def suspect_picture(self, suspect_id: int) -> bytes:
-        """A JPEG of a part with its surroundings, outlined."""
-        return self._connection.read("/api/suspects/{suspect_id}/picture", {}, suspect_id=suspect_id)
+    def suspect_picture(self, suspect_id: int, width: int = 400) -> bytes:
+        """A JPEG of a part with its surroundings, outlined, at most `width` pixels wide."""
+        return self._connection.read("/api/suspects/{suspect_id}/picture", {"width": width}, suspect_id=suspect_id)
 
     def send_suspect(self, suspect_id: int) -> Json:
         """Make a region of a part that people labeled here; somebody decides it in the queue."""

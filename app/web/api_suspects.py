@@ -15,9 +15,12 @@ from app.web.api_images import cache_headers, is_known
 from app.web.api_jobs import submit
 from app.web.bodies import ChangeLabelBody, SendPartBody, SuspectsBody
 from app.web.context import Context, CurrentActor, requires
-from app.web.pictures import PART_WH, part_picture, thumbnail
+from app.web.pictures import part_picture, thumbnail
 
 router = APIRouter(prefix="/suspects", dependencies=[requires(Permission.RUN_JOBS)])
+
+_SHAPE = 0.7
+"""Height of a part's picture for its width."""
 
 
 @router.get("")
@@ -39,17 +42,22 @@ def look(context: Context, actor: CurrentActor, body: SuspectsBody) -> dict[str,
 
 
 @router.get("/{suspect_id}/picture")
-def picture(context: Context, request: Request, suspect_id: int) -> Response:
+def picture(
+    context: Context,
+    request: Request,
+    suspect_id: int,
+    width: Annotated[int, Query(ge=64, le=1600, description="Of the answer, in pixels, at most.")] = 400,
+) -> Response:
     """A JPEG of the part, outlined, with its surroundings; of its box where the label is another one there by now."""
     with context.store.reader() as session:
         row, image = find_row(session, suspect_id)
-        version = f"{context.workspace_id} {row.id} {row.bbox} {image.sha256} {label_version(session, image)}"
+        version = f"{context.workspace_id} {row.id} {row.bbox} {image.sha256} {label_version(session, image)} {width}"
         etag = hashlib.sha256(version.encode()).hexdigest()[:32]
         if is_known(request, etag):
             return Response(status_code=304, headers=cache_headers(etag))
         mask = part_mask(context.store, session, row, image)
-    path = context.workspace.absolute(image.path)
-    content = thumbnail(path, row.bbox, PART_WH) if mask is None else part_picture(path, row.bbox, mask)
+    path, size_wh = context.workspace.absolute(image.path), (width, round(_SHAPE * width))
+    content = thumbnail(path, row.bbox, size_wh) if mask is None else part_picture(path, row.bbox, mask, size_wh)
     return Response(content, media_type="image/jpeg", headers=cache_headers(etag))
 
 

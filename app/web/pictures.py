@@ -18,8 +18,6 @@ _CONTEXT = 1.6
 """A thumbnail shows a box this many times as large as its region."""
 _DARK_THEN_LIGHT = (((20, 20, 24), 3), ((255, 255, 255), 1))
 """Colors and widths of a line that is seen on every ground."""
-PART_WH = 400, 280
-"""Size of a picture of a part of a label."""
 _AROUND = 0.8
 """How bright the surroundings of a part stay."""
 
@@ -74,12 +72,15 @@ def thumbnail(path: Path, bbox: tuple[int, int, int, int], size_wh: tuple[int, i
     return _encode(crop, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 85])
 
 
-def part_picture(path: Path, bbox: tuple[int, int, int, int], mask: NDArray[np.bool_]) -> bytes:
+def part_picture(
+    path: Path, bbox: tuple[int, int, int, int], mask: NDArray[np.bool_], size_wh: tuple[int, int]
+) -> bytes:
     """JPEG of a part of a label with some surroundings; the part is outlined and what lies around it is darker.
 
     Args:
         bbox: x0, y0, x1, y1 of the part in the upright image.
         mask: (h, w) the part within its box.
+        size_wh: of the result, in pixels; a larger one shows more of the surroundings.
 
     Raises:
         ValueError: the file cannot be decoded; names it.
@@ -87,7 +88,7 @@ def part_picture(path: Path, bbox: tuple[int, int, int, int], mask: NDArray[np.b
     image = read_image(path)
     whole = np.zeros(image.shape[:2], np.uint8)
     whole[bbox[1] : bbox[3], bbox[0] : bbox[2]] = mask
-    crop, (x0, y0, x1, y1), _ = _crop(image, bbox, PART_WH)
+    crop, (x0, y0, x1, y1), _ = _crop(image, bbox, size_wh)
     shown_wh = crop.shape[1], crop.shape[0]
     inside = cv2.resize(whole[y0:y1, x0:x1], shown_wh, interpolation=cv2.INTER_NEAREST)
     crop[inside == 0] = np.rint(crop[inside == 0] * _AROUND).astype(np.uint8)

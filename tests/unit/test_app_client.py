@@ -198,6 +198,7 @@ def test_wrong_labels_are_looked_for_listed_shown_and_answered(
 
     outlined = client.quality.suspect_picture(came["id"])
     assert decoded(outlined).shape[1] <= 400 and decoded(outlined).shape[0] <= 280
+    assert decoded(client.quality.suspect_picture(came["id"], width=900)).shape[1] > 400
     assert client.quality.suspect_is_right(came["id"]) == {"answer": "right"} == {"answer": answer(came)}
     assert client.quality.reopen_suspect(came["id"]) == {"answer": "open"} == {"answer": answer(came)}
     assert client.quality.change_suspect(came["id"], came["suggested"]) == {"answer": "changed"}

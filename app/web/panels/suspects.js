@@ -7,6 +7,7 @@ import { pages } from './pages.js';
 
 const SHOWN = 12;
 const MOST = 200; // As many as one answer of the API holds.
+const SMALL = 400, LARGE = 1400;
 const HEAD = ['Part', 'Image', 'Labeled as', 'Model says', 'Doubt', 'What it is'];
 
 /** The section for people who may run jobs. */
@@ -50,7 +51,7 @@ class Suspects {
       el('div', { class: 'pp-wide', tabindex: '0', role: 'region', 'aria-label': 'Parts that may be wrong' },
         el('table', { class: 'pp-table' },
           el('thead', {}, el('tr', {}, ...HEAD.map((text) => el('th', { scope: 'col', class: 'pp-text' }, text)))),
-          el('tbody', {}, ...rows.map((row) => this.drawRow(row))))),
+          el('tbody', {}, ...rows.map((row, index) => this.drawRow(row, () => this.enlarge(rows, index)))))),
       pages('Pages of the parts', { rows, first: this.offset + 1, has_more: this.offset + rows.length < search.num_listed }, turn)];
   }
 
@@ -63,13 +64,13 @@ class Suspects {
     return form;
   }
 
-  drawRow(row) {
+  drawRow(row, enlarge) {
     const what = `part ${row.rank}, in ${row.image_name}`;
-    const picture = el('img', { src: `/api/suspects/${row.id}/picture`, alt: `Part ${row.rank} outlined`, loading: 'lazy', width: 200, height: 140 });
+    const picture = el('img', { src: pictureOf(row, SMALL), alt: '', loading: 'lazy', width: 200, height: 140 });
     const address = pageOf(row);
     return el('tr', { 'data-suspect': row.id, 'data-answer': row.answer },
-      el('td', {}, address ? el('a', { href: address, 'aria-label': `Open ${what}, in the reviewer` }, picture) : picture),
-      el('td', { class: 'pp-text' }, row.image_name, el('small', { class: 'pp-below' }, row.is_imported ? 'came with its label' : 'labeled here')),
+      el('td', {}, el('button', { type: 'button', class: 'pp-picture', onclick: enlarge, 'aria-label': `Larger: ${what}` }, picture)),
+      el('td', { class: 'pp-text' }, address ? el('a', { href: address, 'aria-label': `Open ${what}, in the reviewer` }, row.image_name) : row.image_name, el('small', { class: 'pp-below' }, row.is_imported ? 'came with its label' : 'labeled here')),
       el('td', { class: 'pp-text' }, ...this.named(row.class_id)),
       el('td', { class: 'pp-text' }, ...(row.suggested === row.class_id ? [el('span', {}, 'the same,', el('small', { class: 'pp-below' }, 'less sure'))] : this.named(row.suggested))),
       el('td', { class: 'pp-text' }, percent(row.doubt), el('small', { class: 'pp-below' }, `${row.area.toLocaleString('en')} px`)),
@@ -90,6 +91,32 @@ class Suspects {
     return [el('div', { class: 'pp-row' }, act('Right', 'right', () => post(`/api/suspects/${row.id}/right`, null)), ...wrong)];
   }
 
+  /** One part large, with more around it; arrow keys and buttons go to the others of the page. */
+  enlarge(rows, first) {
+    const picture = el('img', { alt: '' });
+    const said = el('span', { class: 'pp-row', role: 'status' });
+    let shown = first;
+    const turn = (step) => {
+      shown = (shown + step + rows.length) % rows.length;
+      const row = rows[shown];
+      picture.src = pictureOf(row, LARGE);
+      picture.alt = `Part ${row.rank} outlined`;
+      said.replaceChildren(el('strong', {}, `Part ${row.rank}, in ${row.image_name}`), el('span', {}, 'labeled as ', ...this.named(row.class_id)),
+        ...(row.suggested === row.class_id ? [] : [el('span', {}, 'the model says ', ...this.named(row.suggested))]));
+    };
+    const dialog = el('dialog', { class: 'pp pp-large', 'aria-label': 'A part of a label, large' },
+      el('header', {}, said, el('span', { class: 'pp-space' }), el('button', { type: 'button', onclick: () => turn(-1) }, '← Before'),
+        el('button', { type: 'button', onclick: () => turn(1) }, 'Next →'), el('button', { type: 'button', onclick: () => dialog.close() }, 'Close')), picture);
+    dialog.addEventListener('keydown', (event) => {
+      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (step) { event.preventDefault(); turn(step); }
+    });
+    dialog.addEventListener('close', () => dialog.remove());
+    document.body.append(dialog);
+    dialog.showModal();
+    turn(0);
+  }
+
   named(classId) {
     const { name, color } = this.classes[classId];
     return [swatch(color), name];
@@ -98,7 +125,8 @@ class Suspects {
   /** Do something about a part, draw the list as it is then, and stay at that part. */
   async answer(row, does) {
     await this.attempt(async () => { await does(); await this.refresh(); });
-    this.body.querySelector(`[data-suspect="${row.id}"] :is(button, a)`)?.focus();
+    const buttons = this.body.querySelectorAll(`[data-suspect="${row.id}"] button`);
+    (buttons[1] ?? buttons[0])?.focus(); // The first one enlarges the picture.
   }
 
   send(row) {
@@ -165,6 +193,8 @@ function said({ round, is_current: isCurrent, min_area: minArea, num_images: ima
 }
 
 const failedOf = (failed) => (failed.length === 0 ? '' : `${failed.length} ${failed.length === 1 ? 'image' : 'images'} could not be looked at, first ${failed[0][0]}: ${failed[0][1]}`);
+
+const pictureOf = (row, width) => `/api/suspects/${row.id}/picture?width=${width}`;
 
 /** Where the reviewer shows a part; null for images that it does not show. */
 function pageOf({ page, region_id: regionId }) {
