@@ -3,6 +3,7 @@
 import json
 import signal
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -12,7 +13,7 @@ from playwright.sync_api import BrowserContext, Page, Playwright, Route
 from tests.browser.conftest import FLAGS, WAIT_MS, LiveApp, ReviewerPage
 from tests.browser.stored import decisions, sha1, stored_state
 from tests.browser.test_drawing import inside
-from tests.browser.test_failed_saves import DECISIONS, press_and_go_on, refuse_network
+from tests.browser.test_failed_saves import DECISIONS, press_and_go_on, press_retry, refuse_network
 
 pytestmark = pytest.mark.browser
 
@@ -35,18 +36,6 @@ def kept(reviewer: ReviewerPage, store: str = "waiting") -> list[dict[str, objec
 
 def op_ids(app: LiveApp) -> list[str]:
     return [entry.op_id for entry in decisions(app.workspace)]
-
-
-def count_requests(page: Page) -> list[str]:
-    """Op ids in the order in which the page sends them."""
-    sent: list[str] = []
-
-    def note(route: Route) -> None:
-        sent.append(json.loads(route.request.post_data or "{}")["op_id"])
-        route.continue_()
-
-    page.route(DECISIONS, note)
-    return sent
 
 
 def test_decisions_made_in_a_network_cut_of_30_seconds_are_stored_once_in_order(
@@ -139,26 +128,39 @@ def test_a_full_browser_says_so_takes_no_more_decisions_and_goes_on_when_there_i
 
 def test_two_tabs_share_one_queue_that_is_sent_once_and_in_order(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
     first, second = open_reviewer(own_app), open_reviewer(own_app)
+    network = Network()
     for reviewer in (first, second):
         reviewer.wait("app.feed.images.size >= 2 && app.feed.views.size >= 4")
-        refuse_network(reviewer.page)
+        reviewer.page.route(DECISIONS, network.answer)
     made = [press_and_go_on(first, "Space")]
     open_other_than(second, made)
     made.append(press_and_go_on(second, "x"))
     open_other_than(first, made)
     made.append(press_and_go_on(first, "3"))
     second.wait("root.dataset.saving === 'offline' && root.dataset.pending === '3'")
-    sent = []
-    for reviewer in (first, second):
-        reviewer.page.unroute(DECISIONS)
-        sent.append(count_requests(reviewer.page))
-    second.page.get_by_role("button", name="Offline: 3 waiting. Retry").click()
+    network.is_cut = False
+    press_retry(second)
     for reviewer in (first, second):
         reviewer.wait("root.dataset.saving === 'saved' && root.dataset.saved === '3'")
     log = decisions(own_app.workspace)
     assert [entry.region_id for entry in log] == made
     assert len({entry.session for entry in log}) == 2
-    assert sorted(sent[0] + sent[1]) == sorted(entry.op_id for entry in log)
+    assert network.passed == [entry.op_id for entry in log]
+
+
+@dataclass
+class Network:
+    """The network of several tabs: cut at first; then it notes the op ids that pass."""
+
+    is_cut: bool = True
+    passed: list[str] = field(default_factory=list)
+
+    def answer(self, route: Route) -> None:
+        if self.is_cut:
+            route.abort()
+        else:
+            self.passed.append(json.loads(route.request.post_data or "{}")["op_id"])
+            route.continue_()
 
 
 def open_other_than(reviewer: ReviewerPage, regions: list[int]) -> None:
