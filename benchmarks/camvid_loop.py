@@ -4,8 +4,9 @@
     python -m benchmarks.camvid_loop --preset gpu --data-root path/to/camvid --work path/outside --list
     python -m benchmarks.report benchmarks/results/camvid_loop_cpu_proxy
 
-One JSON per cell (arm, labeled split, seed). Stop it whenever you like: finished cells and rounds are kept, the running
-round goes on from its checkpoint at the next start. Exit codes: 0 done, 2 something to correct, 130 stopped.
+One JSON per cell (arm, labeled split, simulated person, seed). Stop it whenever you like: finished cells and rounds are
+kept, the running round goes on from its checkpoint at the next start. Exit codes: 0 done, 2 something to correct, 130
+stopped.
 """
 
 import argparse

@@ -1,7 +1,8 @@
 """What the loop of predicting, correcting and retraining consists of on CamVid: arms, presets, cells.
 
-A cell is one arm on one labeled split with one seed. Arms differ in what is corrected and in nothing else: the first
-round is shared, and every round has the same steps and the same budget of clicks and keys.
+A cell is one arm on one labeled split with one simulated person and one seed. Arms differ in what is corrected, persons
+in how, and both in nothing else: the first round is shared, and every round has the same steps and the same budget of
+clicks and keys.
 """
 
 import dataclasses
@@ -28,15 +29,17 @@ class Cell:
     split: str
     arm: str
     seed: int
+    person: str | None
+    """A name in `PEOPLE`; None for full supervision, which nobody corrects."""
 
     @property
     def name(self) -> str:
         """Of its folder and its result file."""
-        return f"{self.arm}-{self.split}-seed{self.seed}"
+        return "-".join((self.arm, self.split, *([self.person] if self.person else []), f"seed{self.seed}"))
 
     @property
     def first_round(self) -> str:
-        """Of the workspace after its first round, which all arms of a split and seed share; full has its own."""
+        """Of the workspace after its first round, which all cells of a split and seed share; full has its own."""
         return f"{'start_full' if self.arm == FULL else 'start'}-{self.split}-seed{self.seed}"
 
 
@@ -50,8 +53,7 @@ class Preset:
         first_steps, next_steps: optimizer steps of the first round and of each one after it.
         rounds: rounds of correcting and retraining after the first training.
         inputs_per_image: budget of a round, clicks and keys per image of the pool.
-        person: a name in `PEOPLE`.
-        splits, seeds: of the whole experiment.
+        splits, seeds, persons, arms: of the whole experiment.
         half_size: on a copy of CamVid with half the height and width.
         gold_share: of the labeled frames, in blocks.
     """
@@ -67,7 +69,7 @@ class Preset:
     seeds: tuple[int, ...] = (0,)
     half_size: bool = False
     gold_share: float = 0.2
-    person: str = "oracle"
+    persons: tuple[str, ...] = ("oracle", "superpixels")
     arms: tuple[str, ...] = field(default=ARMS)
 
     def cells(self, names: tuple[str, ...] = ()) -> tuple[Cell, ...]:
@@ -76,18 +78,25 @@ class Preset:
         Raises:
             ValueError: an unknown name.
         """
-        every = [Cell(split, arm, seed) for seed in self.seeds for split in self.splits for arm in self.arms]
+        every = [cell for seed in self.seeds for split in self.splits for cell in self._cells_of(split, seed)]
         unknown = sorted(set(names) - {cell.name for cell in every})
         if unknown:
             raise ValueError(f"unknown cell {unknown[0]!r}; choose from {', '.join(cell.name for cell in every)}")
         return tuple(cell for cell in every if not names or cell.name in names)
+
+    def _cells_of(self, split: str, seed: int) -> list[Cell]:
+        """Full supervision once, among those of the first person."""
+        of_first, *of_others = (
+            [Cell(split, arm, seed, None if arm == FULL else person) for arm in self.arms] for person in self.persons
+        )
+        return of_first + [cell for cells in of_others for cell in cells if cell.arm != FULL]
 
     def steps(self, number: int) -> int:
         """Of one round, the same in every arm."""
         return self.first_steps if number == 0 else self.next_steps
 
 
-_WHOLE = frozenset({"arms", "splits", "seeds"})
+_WHOLE = frozenset({"arms", "splits", "seeds", "persons"})
 """What is said of the whole experiment, and of a cell by its name."""
 
 _LABELS_ONLY = {"host.name": "supervised", "host.supervised_share": "0.0", "selection.name": "csl"}

@@ -14,13 +14,15 @@ from datasets.files import write_atomically
 
 Row = Mapping[str, Any]
 Loops = dict[str, dict[str, Any]]
-"""Arm -> the JSON of its cell, on one split with one seed."""
+"""Arm -> the JSON of its cell, on one split with one seed, corrected by one simulated person."""
 
 RATIOS = {"random_images": 1.5, "random_regions": 1.5, "entropy_regions": 1.2}
 """Arm -> how many times our clicks and keys it should need for the same labels."""
 GAIN_POINTS, GAIN_INPUTS = 15.0, 10.0
 MOST_DECISIONS = 40.0
 SHARE_OF_FULL, MOST_TOUCHED = 0.95, 0.05
+NOBODY = "nobody"
+"""Stands for the person where only full supervision has been run."""
 _COUNTED = ("decisions", "clicks", "keys", "seconds", "pixels_shown", "pixels_changed")
 
 
@@ -29,22 +31,31 @@ def is_loop(folder: Path) -> bool:
     return any(path.name.split("-")[0] in ARMS for path in folder.glob("*-seed*.json"))
 
 
-def read_loops(folder: Path) -> dict[tuple[str, int], Loops]:
-    """(split, seed) -> cells by arm.
+def read_loops(folder: Path) -> dict[tuple[str, int, str], Loops]:
+    """(split, seed, person) -> cells by arm. Full supervision, which nobody corrects, stands beside every person.
 
     Raises:
         ValueError: nothing there, or a damaged file.
     """
-    found: dict[tuple[str, int], Loops] = {}
+    found: dict[tuple[str, int, str], Loops] = {}
+    full: dict[tuple[str, int], dict[str, Any]] = {}
     for path in sorted(folder.glob("*-seed*.json")):
         try:
             content = json.loads(path.read_bytes())
             config = content["config"]
             if config["format"] != FORMAT_VERSION:
                 raise ValueError(f"format {config['format']!r}, not {FORMAT_VERSION}")
-            found.setdefault((config["split"], config["seed"]), {})[config["arm"]] = content
+            place = config["split"], config["seed"]
+            if config["arm"] == FULL:
+                full[place] = content
+            else:
+                found.setdefault((*place, config["person"]), {})[config["arm"]] = content
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is no result of benchmarks.camvid_loop ({error!r}); remove it") from error
+    for (split, seed), content in full.items():
+        beside = [loops for place, loops in found.items() if place[:2] == (split, seed)]
+        for loops in beside or [found.setdefault((split, seed, NOBODY), {})]:
+            loops[FULL] = content
     if not found:
         raise ValueError(f"{folder} holds no results; make some with: python -m benchmarks.camvid_loop --help")
     for loops in found.values():
@@ -170,31 +181,38 @@ def _met(is_met: bool) -> str:
 
 
 def write_loop_report(folder: Path) -> Path:
-    """Write report.md and a picture per split and seed; returns the report's path.
+    """Write report.md and a picture per split, seed and person; returns the report's path.
 
     Raises:
         ValueError: see `read_loops`.
     """
     found = read_loops(folder)
     lines = ["# Predict, correct, retrain on CamVid", "", *_introduction(folder, found), ""]
-    for (split, seed), loops in found.items():
-        picture = f"curves_{split}_seed{seed}.png"
+    for (split, seed, person), loops in found.items():
+        picture = f"curves_{split}_{person}_seed{seed}.png"
         _plot(loops, folder / picture)
-        lines += [f"## Labeled split {split}, seed {seed}", "", f"![curves]({picture})", "", *goals(loops), ""]
+        lines += [
+            f"## Labeled split {split}, seed {seed}, corrected by `{person}`",
+            "",
+            f"![curves]({picture})",
+            "",
+            *goals(loops),
+            "",
+        ]
         lines += [*_table(loops), ""]
     path = folder / "report.md"
     write_atomically(path, ("\n".join(lines).rstrip() + "\n").encode())
     return path
 
 
-def _introduction(folder: Path, found: Mapping[tuple[str, int], Loops]) -> Iterator[str]:
+def _introduction(folder: Path, found: Mapping[tuple[str, int, str], Loops]) -> Iterator[str]:
     first = next(iter(next(iter(found.values())).values()))
     config, machine = first["config"], first["machine"]
     yield (
         f"Made by `python -m benchmarks.report` from one JSON file per cell. First training {config['first_steps']} "
         f"steps, each of {config['rounds']} rounds after it {config['next_steps']}, from the weights before; the same "
-        f"in every arm. Budget of a round: {config['inputs_per_image']:g} clicks and keys per image of the pool, "
-        f"simulated person `{config['person']}`. Test: 233 frames, whole images, last checkpoint. "
+        f"in every arm. Budget of a round: {config['inputs_per_image']:g} clicks and keys per image of the pool. "
+        f"Test: 233 frames, whole images, last checkpoint. "
         f"Half-size frames: {'yes' if config['half_size'] else 'no'}. "
         f"Device: {first['rounds'][0]['device']} ({machine['cpu']}, {machine['cores']} cores)."
     )
@@ -204,7 +222,11 @@ def _introduction(folder: Path, found: Mapping[tuple[str, int], Loops]) -> Itera
     preset = next((PRESETS[name]() for name in PRESETS if folder.name == f"camvid_loop_{name}"), None)
     if preset is None:
         return
-    there = {Cell(split, arm, seed) for (split, seed), loops in found.items() for arm in loops}
+    there = {
+        Cell(split, arm, seed, None if arm == FULL else person)
+        for (split, seed, person), loops in found.items()
+        for arm in loops
+    }
     missing = [cell.name for cell in preset.cells() if cell not in there]
     yield f"Missing cells: {', '.join(missing) or 'none'}."
 

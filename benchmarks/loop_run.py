@@ -169,7 +169,7 @@ class _State:
 def _first_round(cell: Cell, preset: Preset, places: Places, measure: Measure, monitor: Monitor) -> Path:
     """The folder with a workspace after import, first training and prediction."""
     folder = places.folder(cell.first_round)
-    config = cell_config(preset, dataclasses.replace(cell, arm=FULL if cell.arm == FULL else "start"))
+    config = cell_config(preset, dataclasses.replace(cell, arm=FULL if cell.arm == FULL else "start", person=None))
     if (folder / "start.json").is_file():
         if json.loads((folder / "start.json").read_text(encoding="utf-8"))["start_config"] != config:
             raise ValueError(f"{folder} was begun with other settings; remove it, or give another --work")
@@ -259,8 +259,9 @@ def _work(
     shown = _read_shown(state.folder, number - 1)
     spent = sum(_inputs(done["curve"][-1]) for done in state.rounds if "curve" in done)
     budget = round(preset.inputs_per_image * len(truth.image_ids)) * number - spent
+    assert cell.person is not None, "only full supervision has nobody, and corrects nothing"
     made = simulate(
-        store, truth, Arm(cell.arm), PEOPLE[preset.person], 1000 * cell.seed + number, Budget(inputs=max(0, budget)),
+        store, truth, Arm(cell.arm), PEOPLE[cell.person], 1000 * cell.seed + number, Budget(inputs=max(0, budget)),
         _EVERY, monitor, shown,
     )  # fmt: skip
     planes: dict[str, Any] = {str(key): mask for key, mask in shown.items()}

@@ -20,7 +20,11 @@ def row(inputs: int, label_miou: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def loop(arm: str, gain: float, tested: float, bound: float | None = None) -> dict[str, Any]:
+def cell(arm: str, person: str = "oracle") -> Cell:
+    return Cell("1_16", arm, 0, None if arm == FULL else person)
+
+
+def loop(arm: str, gain: float, tested: float, bound: float | None = None, person: str = "oracle") -> dict[str, Any]:
     """Two rounds of 100 clicks on 20 images; labels gain `gain` in each, half of it after 50 clicks."""
     start = {"round": 0, "steps": 5, "test": {"miou": 0.4}, "round_seconds": 1.0, "device": "cpu"}
     unseen = {"reliable": 5000, "reliable_wrong": 100, "reliable_error": 0.02, "bound": bound, "promise": "No promise."}
@@ -35,7 +39,7 @@ def loop(arm: str, gain: float, tested: float, bound: float | None = None) -> di
     if arm == FULL:
         rounds = [{**start, "round": number, "test": {"miou": tested}} for number in (1, 2)]
     return {
-        "config": cell_config(PRESET, Cell("1_16", arm, 0)), "images": {"pool": 20},
+        "config": cell_config(PRESET, cell(arm, person)), "images": {"pool": 20},
         "machine": {"cpu": "x", "cores": 2}, "pixels": {"pool": 10_000, "labeled": 2_500}, "rounds": [start, *rounds],
     }  # fmt: skip
 
@@ -87,8 +91,26 @@ def test_the_report_names_missing_cells_and_draws_the_curves(tmp_path: Path) -> 
     assert main([str(folder)]) == 0
     text = (folder / "report.md").read_text()
     missing = next(line for line in text.splitlines() if line.startswith("Missing cells"))
-    assert missing.count("1_8") == len(ARMS) and missing.count("1_16") == len(ARMS) - 2
-    assert (folder / "curves_1_16_seed0.png").stat().st_size > 0
+    corrected = len(ARMS) - 1
+    assert missing.count("1_8") == 2 * corrected + 1 and missing.count("1_16") == 2 * corrected - 1
+    assert (folder / "curves_1_16_oracle_seed0.png").stat().st_size > 0
+
+
+def test_full_supervision_stands_beside_every_person(tmp_path: Path) -> None:
+    for content in (loop("queue", 0.1, 0.5), loop("queue", 0.2, 0.6, person="superpixels"), loop(FULL, 0, 0.7)):
+        config = content["config"]
+        found = Cell(config["split"], config["arm"], config["seed"], config["person"])
+        (tmp_path / f"{found.name}.json").write_text(json.dumps(content))
+    loops = read_loops(tmp_path)
+    assert set(loops) == {("1_16", 0, "oracle"), ("1_16", 0, "superpixels")}
+    assert [set(each) for each in loops.values()] == 2 * [{"queue", FULL}]
+    assert loops["1_16", 0, "superpixels"]["queue"]["rounds"][-1]["test"]["miou"] == 0.6
+
+
+def test_a_preset_has_full_supervision_once_a_split() -> None:
+    names = [each.name for each in PRESET.cells()]
+    assert len(set(names)) == len(names) == 2 * (2 * (len(ARMS) - 1) + 1)
+    assert "full-1_8-seed0" in names and "queue-1_8-superpixels-seed0" in names
 
 
 def test_cells_of_other_steps_are_refused(tmp_path: Path) -> None:
@@ -110,5 +132,5 @@ def test_cells_of_different_region_rules_are_not_compared(tmp_path: Path) -> Non
 
 
 def test_full_supervision_has_no_region_rules() -> None:
-    assert "region_rules" not in cell_config(PRESET, Cell("1_16", FULL, 0))
-    assert cell_config(PRESET, Cell("1_16", "queue", 0))["region_rules"]["max_area_share"] == 0.25
+    assert "region_rules" not in cell_config(PRESET, cell(FULL))
+    assert cell_config(PRESET, cell("queue"))["region_rules"]["max_area_share"] == 0.25

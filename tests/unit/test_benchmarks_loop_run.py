@@ -35,7 +35,7 @@ def test_a_loop_corrects_retrains_and_goes_on_where_it_stopped(tmp_path: Path) -
             raise WorkCancelledError("stopped")
         return measure(run_dir)
 
-    cell = Cell(LABELED_SPLIT, "queue", 0)
+    cell = Cell(LABELED_SPLIT, "queue", 0, "oracle")
     with pytest.raises(WorkCancelledError):
         run_cell(cell, PRESET, places, stop_before_the_second_round, Monitor())
     corrected = places.folder(cell.name) / "corrected_1.json"
@@ -53,7 +53,7 @@ def test_a_loop_corrects_retrains_and_goes_on_where_it_stopped(tmp_path: Path) -
     )
     assert spent > 0 and first["unseen"]["promise"]
     one_round = replace(PRESET, rounds=1)
-    full = run_cell(Cell(LABELED_SPLIT, FULL, 0), one_round, places, measure, Monitor())
+    full = run_cell(Cell(LABELED_SPLIT, FULL, 0, None), one_round, places, measure, Monitor())
     assert full["images"]["labeled"] == found["images"]["labeled"] + found["images"]["pool"]
     assert [each["steps"] for each in full["rounds"]] == [12, 6]
     with pytest.raises(ValueError, match="was begun with other settings"):
@@ -62,7 +62,7 @@ def test_a_loop_corrects_retrains_and_goes_on_where_it_stopped(tmp_path: Path) -
 
 def test_one_process_at_a_time_works_on_a_cell(tmp_path: Path) -> None:
     places = Places(tmp_path / "data", tmp_path / "work", tmp_path / "out", "scenes")
-    cell = Cell(LABELED_SPLIT, "queue", 0)
+    cell = Cell(LABELED_SPLIT, "queue", 0, "oracle")
     (tmp_path / "work").mkdir()
     with places.folder(f"{cell.first_round}.lock").open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
