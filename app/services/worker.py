@@ -157,6 +157,13 @@ class JobSupervisor:
         logger.info("job %d %s", job_id, state.value)
 
 
+class _LaneBeside(Consumer):  # type: ignore[misc]  # Huey has no types.
+    """The threads of one more lane; signals are for the consumer that has the main thread."""
+
+    def _set_signal_handlers(self) -> None:
+        """None: between its handlers and those of the other consumer, a request to stop would be lost."""
+
+
 class JobConsumer(Consumer):  # type: ignore[misc]  # Huey has no types.
     """Huey's consumer with one thread per lane.
 
@@ -167,7 +174,7 @@ class JobConsumer(Consumer):  # type: ignore[misc]  # Huey has no types.
     def __init__(self, huey: Huey, stopping: threading.Event, parent_pid: int | None, beside: Huey) -> None:
         options = {"workers": 1, "periodic": False, "max_delay": 1.0, "worker_type": "thread"}
         super().__init__(huey, **options)
-        self._beside = Consumer(beside, **options)
+        self._beside = _LaneBeside(beside, **options)
         self._signal_actions = {
             number: (False, True) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         }  # Huey restarts on SIGHUP; ours comes from a closed terminal.
@@ -175,7 +182,8 @@ class JobConsumer(Consumer):  # type: ignore[misc]  # Huey has no types.
         self._parent_pid = parent_pid
 
     def start(self) -> None:
-        """Start both lanes. Ours comes second: the signal handlers that count are set last."""
+        """Start both lanes. The signal handlers come first: killed in between, a job would be left without a worker."""
+        self._set_signal_handlers()
         self._beside.start()
         super().start()
 

@@ -1,5 +1,6 @@
 """The version of the tables: which one a store has, and how it gets the current one."""
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -47,9 +48,13 @@ def bring_up_to_date(engine: Engine, backend: Backend, create: bool) -> None:
 
 def head() -> str:
     """The version that this program works with."""
-    version = ScriptDirectory(str(MIGRATIONS)).get_current_head()
-    assert version is not None, "there are migrations"
-    return version
+    return _versions(MIGRATIONS)[0]
+
+
+@cache
+def _versions(folder: Path) -> tuple[str, ...]:
+    """All versions in a folder of migrations, the newest first. Reading them takes longer than opening a store."""
+    return tuple(revision.revision for revision in ScriptDirectory(str(folder)).walk_revisions())
 
 
 def version_of(connection: Connection) -> str | None:
@@ -63,7 +68,7 @@ def require_known(version: str, name: str) -> None:
     Raises:
         NewerSchemaError: names the version.
     """
-    if version not in {revision.revision for revision in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}:
+    if version not in _versions(MIGRATIONS):
         raise NewerSchemaError(
             f"{name} has schema {version}, which this version of Pixelsieve does not know: a later version wrote it. "
             "Install that version again; nothing was changed."
