@@ -5,11 +5,12 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
-from sqlalchemy import Connection, create_engine, select
+from sqlalchemy import Connection, Table, create_engine, select
 
 from app.config import Workspace
 from app.domain.states import DecisionKind, ImageRole, ModelStatus
@@ -224,19 +225,36 @@ def copy_store(template: Path, root: Path) -> Store:
 
 
 def copy_rows(source: Path, store: Store) -> None:
-    """The rows of a SQLite file, put into a store that has none; it stays the workspace that it is."""
-    engine = create_engine(f"sqlite:///{source}")
-    with engine.connect() as reading, store.session() as session:
+    """The rows of a closed template, put into a store that has none; it stays the workspace that it is."""
+    with store.session() as session:
         writing = session.connection()
-        tables = dump.tables_of(writing)
+        tables = _tables_of(writing)
         for table in tables:
-            if table.name != "setting":
-                dump.insert(writing, table, dump.lines(reading, dump.table_named(reading, table.name)))
+            rows = _rows_in(source)[table.name]
+            if table.name == "setting":
+                rows = [line for line in rows if b'"key":"workspace_id"' not in line]
+            dump.insert(writing, table, rows)
         dump.continue_ids(writing, tables)
-        for line in dump.lines(reading, settings := dump.table_named(reading, "setting")):
-            if b'"key":"workspace_id"' not in line:
-                dump.insert(writing, dump.table_named(writing, settings.name), [line])
+
+
+@cache
+def _rows_in(source: Path) -> dict[str, list[bytes]]:
+    engine = create_engine(f"sqlite:///{source}")
+    with engine.connect() as reading:
+        found = {table.name: list(dump.lines(reading, table)) for table in dump.tables_of(reading)}
     engine.dispose()
+    return found
+
+
+_tables: dict[str, list[Table]] = {}
+
+
+def _tables_of(connection: Connection) -> list[Table]:
+    """The tables of this version; to look them up takes longer than to copy a small store's rows."""
+    kind = connection.dialect.name
+    if kind not in _tables:
+        _tables[kind] = dump.tables_of(connection)
+    return _tables[kind]
 
 
 @contextmanager
@@ -254,7 +272,7 @@ def everything_stored(store: Store) -> bytes:
     """All rows as text, and the bytes of the database's files where it has files."""
     with store.reader() as session:
         connection = session.connection()
-        rows = b"".join(line for table in dump.tables_of(connection) for line in dump.lines(connection, table))
+        rows = b"".join(line for table in _tables_of(connection) for line in dump.lines(connection, table))
     return rows + b"".join(path.read_bytes() for path in sorted(store.workspace.root.glob("pixelsieve.db*")))
 
 
