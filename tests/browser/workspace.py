@@ -1,6 +1,11 @@
 """A small workspace with generated street scenes and made-up predictions: no model, no training, one second."""
 
+import atexit
+import os
+import shutil
+import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -13,6 +18,7 @@ from app.domain.states import ImageRole, ModelStatus
 from app.services.importing import import_dataset
 from app.services.proposals import store_proposal
 from app.storage.database import Store, open_store
+from app.storage.location import DATABASE_URL_VARIABLE
 from app.storage.models import Image, Model
 from app.storage.trust_settings import TrustSettings, write_trust_settings
 from datasets.labels import ClassSet
@@ -123,7 +129,26 @@ NO_PROBES = TrustSettings(audit_share=0, planted_share=0, control_share=0)
 def build_workspace(
     root: Path, pool: int = 8, names: tuple[str, ...] = NAMES, trust: TrustSettings = NO_PROBES
 ) -> Workspace:
-    """A workspace after its first round: labeled and gold images, a current model, proposals for `pool` images."""
+    """A workspace after its first round: labeled and gold images, a current model, proposals for `pool` images.
+
+    On SQLite it is made once and copied, since a copied folder is a copied project.
+    """
+    if os.environ.get(DATABASE_URL_VARIABLE) is None:
+        shutil.copytree(_template(pool, names, trust.model_dump_json()), root, dirs_exist_ok=True)
+    else:
+        _build(root, pool, names, trust)
+    return Workspace(root / "workspace")
+
+
+@cache
+def _template(pool: int, names: tuple[str, ...], trust: str) -> Path:
+    root = Path(tempfile.mkdtemp(prefix="pixelsieve-template-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    _build(root, pool, names, TrustSettings.model_validate_json(trust))
+    return root
+
+
+def _build(root: Path, pool: int, names: tuple[str, ...], trust: TrustSettings) -> None:
     rng = np.random.default_rng(7)
     folder = root / "source"
     folder.mkdir(parents=True)
@@ -132,8 +157,7 @@ def build_workspace(
     for name, scene in scenes.items():
         PillowImage.fromarray(paint_picture(scene, rng)).save(folder / f"{name}.png")
     labels = {name: _spread(len(names))[scene] for name, scene in scenes.items()}
-    workspace = Workspace(root / "workspace")
-    store = open_store(workspace, create=True)
+    store = open_store(Workspace(root / "workspace"), create=True)
     import_dataset(
         store, SceneFiles(folder, labels, ClassSet.from_names(names)), {"labeled_0", "labeled_1"}, {"gold_0"}
     )
@@ -143,7 +167,6 @@ def build_workspace(
     for image_id, sample_id in pool_images(store):
         store_proposal(store, image_id, model_id, predict_scene(labels[sample_id], rng, num_classes=len(names)))
     store.close()
-    return workspace
 
 
 def _spread(num_classes: int) -> NDArray[np.uint8]:
