@@ -199,7 +199,21 @@ def test_eight_classes_need_no_letters(tmp_path: Path, open_reviewer: OpenReview
         reviewer.page.close()
 
 
-def test_anchor_of_a_region_is_its_middle_pixel_in_reading_order(
+_ANCHOR_OF_RING = """async () => {
+  const { findAnchors } = await import('/static/reviewer/anchors.js');
+  const row = (inner) => [1, 1, 1, ...inner, 1, 1, 1];
+  const [full, open] = [row([1, 1, 1]), row([0, 0, 0])];
+  return findAnchors(Uint16Array.from([full, full, open, open, open, full, full].flat()), 9).get(1).at; }"""
+
+
+def _middle_of_run(pixels: np.ndarray, width: int) -> int:
+    """Of the pixels that follow each other in a row, with the middle one of all among them."""
+    runs = np.split(pixels, np.flatnonzero((np.diff(pixels) != 1) | (pixels[1:] % width == 0)) + 1)
+    run = next(run for run in runs if run[0] <= pixels[len(pixels) // 2] <= run[-1])
+    return int(run[len(run) // 2])
+
+
+def test_anchor_of_a_region_is_in_the_middle_of_the_run_with_its_middle_pixel(
     live_app: LiveApp, open_reviewer: OpenReviewer
 ) -> None:
     reviewer = open_reviewer(live_app)
@@ -213,9 +227,10 @@ def test_anchor_of_a_region_is_its_middle_pixel_in_reading_order(
     expected = {}
     for number in sorted(set(numbers[(numbers > 0) & (numbers < 65534)].tolist())):
         pixels = np.flatnonzero(numbers == number)
-        y, x = divmod(int(pixels[len(pixels) // 2]), width)
+        y, x = divmod(_middle_of_run(pixels, width), width)
         expected[number] = ([x + 0.5, y + 0.5], len(pixels))
     assert {number: (at, area) for number, at, area in found} == expected
+    assert reviewer.page.evaluate(_ANCHOR_OF_RING) == [7.5, 3.5]  # Not at the hole.
 
 
 def test_browser_has_the_planes_that_the_service_has(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
