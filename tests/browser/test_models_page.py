@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Locator, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
 
 from app.config import Workspace
 from app.domain.states import ModelStatus
@@ -90,8 +90,15 @@ def test_any_two_rounds_are_compared_and_the_address_says_which(open_models: Cal
     compared(page, 1, 4)
     page.get_by_label("to", exact=True).select_option("2")
     expect(compared(page, 1, 2).get_by_role("row", name=re.compile("^mIoU"))).to_contain_text("+")
+    held: list[Route] = []
+    page.route("**/api/models", lambda route: held.append(route))
     page.reload()
+    expect(page.get_by_text("Loading the rounds…")).to_be_visible()
+    expect(page.locator("#comparison")).to_be_hidden()
+    held[-1].continue_()  # Of this page: the one before may have asked, too.
+    page.unroute("**/api/models")
     compared(page, 1, 2)
+    expect(page.get_by_text("Loading the rounds…")).to_have_count(0)
     page.get_by_role("button", name="Swap the two rounds").click()
     expect(compared(page, 2, 1).get_by_role("row", name=re.compile("^mIoU"))).to_contain_text("−")
 

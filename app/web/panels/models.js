@@ -19,7 +19,7 @@ class ModelsPage {
   constructor(root) {
     this.root = root;
     this.message = el('p', { class: 'pp-message', role: 'status' });
-    this.overview = el('section', { class: 'pp-models', 'aria-label': 'All rounds' });
+    this.overview = el('section', { class: 'pp-models', 'aria-label': 'All rounds' }, el('p', { class: 'pp-muted' }, 'Loading the rounds…'));
     this.changes = el('section', { 'aria-label': 'Decisions about models' });
     this.comparison = new RoundComparison((action, model) => this.act(action, model));
     root.append(this.message, this.overview, this.comparison.element, this.changes);
@@ -30,6 +30,7 @@ class ModelsPage {
       this.session = await getSession();
       await this.refresh();
     } catch (error) {
+      if (!this.models) this.overview.replaceChildren(); // What went wrong is said; nothing is on its way any more.
       this.say(error.message, true);
     }
     this.root.dataset.drawn = '1';

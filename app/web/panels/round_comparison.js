@@ -19,7 +19,7 @@ export class RoundComparison {
     this.old = el('select', { id: 'compare-old', onchange: pick });
     this.new = el('select', { id: 'compare-new', onchange: pick });
     this.result = el('div', { class: 'pp-result', 'aria-live': 'polite' });
-    this.element = el('section', { id: 'comparison', 'aria-label': 'Comparison' }, el('h2', {}, 'Compare two rounds'),
+    this.element = el('section', { id: 'comparison', 'aria-label': 'Comparison', hidden: true }, el('h2', {}, 'Compare two rounds'),
       el('div', { class: 'pp-picker' },
         el('label', { for: 'compare-old' }, 'From'), this.old, el('label', { for: 'compare-new' }, 'to'), this.new,
         el('button', { type: 'button', 'aria-label': 'Swap the two rounds', onclick: () => this.pick(Number(this.new.value), Number(this.old.value)) }, '⇄')),
@@ -53,6 +53,7 @@ export class RoundComparison {
       return;
     }
     const asked = this.chosen;
+    if (this.result.childElementCount === 0) this.result.replaceChildren(el('p', { class: 'pp-muted' }, 'Comparing…'));
     try {
       const result = await getJson(`/api/models/compare?old=${old}&new=${now}`);
       if (asked === this.chosen) this.draw(result);
