@@ -24,9 +24,14 @@ class QualityCalls:
         """One's own numbers, up to the last midnight (UTC)."""
         return self._connection.get("/api/quality/mine")
 
-    def suspects(self, limit: int = 30, offset: int = 0) -> Json:
-        """Parts of labels that the latest look found doubtful, likeliest first; `search` is None before one."""
-        return self._connection.get("/api/suspects", query={"limit": limit, "offset": offset})
+    def suspects(self, limit: int = 30, offset: int = 0, only_open: bool = False) -> Json:
+        """Parts of labels that the latest look found doubtful, likeliest first; `search` is None before one.
+
+        Args:
+            only_open: without parts that were answered or have changed.
+        """
+        query = {"limit": limit, "offset": offset, "only_open": only_open}
+        return self._connection.get("/api/suspects", query=query)
 
     def look_for_suspects(self, model_id: int | None = None, min_area: int = 50) -> int:
         """Queue a look for wrong labels; the job's id. None is the current model."""

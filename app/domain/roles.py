@@ -46,7 +46,7 @@ class Permission(StrEnum):
     SEE_MODELS = "see_models"
     """See rounds, models and jobs, and how good they are."""
     RUN_JOBS = "run_jobs"
-    """Import, train, predict and explore; cancel jobs."""
+    """Import, train, predict and explore, look for wrong labels and correct imported ones; cancel jobs."""
     EXPORT = "export"
     """Take labels out as COCO."""
     SEE_QUALITY = "see_quality"

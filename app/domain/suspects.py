@@ -78,9 +78,13 @@ def find_part(part: LabelPart, label: LabelArray) -> NDArray[np.bool_] | None:
         part: as it was listed.
         label: (H, W), IGNORE_INDEX where no person decided.
     """
-    same = np.where(label == part.class_id, label, np.uint8(IGNORE_INDEX))
+    x0, y0, x1, y1 = part.bbox
+    left, top = max(0, x0 - 1), max(0, y0 - 1)  # With a pixel more on every side, one sees whether the part has grown.
+    around = label[top : y1 + 1, left : x1 + 1]
+    same = np.where(around == part.class_id, around, np.uint8(IGNORE_INDEX))
+    wanted = x0 - left, y0 - top, x1 - left, y1 - top
     for _, bbox, mask in connected_parts(same, part.area):
-        if bbox == part.bbox and np.count_nonzero(mask) == part.area:
+        if bbox == wanted and np.count_nonzero(mask) == part.area:
             return mask
     return None
 

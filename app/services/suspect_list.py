@@ -79,7 +79,8 @@ class SuspectList:
         min_area: smaller parts were left out, in pixels.
         num_images: images that were looked at.
         num_parts: parts in them.
-        num_listed: those of them that were kept and whose image is still there.
+        num_listed: those of them that were kept and whose image is still there; only those without an answer, if
+            only these were asked for.
         found_at: when the look ended, UTC.
         rows: the page.
     """
@@ -117,17 +118,29 @@ class PlacedPart:
     mask: NDArray[np.bool_]
 
 
-def list_suspects(store: Store, limit: int, offset: int = 0) -> SuspectList | None:
+def list_suspects(store: Store, limit: int, offset: int = 0, only_open: bool = False) -> SuspectList | None:
     """The parts found by the latest look, likeliest first, without those of images that were deleted since.
 
     None where nobody has looked yet.
+
+    Args:
+        limit: most rows.
+        offset: so many are skipped.
+        only_open: without parts about which somebody said something, or whose label has changed.
     """
     with store.reader() as session:
         search = session.scalar(select(SuspectSearch))
         if search is None:
             return None
         statement = select(SuspectPart, Image).join(Image, _IS_THERE).order_by(SuspectPart.rank)
-        found = [(part, image) for part, image in session.execute(statement.limit(limit).offset(offset))]
+        if only_open:
+            all_rows = _rows(store, session, [(part, image) for part, image in session.execute(statement)])
+            is_open = [row for row in all_rows if row.answer is SuspectAnswer.OPEN]
+            rows, listed = is_open[offset : offset + limit], len(is_open)
+        else:
+            found = [(part, image) for part, image in session.execute(statement.limit(limit).offset(offset))]
+            rows = list(_rows(store, session, found))
+            listed = session.scalar(select(func.count(SuspectPart.id)).join(Image, _IS_THERE)) or 0
         model = session.get_one(Model, search.model_id)
         return SuspectList(
             model_id=model.id,
@@ -136,9 +149,9 @@ def list_suspects(store: Store, limit: int, offset: int = 0) -> SuspectList | No
             min_area=search.min_area,
             num_images=search.num_images,
             num_parts=search.num_parts,
-            num_listed=session.scalar(select(func.count(SuspectPart.id)).join(Image, _IS_THERE)) or 0,
+            num_listed=listed,
             found_at=search.found_at,
-            rows=tuple(_rows(store, session, found)),
+            rows=tuple(rows),
         )
 
 
@@ -193,14 +206,14 @@ def place_of(row: SuspectPart | PartAnswer) -> tuple[int, ...]:
 
 def _rows(store: Store, session: Session, found: Sequence[tuple[SuspectPart, Image]]) -> Iterable[SuspectRow]:
     answers = latest_answers(session, (image.id for _, image in found))
-    labels: dict[int, LabelArray | None] = {}
+    now = _LabelsNow(store, session)
     for part, image in found:
         latest = answers.get(place_of(part))
         made = None if latest is None or latest.region_id is None else _made_region(session, latest.region_id)
         is_taken_back = made is not None and made.state is RegionState.SUPERSEDED
         counts = None if latest is None or latest.answer is SuspectAnswer.OPEN or is_taken_back else latest
         said = SuspectAnswer.OPEN if counts is None else counts.answer
-        if said is not SuspectAnswer.CHANGED and not _is_unchanged(store, session, part, image, labels):
+        if said is not SuspectAnswer.CHANGED and not now.still_have(part, image):
             said = SuspectAnswer.CHANGED
         yield SuspectRow(
             id=part.id, rank=part.rank, image_id=image.id, image_name=image.name,
@@ -225,16 +238,24 @@ def _shown_region(session: Session, region_id: int | None) -> int | None:
     return session.scalar(shown.where(Proposal.active, Region.state != RegionState.SUPERSEDED))
 
 
-def _is_unchanged(
-    store: Store, session: Session, part: SuspectPart, image: Image, labels: dict[int, LabelArray | None]
-) -> bool:
-    """Whether the label still has the part as it was found. `labels` holds those that were read already."""
-    if label_version(session, image) == part.label_version:
-        return True
-    if image.id not in labels:
-        try:
-            labels[image.id] = people_label(store, session, image)
-        except (ValueError, OSError):  # A label that cannot be read is no more as it was found.
-            labels[image.id] = None
-    label = labels[image.id]
-    return label is not None and find_part(_part_of(part), label) is not None
+class _LabelsNow:
+    """The labels of some images as they are now; each is read once, and only where something happened to it."""
+
+    def __init__(self, store: Store, session: Session) -> None:
+        self._store, self._session = store, session
+        self._versions: dict[int, str] = {}
+        self._labels: dict[int, LabelArray | None] = {}
+
+    def still_have(self, part: SuspectPart, image: Image) -> bool:
+        """Whether the label still has a part as it was found."""
+        if image.id not in self._versions:
+            self._versions[image.id] = label_version(self._session, image)
+        if self._versions[image.id] == part.label_version:
+            return True
+        if image.id not in self._labels:
+            try:
+                self._labels[image.id] = people_label(self._store, self._session, image)
+            except (ValueError, OSError):  # A label that cannot be read is no more as it was found.
+                self._labels[image.id] = None
+        label = self._labels[image.id]
+        return label is not None and find_part(_part_of(part), label) is not None

@@ -25,10 +25,13 @@ _SHAPE = 0.7
 
 @router.get("")
 def suspects(
-    context: Context, limit: Annotated[int, Query(ge=1, le=200)] = 30, offset: Annotated[int, Query(ge=0)] = 0
+    context: Context,
+    limit: Annotated[int, Query(ge=1, le=200)] = 30,
+    offset: Annotated[int, Query(ge=0)] = 0,
+    only_open: Annotated[bool, Query(description="Without parts that were answered or have changed.")] = False,
 ) -> dict[str, Any]:
     """What the latest look found, likeliest first, and what became of each part since; `search` is null before one."""
-    found = list_suspects(context.store, limit, offset)
+    found = list_suspects(context.store, limit, offset, only_open)
     if found is None:
         return {"search": None, "rows": []}
     told = found.to_json()

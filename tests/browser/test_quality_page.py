@@ -143,6 +143,12 @@ def test_a_lead_looks_for_wrong_labels_and_answers_each(worked: LiveApp, browser
         imported.locator(f"[data-does='{does}']").click()
         expect(imported).to_have_attribute("data-answer", answer)
         assert page.evaluate("document.activeElement.closest('tr')?.dataset.suspect") == rank
+    imported.locator("[data-does='right']").click()
+    expect(imported).to_have_attribute("data-answer", "right")
+    section.get_by_label("Only parts without an answer").check()
+    expect(imported).to_have_count(0)
+    section.get_by_label("Only parts without an answer").uncheck()
+    expect(imported).to_have_count(1)
     drawn = section.locator("tr:has([data-does='send'])").first
     turn_to(drawn, section)
     rank = drawn.get_attribute("data-suspect")

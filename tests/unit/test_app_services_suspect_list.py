@@ -12,6 +12,7 @@ from app.domain.roles import Actor, Role
 from app.domain.states import DecisionKind, ImageRole, RegionKind, RegionState, SuspectAnswer
 from app.services.deleting import delete_images, purge_images
 from app.services.flagging import list_flags
+from app.services.importing import import_dataset
 from app.services.labels import label_state, training_entries
 from app.services.processes import Monitor, WorkCancelledError
 from app.services.proposals import store_proposal
@@ -23,7 +24,7 @@ from app.storage.audit import AuditEntry
 from app.storage.models import Image, Region
 from datasets.images import read_plane
 from datasets.labels import IGNORE_INDEX
-from tests.unit.made_workspace import Reviewer, copy_store, make_prediction, make_template, pool_ids
+from tests.unit.made_workspace import Reviewer, copy_store, make_dataset, make_prediction, make_template, pool_ids
 from tests.unit.suspect_cases import look, nothing_known, says
 from tests.unit.trust_cases import SIZE_HW, control_ids, copy_scene, make_scene
 from tests.unit.trust_cases import TRUST as PROBES
@@ -134,6 +135,25 @@ def test_a_later_proposal_does_not_make_a_part_another_one(ann):
     store_proposal(ann.store, pool_ids(ann.store)[0], 1, make_prediction(5))
     part = pool_row(ann.store)
     assert (part.answer, part.region_id) == (SuspectAnswer.OPEN, None)
+
+
+def test_only_parts_without_an_answer_are_listed_where_these_are_asked_for(ann):
+    everything = rows(ann.store)
+    say_right(ann.store, LEA, everything[0].id)
+    change_imported(ann.store, LEA, everything[2].id, None)
+    left = [row.id for row in everything if row not in (everything[0], everything[2])]
+    second = list_suspects(ann.store, 2, offset=1, only_open=True)
+    assert ([row.id for row in second.rows], second.num_listed) == (left[1:3], len(left))
+
+
+def test_importing_the_same_labels_again_leaves_a_changed_one_alone(ann, tmp_path):
+    part = imported_row(ann.store)
+    change_imported(ann.store, LEA, part.id, None)
+    changed = label_of(ann.store, part.image_id)
+    dataset = make_dataset(tmp_path / "again", ("labeled_0", "labeled_1", "gold_0"), ("pool_0",))
+    report = import_dataset(ann.store, dataset, {"labeled_0", "labeled_1"}, {"gold_0"})
+    assert (report.unchanged, report.refused) == (4, ())
+    assert np.array_equal(label_of(ann.store, part.image_id), changed)
 
 
 def test_what_is_right_stays_right_in_the_next_look_until_it_is_taken_back(ann):

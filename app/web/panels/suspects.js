@@ -25,6 +25,8 @@ class Suspects {
     this.progress = el('div', { class: 'pp-row' });
     this.look = el('button', { class: 'pp-primary', type: 'button', onclick: () => this.attempt(() => this.startLook()) }, 'Look for wrong labels');
     this.found = el('p', { class: 'pp-muted pp-how' });
+    this.onlyOpen = el('input', { type: 'checkbox' });
+    this.onlyOpen.addEventListener('change', () => { this.offset = 0; this.attempt(() => this.refresh()); });
     this.body = el('div');
     root.append(el('h2', {}, 'Labels that may be wrong'),
       el('p', { class: 'pp-muted pp-how' }, 'Parts of imported and corrected labels that the model doubts more than it usually doubts labels of their class, the likeliest first. Its doubt is no proof: look at the picture.'),
@@ -38,16 +40,22 @@ class Suspects {
   }
 
   async refresh() {
-    const { search, rows } = await getJson(`/api/suspects?limit=${SHOWN}&offset=${this.offset}`);
-    this.found.replaceChildren(...(search === null ? ['Nobody has looked yet. Every image that people labeled is predicted for it, which takes as long as predicting them does.'] : said(search)));
+    const { search, rows } = await getJson(`/api/suspects?limit=${SHOWN}&offset=${this.offset}&only_open=${this.onlyOpen.checked}`);
+    if (rows.length === 0 && this.offset > 0) { // The last one of the last page was answered.
+      this.offset = Math.max(0, this.offset - SHOWN);
+      await this.refresh();
+      return;
+    }
+    this.found.replaceChildren(...(search === null ? ['Nobody has looked yet. Every image that people labeled is predicted for it, which takes as long as predicting them does.'] : said(this.onlyOpen.checked, search)));
     this.look.textContent = search === null ? 'Look for wrong labels' : 'Look again';
     this.body.replaceChildren(...(search === null ? [] : this.draw(search, rows)));
   }
 
   draw(search, rows) {
-    if (rows.length === 0) return [el('p', { class: 'pp-muted' }, 'No part is large enough to be listed.')];
+    const filter = el('label', { class: 'pp-check' }, this.onlyOpen, ' Only parts without an answer');
+    if (rows.length === 0) return [filter, el('p', { class: 'pp-muted' }, this.onlyOpen.checked ? 'Every part has its answer.' : 'No part is large enough to be listed.')];
     const turn = (step) => { this.offset = Math.max(0, this.offset + step * SHOWN); return this.attempt(() => this.refresh()); };
-    return [this.sender(),
+    return [this.sender(), filter,
       el('div', { class: 'pp-wide', tabindex: '0', role: 'region', 'aria-label': 'Parts that may be wrong' },
         el('table', { class: 'pp-table' },
           el('thead', {}, el('tr', {}, ...HEAD.map((text) => el('th', { scope: 'col', class: 'pp-text' }, text)))),
@@ -134,8 +142,8 @@ class Suspects {
   }
 
   async sendFirst(number) {
-    const { rows } = await getJson(`/api/suspects?limit=${MOST}`);
-    const chosen = rows.filter((row) => !row.is_imported && row.answer === 'open').slice(0, number);
+    const { rows } = await getJson(`/api/suspects?limit=${MOST}&only_open=true`);
+    const chosen = rows.filter((row) => !row.is_imported).slice(0, number);
     const refused = [];
     for (const row of chosen) await this.send(row).catch((error) => refused.push(error.message));
     await this.refresh();
@@ -186,8 +194,8 @@ class Suspects {
 }
 
 /** What was looked at, when, and whether it still says what the present model would. */
-function said({ round, is_current: isCurrent, min_area: minArea, num_images: images, num_parts: parts, num_listed: listed, found_at: at }) {
-  const kept = listed < parts ? `, of which the likeliest ${listed.toLocaleString('en')} are listed` : '';
+function said(onlyOpen, { round, is_current: isCurrent, min_area: minArea, num_images: images, num_parts: parts, num_listed: listed, found_at: at }) {
+  const kept = listed < parts && !onlyOpen ? `, of which the likeliest ${listed.toLocaleString('en')} are listed` : '';
   const text = `${moment(at)}, by the model of round ${round}: ${parts.toLocaleString('en')} parts of at least ${minArea} pixels in the labels of ${images.toLocaleString('en')} ${images === 1 ? 'image' : 'images'}${kept}.`;
   return [text, ...(isCurrent ? [] : [el('strong', {}, ' Another model is in use now: look again.')])];
 }
