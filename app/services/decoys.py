@@ -134,10 +134,10 @@ def are_decoys_wanted(store: Store) -> bool:
     return planted < trust.planted_share / (1 - trust.audit_share) * regions
 
 
-def join_decoys(session: Session, image: Image, trust: TrustSettings) -> None:
+def join_decoys(session: Session, image: Image) -> None:
     """Make a labeled image a decoy, for good; does nothing where it is one."""
     if session.get(DecoyImage, image.id) is None:
-        session.add(DecoyImage(image_id=image.id, seed=trust.seed, share=trust.planted_share))
+        session.add(DecoyImage(image_id=image.id))
         session.flush()
 
 

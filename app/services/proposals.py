@@ -315,7 +315,7 @@ def _insert(
         probes = [control_row(known.control, known.image, proposal)]
     image = session.get_one(Image, known.image.id)
     if known.label is not None:
-        join_decoys(session, image, trust)
+        join_decoys(session, image)
     rng = np.random.default_rng([trust.seed or 0, proposal.model_id, int(image.sha256[:15], 16), 2])
     for row in rows:
         row.score *= image.queue_weight

@@ -64,16 +64,9 @@ class ControlImage(Base):
 class DecoyImage(Base):
     """A labeled image that people are asked about like one of the pool, with errors planted in it.
 
-    Attributes:
-        image_id: the image.
-        seed: of what is planted.
-        share: of planted errors when it was chosen.
-        chosen_at: when.
+    What was planted, and by which chance, stands in its probes.
     """
 
     __tablename__ = "decoy_image"
 
     image_id: Mapped[int] = mapped_column(ForeignKey("image.id"), primary_key=True, autoincrement=False)
-    seed: Mapped[int] = mapped_column(BigInteger)
-    share: Mapped[float]
-    chosen_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)

@@ -184,10 +184,9 @@ def test_another_model_is_asked_about_images_that_one_failed_on(store: Store, pr
 def test_labeled_images_leave_the_lists_although_one_of_the_pool_was_never_predicted(
     store: Store, predictor: FakePredictor
 ) -> None:
-    trust = TrustSettings(planted_share=0.04, seed=0)
-    set_trust(store, trust)
+    set_trust(store, TrustSettings(planted_share=0.04))
     with store.session() as session:
-        join_decoys(session, session.scalars(select(Image).where(Image.sample_id == "labeled")).one(), trust)
+        join_decoys(session, session.scalars(select(Image).where(Image.sample_id == "labeled")).one())
         assert may_decoys_join(session)
     file_of(store, "p4").write_bytes(b"no picture")
     predict(store)

@@ -203,6 +203,11 @@ def test_probes_of_the_version_that_gave_them_to_persons_stand_in_everybodys_que
         ):  # fmt: skip
             connection.execute(statement)
         connection.commit()
+    open_with_version(workspace, tmp_path, monkeypatch, "0018")
+    with raw(workspace) as connection:
+        assert connection.execute("SELECT * FROM decoy_image").fetchall() == []
+        connection.execute("INSERT INTO decoy_image VALUES (2, 5, 0.04, '2026-01-01')")
+        connection.commit()
     open_store(workspace).close()
     with raw(workspace) as connection:
         rows = connection.execute("SELECT id, state, is_asked_regardless, score FROM region ORDER BY id").fetchall()
@@ -214,7 +219,7 @@ def test_probes_of_the_version_that_gave_them_to_persons_stand_in_everybodys_que
         assert dict(connection.execute("SELECT id, state FROM image")) == {1: "enough", 2: "done"}
         ended = connection.execute("SELECT active, replaced_after FROM proposal WHERE image_id = 2").fetchall()
         assert ended == [(0, None), (0, None)]
-        assert connection.execute("SELECT * FROM decoy_image").fetchall() == []
+        assert connection.execute("SELECT * FROM decoy_image").fetchall() == [(2,)]
         (trust,) = connection.execute("SELECT value FROM setting WHERE key = 'trust'").fetchone()
         assert json.loads(trust) == {"audit_share": 0.1, "seed": 5, "mixed_up_to": 3}
 
