@@ -152,10 +152,12 @@ def _against_full(loops: Loops) -> str:
     ours, full = (loops[arm]["rounds"][-1]["test"]["miou"] for arm in (OURS, FULL))
     pool, every = shares_by_people(loops[OURS])
     start = loops[OURS]["rounds"][0]["test"]["miou"]
-    met = _met(ours >= SHARE_OF_FULL * full and every <= MOST_TOUCHED)
+    is_as_good = ours >= SHARE_OF_FULL * full
+    on_pool, on_all = (_met(is_as_good and share <= MOST_TOUCHED) for share in (pool, every))
     return (
         f"{head}{ours:.1%} of {full:.1%}, that is {ours / full:.1%} (before any correction {start / full:.1%}), with "
-        f"{pool:.1%} of the pool's pixels decided by people, {every:.1%} of all with the first masks; {met}."
+        f"{pool:.1%} of the pool's pixels decided by people: {on_pool}. Counted with the first masks, {every:.1%} of "
+        f"all training pixels: {on_all}."
     )
 
 

@@ -74,8 +74,16 @@ def test_every_goal_is_answered_with_what_came_out() -> None:
     assert "entropy_regions against the queue (goal: 1.2 times): not run." in said
     assert "+20.0 points; **met**" in said
     assert "the budget ended first, after 10.0; not answered" in said
-    assert "50.0% of 52.0%, that is 96.2%" in said and "28.0% of all with the first masks; **not met**" in said
+    assert (
+        "50.0% of 52.0%, that is 96.2%" in said and "10.0% of the pool's pixels decided by people: **not met**" in said
+    )
+    assert "Counted with the first masks, 28.0% of all training pixels: **not met**" in said
     assert said.count("Promised: at most 3.00%; **met**") == 2
+    few = loop("queue", 0.1, 0.5)
+    few["rounds"][-1]["pixels_by_people"] = 400
+    both = "\n".join(goals({"queue": few, FULL: loop(FULL, 0, 0.52)}))
+    assert "4.0% of the pool's pixels decided by people: **met**" in both
+    assert "23.2% of all training pixels: **not met**" in both
     without = loop("queue", 0.1, 0.5)
     without["rounds"][0]["not_calibrated"] = "too few gold images"
     assert "No promise. Why: too few gold images." in "\n".join(goals({"queue": without}))
