@@ -15,7 +15,7 @@ from app.config import LOCAL, ON_LOOPBACK, ListenOn, Reach, Workspace
 from app.services.people import require_accounts
 from app.web.api import create_api
 from app.web.listening import listen
-from app.web.memory import give_back_large_arrays
+from app.web.memory import give_back_large_arrays, keep_what_was_loaded
 from app.web.pages import PAGES, mount_pages
 from app.web.rules import FRAME_RULES, page_rules
 from app.web.streams import EventStreams, Server
@@ -76,6 +76,7 @@ def serve(
     if open_browser:
         threading.Timer(1.0, webbrowser.open, [address]).start()
     streams = EventStreams(app)
+    keep_what_was_loaded()
     config = uvicorn.Config(
         streams,
         log_level="warning",

@@ -1,9 +1,13 @@
 """Freed arrays go back to the system, although others of their time stay."""
 
+import gc
 import subprocess
 import sys
+import weakref
 
 import pytest
+
+from app.web.memory import keep_what_was_loaded
 
 _KEEP_EVERY_SECOND = """
 import sys
@@ -30,3 +34,18 @@ def test_what_is_freed_goes_back_although_its_neighbors_stay(how: str, least: in
     command = [sys.executable, "-c", _KEEP_EVERY_SECOND, how]
     freed_mb = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert least <= freed_mb <= most
+
+
+def test_what_was_loaded_is_not_searched_for_garbage_but_later_garbage_is() -> None:
+    class Node:
+        pass
+
+    loaded = [Node() for _ in range(10)]
+    keep_what_was_loaded()
+    assert not any(isinstance(each, Node) for each in gc.get_objects())
+    circle = Node()
+    circle.itself = circle
+    alive = weakref.ref(circle)
+    del circle
+    gc.collect()
+    assert alive() is None and len(loaded) == 10
