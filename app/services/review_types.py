@@ -278,7 +278,7 @@ class ImagePlanes:
 
     Attributes:
         image_id: the image.
-        sample_id: its name.
+        sample_id, image_name: its id that is safe everywhere, and what people call it.
         image_version: id of its last decision, 0 before the first.
         etag: changes whenever a plane changes (decision or new proposal).
         maps_etag: changes whenever a plane of the proposal does.
@@ -290,6 +290,7 @@ class ImagePlanes:
 
     image_id: int
     sample_id: str
+    image_name: str
     image_version: int
     etag: str
     maps_etag: str

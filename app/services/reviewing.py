@@ -150,7 +150,7 @@ class ReviewService:
             shown = shown_image(self._store, session, image, proposal)
             version = last_decision_id(session, image_id)
             return ImagePlanes(
-                image_id=image_id, sample_id=image.sample_id, image_version=version,
+                image_id=image_id, sample_id=image.sample_id, image_name=image.name, image_version=version,
                 etag=f"{proposal.id}-{version}-{shown.version}", maps_etag=f"{proposal.id}-{shown.version}",
                 proposal_id=proposal.id,
                 size_wh=(image.width, image.height), planes=shown.planes,

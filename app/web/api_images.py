@@ -93,6 +93,7 @@ def _pack(found: ImagePlanes, regions: list[dict[str, object]]) -> bytes:
         **_size(found),
         "image_id": found.image_id,
         "sample_id": found.sample_id,
+        "image_name": found.image_name,
         "image_version": found.image_version,
         "proposal_id": found.proposal_id,
         "regions": regions,

@@ -77,7 +77,7 @@ export class Answers {
     const waiting = [...image.byNumber.values()].map(({ region_id: id }) => id);
     const currentId = reviewer.current?.row.region_id ?? nextId;
     const shownId = direction > 0 ? currentId : waiting.find((id) => id === step.from) ?? waiting[0] ?? currentId;
-    reviewer.tell(describeReversal(step, direction, { sampleId: image.sampleId, count: waiting.length }));
+    reviewer.tell(describeReversal(step, direction, { name: image.name, count: waiting.length }));
     await reviewer.open(shownId);
   }
 

@@ -16,7 +16,7 @@ export class ImageState {
   /** As planes.js unpacks it. `unreliability` is null until the reliability mode asks for it. */
   constructor({ header, planes, anchors }, bitmap) {
     this.id = header.image_id;
-    this.sampleId = header.sample_id;
+    this.name = header.image_name ?? header.sample_id; // A browser may have kept the maps of an earlier version.
     this.proposalId = header.proposal_id;
     this.version = header.image_version;
     this.width = header.width;

@@ -10,7 +10,7 @@ export function describeReversal(step, direction, rest = null) {
   const isStroke = step.kind === 'draw' && !step.closesRegion;
   const what = isStroke ? 'a stroke' : step.kind === 'draw' ? 'finishing the drawing' : WHAT[step.kind];
   const done = `${direction < 0 ? 'Undone' : 'Done again'}: ${what}`;
-  if (rest !== null) return `${done} of ${rest.sampleId}. ${waitingText(rest.count)}`;
+  if (rest !== null) return `${done} of ${rest.name}. ${waitingText(rest.count)}`;
   if (isStroke || step.kind === 'flag' || direction < 0) return `${done}.`;
   return `${done}. This region is answered; → goes on.`;
 }
