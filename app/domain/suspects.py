@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from app.domain.regions import LEFTOVER
 from datasets.labels import IGNORE_INDEX, LabelArray
 
 MIN_AREA = 50
@@ -94,9 +95,9 @@ def holding_region(mask: NDArray[np.bool_], region_map: NDArray[np.uint16]) -> i
 
     Args:
         mask: (h, w) the part within its box.
-        region_map: (h, w) there, 0 outside of regions.
+        region_map: (h, w) there; 0, LEFTOVER and BAND are no regions.
     """
-    numbers = region_map[mask & (region_map > 0)]
+    numbers = region_map[mask & (region_map > 0) & (region_map < LEFTOVER)]
     return int(np.bincount(numbers).argmax()) if numbers.size else None
 
 

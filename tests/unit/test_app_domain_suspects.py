@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from app.domain.regions import BAND, LEFTOVER
 from app.domain.suspects import LabelPart, find_part, holding_region, label_parts, precision_at, rank_parts
 from benchmarks.label_errors import are_errors, plant_errors
 from datasets.labels import IGNORE_INDEX
@@ -75,6 +76,8 @@ def test_a_part_lies_in_the_region_that_holds_most_of_it_or_in_none() -> None:
     mask = np.ones((2, 3), np.bool_)
     assert holding_region(mask, np.array([[0, 0, 4], [7, 7, 0]], np.uint16)) == 7
     assert holding_region(mask, np.zeros((2, 3), np.uint16)) is None
+    assert holding_region(mask, np.array([[BAND, BAND, 4], [LEFTOVER, LEFTOVER, 0]], np.uint16)) == 4
+    assert holding_region(mask, np.full((2, 3), BAND, np.uint16)) is None
 
 
 def test_precision_counts_the_first_ones() -> None:

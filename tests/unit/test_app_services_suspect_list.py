@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import select
 
 from app.domain.audit import AuditAction
-from app.domain.decisions import Delta
+from app.domain.decisions import Delta, delta_from_mask
+from app.domain.regions import BAND
 from app.domain.roles import Actor, Role
 from app.domain.states import DecisionKind, ImageRole, RegionKind, RegionState, SuspectAnswer
 from app.services.deleting import delete_images, purge_images
@@ -91,6 +92,15 @@ def test_the_list_has_ranks_pages_and_the_region_that_holds_a_part(ann):
     assert mine.suggested == ann.view.row.class_id and mine.page.startswith("/review?image_id=")
     assert {row.page for row in rows(ann.store) if row.is_imported} == {None}
     assert {row.answer for row in rows(ann.store)} == {SuspectAnswer.OPEN}
+
+
+def test_a_part_that_was_drawn_beside_all_regions_is_listed_without_one(ann):
+    image_id = pool_ids(ann.store)[0]
+    band_mask = ann.service.image_planes(image_id).region_map == BAND
+    ann.draw(image_id, delta_from_mask(band_mask, np.full(band_mask.shape, 2, np.uint8)))
+    look(ann.store, min_area=1)
+    beside = [row for row in rows(ann.store) if (row.image_id, row.class_id, row.region_id) == (image_id, 2, None)]
+    assert sum(row.area for row in beside) == np.count_nonzero(band_mask) > 0
 
 
 def test_a_new_look_takes_the_place_of_the_old_one_and_a_stopped_one_does_not(ann):
