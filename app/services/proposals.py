@@ -33,7 +33,7 @@ from app.storage.probes import ControlImage, DecoyImage, Probe
 from app.storage.settings import read_review_settings, require_class_set
 from app.storage.trust_settings import TrustSettings, ready_to_draw
 from datasets.images import read_image, read_plane
-from datasets.labels import LabelArray, Provenance
+from datasets.labels import IGNORE_INDEX, LabelArray, Provenance
 
 if TYPE_CHECKING:  # Storing a prediction needs no ONNX Runtime, and loading it takes seconds.
     from export.session import Prediction
@@ -73,7 +73,7 @@ class _Known:
     rules: RegionRules
     order: QueueRules
     rarity: NDArray[np.float64]
-    human_mask: NDArray[np.bool_]
+    decided: LabelState
     doubts: tuple[Doubt, ...]
     version: int
     control: ControlImage | None
@@ -81,12 +81,28 @@ class _Known:
     label: LabelArray | None
 
     @property
+    def human_mask(self) -> NDArray[np.bool_]:
+        """(H, W), the pixels that people decided."""
+        human_mask: NDArray[np.bool_] = self.decided.provenance == Provenance.HUMAN
+        return human_mask
+
+    @property
     def doubted_mask(self) -> NDArray[np.bool_]:
         """(H, W), the pixels of all doubts."""
-        doubted_mask = np.zeros(self.human_mask.shape, np.bool_)
-        for doubt in self.doubts:
-            doubted_mask |= doubt.mask
-        return doubted_mask
+        return self._mask_of(self.doubts)
+
+    @property
+    def sent_mask(self) -> NDArray[np.bool_]:
+        """(H, W), the pixels that people gave a class and that somebody called wrong since."""
+        flagged_mask = self._mask_of([doubt for doubt in self.doubts if doubt.kind is RegionKind.FLAGGED])
+        sent_mask: NDArray[np.bool_] = flagged_mask & self.human_mask & (self.decided.label != IGNORE_INDEX)
+        return sent_mask
+
+    def _mask_of(self, doubts: Sequence[Doubt]) -> NDArray[np.bool_]:
+        mask = np.zeros(self.image.size_hw, np.bool_)
+        for doubt in doubts:
+            mask |= doubt.mask
+        return mask
 
 
 def store_proposal(
@@ -176,7 +192,7 @@ def _read_known(store: Store, image_id: int, model_id: int, prediction: "Predict
             rules=settings.region_rules,
             order=settings.queue_rules,
             rarity=read_rarity(session, len(class_set), settings.queue_rules),
-            human_mask=decided.provenance == Provenance.HUMAN,
+            decided=decided,
             doubts=read_doubts(store, session, image),
             version=last_decision_id(session, image_id),
             control=session.get(ControlImage, image_id),
@@ -251,7 +267,8 @@ def _divide(store: Store, known: _Known, model_id: int, prediction: "Prediction"
         confidence=prediction.probability_right,
         probabilities=prediction.probabilities,
     )
-    partition = with_kept(build_regions(said, known.rules), [doubt.mask for doubt in known.doubts], said)
+    kept_masks = [doubt.mask for doubt in known.doubts]
+    partition = with_kept(build_regions(said, known.rules), kept_masks, _about_shown_label(said, known))
     chance = model_id, int(known.image.sha256[:15], 16)
     drawable = prediction.reliable & ~known.human_mask
     partition, audits = draw_audits(said, drawable, partition, known.rules, trust, chance)
@@ -260,6 +277,16 @@ def _divide(store: Store, known: _Known, model_id: int, prediction: "Prediction"
     rng = np.random.default_rng([trust.seed or 0, *chance, 1])
     partition, planted = plant_errors(partition, len(known.doubts), known.label, trust, rng)
     return _Divided(partition, audits, planted)
+
+
+def _about_shown_label(said: RegionInput, known: _Known) -> RegionInput:
+    """What the model says of the label that people see: where they called their own label wrong, that is still it."""
+    sent_mask = known.sent_mask
+    if not sent_mask.any():
+        return said
+    label = np.where(sent_mask, known.decided.label, said.label)
+    probability = np.take_along_axis(said.probabilities, label[None].astype(np.int64), axis=0)[0]  # (H, W)
+    return replace(said, label=label, confidence=np.where(label == said.label, said.confidence, probability))
 
 
 def _planes_of(prediction: "Prediction", partition: RegionPartition) -> ProposalPlanes:

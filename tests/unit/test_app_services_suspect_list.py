@@ -231,6 +231,19 @@ def test_a_region_all_of_whose_pixels_were_sent_can_still_be_closed_and_predicte
     assert later == [result.region_id]
 
 
+def test_a_sent_part_keeps_the_label_that_it_is_about_when_another_model_proposes(ann):
+    part = pool_row(ann.store)
+    send(ann, part)
+    store_proposal(ann.store, part.image_id, 1, make_prediction(0))
+    view = ann.service.region(pool_row(ann.store).region_id)
+    assert (view.row.kind, view.row.class_id) == (RegionKind.FLAGGED, part.class_id), "what the reviewer says it is"
+    said = {top.class_id: top.probability for top in view.top_classes}
+    assert view.row.mean_confidence == pytest.approx(said[part.class_id]) and said[part.suggested] > said[part.class_id]
+    ann.decide(DecisionKind.ACCEPT, view)
+    x0, y0, x1, y1 = part.bbox
+    assert np.count_nonzero(label_of(ann.store, part.image_id)[y0:y1, x0:x1] == part.class_id) == part.area
+
+
 def test_an_empty_region_is_closed_without_pixels(ann):
     send(ann, pool_row(ann.store))
     ann.service.undo(**ann.name, op_id="undo-1", target_id="ann-tab-1-0")
