@@ -16,7 +16,7 @@ from app.services.processes import Monitor
 from app.services.showing import shown_image
 from app.storage.database import Store
 from app.storage.history import last_decision_id
-from app.storage.models import Image, Region
+from app.storage.models import Decision, Image, Region
 from app.storage.probes import ControlImage
 from app.storage.suspects import SuspectPart, SuspectSearch
 from datasets.images import read_image
@@ -52,7 +52,8 @@ def find_suspects(store: Store, model_id: int | None, monitor: Monitor, min_area
     """Rank every part of people's labels by how much a model doubts it. Changes nothing.
 
     Left out are gold images, which stay unseen, and control images: they measure what people do without a model. In
-    labeled images the imported label counts, whatever was planted there and answered.
+    labeled images the imported label counts, whatever was planted there and answered. Progress names no image, because
+    everybody may follow jobs: one that is looked at before anybody decided something in it came with a label.
 
     Args:
         model_id: None is the current model.
@@ -67,12 +68,13 @@ def find_suspects(store: Store, model_id: int | None, monitor: Monitor, min_area
     with store.reader() as session:
         may_be_seen = (Image.role != ImageRole.GOLD) & Image.deleted_at.is_(None)
         may_be_seen &= Image.id.not_in(select(ControlImage.image_id))
-        images = session.scalars(select(Image).where(may_be_seen).order_by(Image.id)).all()
+        has_label = Image.label_path.is_not(None) | select(Decision.id).where(Decision.image_id == Image.id).exists()
+        images = session.scalars(select(Image).where(may_be_seen, has_label).order_by(Image.id)).all()
     parts: list[LabelPart] = []
     versions: dict[int, str] = {}
     failed: list[tuple[str, str]] = []
     for index, image in enumerate(images):
-        monitor.stoppable_progress(Progress(index, len(images), image.name))
+        monitor.stoppable_progress(Progress(index, len(images), f"image {index + 1} of {len(images)}"))
         try:
             with store.reader() as session:  # Not one for all: predicting takes minutes, in which others go on writing.
                 label = people_label(store, session, image)

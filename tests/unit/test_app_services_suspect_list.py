@@ -113,6 +113,14 @@ def test_a_new_look_takes_the_place_of_the_old_one_and_a_stopped_one_does_not(an
     assert len(after) < len(before) and not {row.id for row in after} & set(before)
 
 
+def test_progress_names_no_image_because_those_with_a_label_may_be_decoys(ann):
+    told = []
+    find_suspects(ann.store, None, Monitor(told.append), 20)
+    with ann.store.reader() as session:
+        names = session.scalars(select(Image.name)).all()
+    assert {step.total for step in told} == {3} and not any(name in step.message for step in told for name in names)
+
+
 def test_one_damaged_picture_is_named_and_the_others_are_looked_at(ann):
     damaged = image_of(ann.store, imported_row(ann.store).image_id)
     ann.store.workspace.absolute(damaged.path).write_bytes(b"no picture")

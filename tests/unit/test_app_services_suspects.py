@@ -71,5 +71,5 @@ def test_the_job_keeps_the_same_list_and_says_how_long_it_is(root: Path) -> None
         result = work_of(JobKind.SUSPECTS)(store, store.workspace, arguments, Monitor())
         listed = list_suspects(store, 100)
     assert listed is not None
-    assert result == {"model_id": 1, "images": 2, "parts": 5, "kept": 5, "failed": []}
+    assert result == {"model_id": 1, "images": 2, "parts": 5, "kept": 5, "failed": 0}
     assert (listed.rows[0].image_name, listed.rows[0].bbox, listed.num_parts) == ("a", (0, 0, 6, 8), 5)

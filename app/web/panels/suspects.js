@@ -170,7 +170,7 @@ class Suspects {
       const job = await ended(id, (now) => this.progress.replaceChildren(...progressLine(now, 'Progress of the look', 'looks at labels', (text) => this.say(text, true))));
       this.offset = 0;
       await this.refresh();
-      if (job.state === 'succeeded') this.say(failedOf(job.result.failed), job.result.failed.length > 0);
+      if (job.state === 'succeeded') this.say(failedOf(job.result.failed), job.result.failed > 0);
       else this.say(job.error ?? 'The look was stopped; the list is the one from before.', job.state === 'failed');
     } finally {
       this.look.disabled = false;
@@ -200,7 +200,7 @@ function said(onlyOpen, { round, is_current: isCurrent, min_area: minArea, num_i
   return [text, ...(isCurrent ? [] : [el('strong', {}, ' Another model is in use now: look again.')])];
 }
 
-const failedOf = (failed) => (failed.length === 0 ? '' : `${failed.length} ${failed.length === 1 ? 'image' : 'images'} could not be looked at, first ${failed[0][0]}: ${failed[0][1]}`);
+const failedOf = (failed) => (failed === 0 ? '' : `${failed} ${failed === 1 ? 'image' : 'images'} could not be looked at; the log of the job on the page Rounds says which and why.`);
 
 const pictureOf = (row, width) => `/api/suspects/${row.id}/picture?width=${width}`;
 
