@@ -100,7 +100,7 @@ def change_imported(store: Store, actor: Actor, suspect_id: int, class_id: int |
 
     Raises:
         NotFoundError: see `place_part`.
-        ReviewError: people labeled it here, or there is no such class.
+        ReviewError: people labeled it here, there is no such class, or it has that class.
     """
     with store.session() as session:
         placed = place_part(store, session, suspect_id)
@@ -110,6 +110,8 @@ def change_imported(store: Store, actor: Actor, suspect_id: int, class_id: int |
             raise ReviewError(f"people labeled {image.name} here; send the part to review, where somebody decides it")
         if class_id is not None and not 0 <= class_id < len(classes):
             raise ReviewError(f"class_id must be 0-{len(classes) - 1} or null, got {class_id}")
+        if class_id == row.class_id:
+            raise ReviewError(f"the label of {image.name} says class {class_id} there already; nothing was changed")
         label = placed.label.copy()
         _box(label, row)[placed.mask] = IGNORE_INDEX if class_id is None else class_id
         before = image.label_path

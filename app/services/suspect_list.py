@@ -213,8 +213,10 @@ def _rows(store: Store, session: Session, found: Sequence[tuple[SuspectPart, Ima
         is_taken_back = made is not None and made.state is RegionState.SUPERSEDED
         counts = None if latest is None or latest.answer is SuspectAnswer.OPEN or is_taken_back else latest
         said = SuspectAnswer.OPEN if counts is None else counts.answer
-        if said is not SuspectAnswer.CHANGED and not now.still_have(part, image):
+        if not now.still_have(part, image):
             said = SuspectAnswer.CHANGED
+        elif said is SuspectAnswer.CHANGED:  # It was changed back otherwise than by taking that back.
+            counts, said = None, SuspectAnswer.OPEN
         yield SuspectRow(
             id=part.id, rank=part.rank, image_id=image.id, image_name=image.name,
             is_imported=image.role is ImageRole.LABELED, class_id=part.class_id, suggested=part.suggested,

@@ -8,18 +8,19 @@ import numpy as np
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from app.domain.decisions import LabelState, replay
 from app.domain.states import ImageRole
 from app.domain.suspects import MIN_AREA, LabelPart, Suspect, find_part, holding_region, label_parts, rank_parts
-from app.services.labels import active_proposal, label_state
+from app.services.labels import active_proposal
 from app.services.predicting import find_model, open_model
 from app.services.processes import Monitor
 from app.services.showing import shown_image
 from app.storage.database import Store
-from app.storage.history import last_decision_id
+from app.storage.history import effective_deltas, last_decision_id
 from app.storage.models import Decision, Image, Region
 from app.storage.probes import ControlImage
 from app.storage.suspects import SuspectPart, SuspectSearch
-from datasets.images import read_image
+from datasets.images import read_image, read_plane
 from datasets.labels import IGNORE_INDEX, LabelArray, Provenance
 from datasets.progress import Progress
 
@@ -115,19 +116,18 @@ def people_label(store: Store, session: Session, image: Image) -> LabelArray | N
     Raises:
         ValueError, OSError: a file is damaged or gone.
     """
-    state = label_state(store, session, image)
-    if state is None:
-        return None
-    human_mask = state.provenance == Provenance.HUMAN
-    return np.where(human_mask, state.label, np.uint8(IGNORE_INDEX)) if human_mask.any() else None
+    if image.label_path is not None:
+        return read_plane(store.workspace.absolute(image.label_path))
+    unlabeled = np.full(image.size_hw, IGNORE_INDEX, np.uint8)
+    decided = replay(LabelState(unlabeled, np.zeros_like(unlabeled)), effective_deltas(session, image))
+    return decided.label if np.any(decided.provenance == Provenance.HUMAN) else None
 
 
 def label_version(session: Session, image: Image) -> str:
-    """As long as it stays the same, so does the label of an image."""
+    """As long as it stays the same, so does the label of an image, whatever models propose."""
     if image.label_path is not None:
         return f"{image.label_path} {image.label_sha256}"
-    proposal = active_proposal(session, image.id)
-    return f"{0 if proposal is None else proposal.id} {last_decision_id(session, image.id)}"
+    return str(last_decision_id(session, image.id))
 
 
 def _row(search_id: int, rank: int, suspect: Suspect, version: str, region_id: int | None) -> SuspectPart:

@@ -11,6 +11,7 @@ from app.domain.decisions import Delta, delta_from_mask
 from app.domain.regions import BAND
 from app.domain.roles import Actor, Role
 from app.domain.states import DecisionKind, ImageRole, RegionKind, RegionState, SuspectAnswer
+from app.services import suspect_list as suspect_list_module
 from app.services.deleting import delete_images, purge_images
 from app.services.flagging import list_flags
 from app.services.importing import import_dataset
@@ -149,7 +150,8 @@ def test_a_part_that_was_corrected_since_says_so_and_others_of_its_image_do_not(
     assert pool_row(ann.store).answer is SuspectAnswer.OPEN
 
 
-def test_a_later_proposal_does_not_make_a_part_another_one(ann):
+def test_a_later_proposal_does_not_make_a_part_another_one(ann, monkeypatch):
+    monkeypatch.setattr(suspect_list_module, "find_part", None)  # Nor is a label read again for it.
     store_proposal(ann.store, pool_ids(ann.store)[0], 1, make_prediction(5))
     part = pool_row(ann.store)
     assert (part.answer, part.region_id) == (SuspectAnswer.OPEN, None)
@@ -268,6 +270,8 @@ def test_imported_labels_are_changed_and_not_sent_and_peoples_the_other_way_roun
         change_imported(ann.store, LEA, pool_row(ann.store).id, 0)
     with pytest.raises(ReviewError, match="must be 0-2 or null, got 3"):
         change_imported(ann.store, LEA, imported_row(ann.store).id, 3)
+    with pytest.raises(ReviewError, match="already; nothing was changed"):
+        change_imported(ann.store, LEA, imported_row(ann.store).id, imported_row(ann.store).class_id)
 
 
 @pytest.mark.parametrize("to", ["suggested", "void"])
@@ -303,6 +307,19 @@ def test_a_change_is_taken_back_last_one_first(ann):
         take_back(ann.store, LEA, part.id)
     assert np.array_equal(label_of(ann.store, first.image_id), before)
     assert {row.answer for row in rows(ann.store)} == {SuspectAnswer.OPEN}
+
+
+def test_a_part_that_the_label_has_again_can_be_answered_again(ann):
+    part = next(row for row in rows(ann.store) if row.is_imported)
+    change_imported(ann.store, LEA, part.id, (part.class_id + 1) % 3)
+    with ann.store.session() as session:  # As after a purge and another import: the file that it came with.
+        image = session.get_one(Image, part.image_id)
+        image.label_path = ann.store.workspace.relative(ann.store.workspace.labels / f"{image.sha256}.png")
+    look(ann.store)
+    again = next(row for row in rows(ann.store) if (row.image_id, row.bbox) == (part.image_id, part.bbox))
+    assert (again.class_id, again.answer, again.answered_by) == (part.class_id, SuspectAnswer.OPEN, None)
+    change_imported(ann.store, LEA, again.id, None)
+    assert next(row for row in rows(ann.store) if row.id == again.id).answer is SuspectAnswer.CHANGED
 
 
 def test_purging_an_image_removes_every_file_that_its_label_ever_was(ann, monkeypatch):
