@@ -149,6 +149,9 @@ _SHADES = (
 the largest smallest distance to all colours before that a search found, as people with a colour-vision deficiency see
 them, among shades with a contrast of 2 or more to the dark pages."""
 
+_DARKEST_OR_LIGHTEST = 0.9
+"""Share of the way to black or white that no shade of any version reaches."""
+
 
 def default_colors(num_classes: int) -> tuple[tuple[int, int, int], ...]:
     """Eight colour-blind-safe hues; further classes repeat them lighter and darker, all different up to 48 classes."""
@@ -163,7 +166,10 @@ def default_colors(num_classes: int) -> tuple[tuple[int, int, int], ...]:
 
 
 def are_default_colors(colors: Sequence[tuple[int, int, int]]) -> bool:
-    """Whether nobody chose these colors: each is a shade of its hue, as this version or an earlier one gives them."""
+    """Whether nobody chose these colors: each is a shade of its hue, as this version or an earlier one gives them.
+
+    Black and white are nobody's shade, though they lie at the end of each: many a mask of two classes has them.
+    """
     return all(
         any(_is_between(color, _EIGHT_HUES[class_id % len(_EIGHT_HUES)], (end, end, end)) for end in (0, 255))
         for class_id, color in enumerate(colors)
@@ -171,9 +177,9 @@ def are_default_colors(colors: Sequence[tuple[int, int, int]]) -> bool:
 
 
 def _is_between(color: tuple[int, int, int], start: tuple[int, int, int], end: tuple[int, int, int]) -> bool:
-    """Whether a color lies on the way from one to another, as far as whole numbers can say."""
+    """Whether a color lies on the way from one to another, but not at its end, as far as whole numbers can say."""
     way, done = np.subtract(end, start), np.subtract(color, start)
-    share = min(1.0, max(0.0, float(way @ done) / float(way @ way)))
+    share = min(_DARKEST_OR_LIGHTEST, max(0.0, float(way @ done) / float(way @ way)))
     return bool(np.abs(start + share * way - color).max() <= 1)
 
 

@@ -55,6 +55,9 @@ def test_default_colors_stay_apart_whatever_somebody_sees(vision, num_classes, a
     assert smallest_distance(seen_by(vision, colors)) >= at_least
 
 
+BLACK_AND_WHITE = ((0, 0, 0), (255, 255, 255))
+
+
 def earlier_colors(num_classes):
     """As a version before gave them."""
     shades = (0.0, -0.6, 0.5, -0.35, 0.75, -0.8)
@@ -73,7 +76,9 @@ def test_default_colors_of_every_version_are_known(colors):
     assert are_default_colors(colors)
 
 
-@pytest.mark.parametrize("colors", [voc_colors(21), ((0, 114, 178), (230, 159, 9)), default_colors(9)[1:]])
+@pytest.mark.parametrize(
+    "colors", [voc_colors(21), ((0, 114, 178), (230, 159, 9)), default_colors(9)[1:], BLACK_AND_WHITE]
+)
 def test_colors_that_somebody_chose_are_told_apart(colors):
     assert not are_default_colors(colors)
 
