@@ -104,7 +104,7 @@ class Apart:
     """What is counted apart from regions of the queue.
 
     Attributes:
-        flagged: reliable areas that somebody pointed at.
+        flagged: reliable areas that somebody pointed at, and parts of labels that were sent to review.
         propagated_regions: regions decided together with a look-alike, after a preview.
         propagated_pixels: their pixels.
     """

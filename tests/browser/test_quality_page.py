@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from app.config import Workspace
 from app.domain.intervals import CountedShare
@@ -120,6 +120,15 @@ def turn_to(row: Locator, section: Locator) -> None:
         expect(section.get_by_text(f"{first} to")).to_be_visible()
 
 
+def behind_imported_ones(route: Route) -> None:
+    """As where so many parts that came with their image are likelier that they fill a whole answer."""
+    is_behind = "offset=200" in route.request.url
+    response = route.fetch(url=route.request.url.replace("offset=200", "offset=0"))
+    told = response.json()
+    imported = next(row for row in told["rows"] if row["is_imported"])
+    route.fulfill(response=response, json=told if is_behind else {**told, "rows": [imported] * 200})
+
+
 def test_a_lead_looks_for_wrong_labels_and_answers_each(worked: LiveApp, browser: Browser, watched: Watched) -> None:
     page = open_quality(browser, worked, "lea", watched)
     section = page.get_by_role("region", name="Labels that may be wrong")
@@ -149,6 +158,10 @@ def test_a_lead_looks_for_wrong_labels_and_answers_each(worked: LiveApp, browser
     expect(imported).to_have_count(0)
     section.get_by_label("Only parts without an answer").uncheck()
     expect(imported).to_have_count(1)
+    page.route("**/api/suspects?limit=200*", behind_imported_ones)
+    section.get_by_label("How many parts").fill("1")
+    section.get_by_role("button", name="Send to review:", exact=True).click()
+    expect(section.get_by_role("status")).to_have_text("1 part is in review now.")
     drawn = section.locator("tr:has([data-does='send'])").first
     turn_to(drawn, section)
     rank = drawn.get_attribute("data-suspect")

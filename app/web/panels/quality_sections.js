@@ -84,7 +84,7 @@ export function pixels({ pool_pixels: pool, shown, touched, apart, hours, num_ac
       ['Pixels of regions that people were shown', `${number(shown)}${pool ? ` (${points(shown / pool)})` : ''}`],
       ['Pixels that people gave another class', number(touched)],
       ['Regions decided as look-alikes, counted apart', `${number(apart.propagated_regions)} (${number(apart.propagated_pixels)} pixels)`],
-      ['Reliable areas that somebody called wrong', number(apart.flagged)],
+      ['Areas that somebody called wrong', number(apart.flagged)],
       ['Hours of work', hours.toFixed(2)], ['Actions behind all of this', number(actions)]]));
 }
 

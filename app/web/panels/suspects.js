@@ -142,14 +142,24 @@ class Suspects {
   }
 
   async sendFirst(number) {
-    const { rows } = await getJson(`/api/suspects?limit=${MOST}&only_open=true`);
-    const chosen = rows.filter((row) => !row.is_imported).slice(0, number);
+    const chosen = (await this.openOnes((row) => !row.is_imported, number)).slice(0, number);
     const refused = [];
     for (const row of chosen) await this.send(row).catch((error) => refused.push(error.message));
     await this.refresh();
     const sent = chosen.length - refused.length;
     const parts = sent === 1 ? '1 part is' : `${sent || 'No'} parts are`;
     this.say(`${parts} in review now${refused.length ? `; ${refused.length} could not be sent: ${refused[0]}` : '.'}`, refused.length > 0);
+  }
+
+  /** Parts of a kind without an answer, likeliest first: `number` of them if there are so many, or a few more. */
+  async openOnes(isOfKind, number) {
+    const found = [];
+    for (let offset = 0, isLast = false; !isLast && found.length < number; offset += MOST) {
+      const { rows } = await getJson(`/api/suspects?limit=${MOST}&offset=${offset}&only_open=true`);
+      found.push(...rows.filter(isOfKind));
+      isLast = rows.length < MOST;
+    }
+    return found;
   }
 
   async startLook() {
