@@ -1,5 +1,6 @@
 """What a decision about a probe says: how many drawn pixels were wrong, whether a planted error was caught."""
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from app.storage.models import Image, Proposal, Region
 from app.storage.probes import DecoyImage, Probe
 from datasets.images import read_plane
 from datasets.labels import IGNORE_INDEX, LabelArray
+
+logger = logging.getLogger(__name__)
 
 LOOK_AHEAD = 40
 """A probe so near to the head of a person's queue was not chosen. The reviewer page fetches a third of it ahead; what
@@ -61,7 +64,8 @@ def probe_outcome(
     box = slice(region.y0, region.y1), slice(region.x0, region.x1)
     if region.kind is RegionKind.PLANTED:
         mask = shown.planes.region_map[box] == region.number
-        is_error = is_caught(_imported_label(store, session, region)[box], mask, region.class_id)
+        imported = _imported_label(store, session, region)
+        is_error = imported is not None and is_caught(imported[box], mask, region.class_id)
         return {"caught": is_caught(after, mask, region.class_id)} if is_error else {}
     if region.kind is RegionKind.AUDIT and session.get(DecoyImage, region.image_id) is not None:
         return {}
@@ -74,9 +78,19 @@ def probe_outcome(
     return _checked(now[now != IGNORE_INDEX], said.label[rows, columns][now != IGNORE_INDEX])
 
 
-def _imported_label(store: Store, session: Session, region: Region) -> LabelArray:
-    """(H, W) of a decoy. Where it was wrong and changed since, what was planted may be right, and tells nothing."""
-    return read_plane(store.workspace.absolute(session.get_one(Image, region.image_id).label_path or ""))
+def _imported_label(store: Store, session: Session, region: Region) -> LabelArray | None:
+    """(H, W) of a decoy. Where it was wrong and changed since, what was planted may be right, and tells nothing.
+
+    None where its file is damaged or gone: the decision counts all the same; a refusal would tell what the region is.
+    """
+    image = session.get_one(Image, region.image_id)
+    try:
+        return read_plane(store.workspace.absolute(image.label_path or ""))
+    except (ValueError, OSError) as error:
+        logger.warning(
+            "the label of %s cannot be read (%s); an answer to what was planted tells nothing", image.name, error
+        )
+        return None
 
 
 def _checked(now: LabelArray, said: LabelArray) -> dict[str, Any]:

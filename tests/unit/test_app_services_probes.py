@@ -492,6 +492,14 @@ def test_what_was_planted_tells_nothing_where_the_imported_label_was_changed_to_
     assert last_action(store).caught is None
 
 
+def test_a_planted_error_whose_imported_label_is_gone_is_decided_like_any_region(store, ann):
+    view = first(store, ann, RegionKind.PLANTED)
+    with store.reader() as session:
+        store.workspace.absolute(session.get_one(Image, view.row.image_id).label_path).unlink()
+    assert ann.decide(DecisionKind.ACCEPT, view).region_state is RegionState.DECIDED
+    assert last_action(store).caught is None
+
+
 def test_whatever_anybody_answers_a_planted_error_never_reaches_label_training_or_export(store, ann, tmp_path):
     images = {region.image_id for region, _ in probes(store, RegionKind.PLANTED)}
     with store.reader() as session:
