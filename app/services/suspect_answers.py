@@ -115,7 +115,7 @@ def change_imported(store: Store, actor: Actor, suspect_id: int, class_id: int |
         label = placed.label.copy()
         _box(label, row)[placed.mask] = IGNORE_INDEX if class_id is None else class_id
         before = image.label_path
-        after = _write_label(store, session, image, label)
+        after = _write_label(store, image, label)
         _use_label(store, image, after, label, len(classes))
         session.add(_answer(row, SuspectAnswer.CHANGED, actor.name, label_before=before, label_after=after))
         told = {"bbox": list(row.bbox), "pixels": row.area, "from": row.class_id, "to": class_id}
@@ -175,11 +175,14 @@ def _said_share(planes: ProposalPlanes, placed: PlacedPart) -> float:
     return float(np.where(says, right, 0.0)[placed.mask].mean())
 
 
-def _write_label(store: Store, session: Session, image: Image, label: LabelArray) -> str:
-    """A new file with a label of an image; its path in the workspace."""
-    made = select(PartAnswer.id).where(PartAnswer.image_id == image.id).order_by(PartAnswer.id.desc()).limit(1)
-    path = store.workspace.labels / f"{image.sha256}-{1 + (session.scalar(made) or 0)}.png"
-    write_atomically(path, encode_plane_png(label))
+def _write_label(store: Store, image: Image, label: LabelArray) -> str:
+    """A new file with a label of an image, called by what it holds; its path in the workspace.
+
+    By a number it would come again after a snapshot was restored, and a round that froze the other label would go on.
+    """
+    content = encode_plane_png(label)
+    path = store.workspace.labels / f"{image.sha256}-{hashlib.sha256(content).hexdigest()[:16]}.png"
+    write_atomically(path, content)
     return store.workspace.relative(path)
 
 

@@ -19,6 +19,8 @@ from app.services.labels import label_state, training_entries
 from app.services.processes import Monitor, WorkCancelledError
 from app.services.proposals import store_proposal
 from app.services.review_types import ConflictError, NotFoundError, ReviewError
+from app.services.snapshot_restoring import restore_snapshot
+from app.services.snapshots import take_snapshot
 from app.services.suspect_answers import SendRequest, change_imported, say_right, send_to_review, take_back
 from app.services.suspect_list import list_suspects
 from app.services.suspects import find_suspects, keep_suspects
@@ -293,6 +295,16 @@ def test_a_changed_import_trains_counts_and_is_logged_and_its_first_file_stays(a
     assert (entry.actor, entry.details["from"], entry.details["pixels"]) == ("lea", part.class_id, part.area)
     changed = next(row for row in rows(ann.store) if row.id == part.id)
     assert (changed.answer, changed.answered_by) == (SuspectAnswer.CHANGED, "lea")
+
+
+def test_another_label_is_another_file_also_after_a_snapshot_was_restored(ann):
+    part = imported_row(ann.store)
+    snapshot, paths = take_snapshot(ann.store, "asked for", "lea"), []
+    for class_id in (part.suggested, None):
+        change_imported(ann.store, LEA, part.id, class_id)
+        paths.append(image_of(ann.store, part.image_id).label_path)
+        restore_snapshot(ann.store, snapshot.number, LEA, Monitor())
+    assert paths[0] != paths[1], "rounds know by the file which label they froze"
 
 
 def test_a_change_is_taken_back_last_one_first(ann):
