@@ -128,7 +128,7 @@ def take_back(store: Store, actor: Actor, suspect_id: int) -> None:
     Raises:
         NotFoundError: another look replaced the list, or the image was deleted.
         ReviewError: nothing was said about it, or it was sent to review.
-        ConflictError: the image's label was changed again since.
+        ConflictError: the image's label was changed again since, or the one before it cannot be read.
     """
     with store.session() as session:
         row, image = find_row(session, suspect_id)
@@ -143,7 +143,7 @@ def take_back(store: Store, actor: Actor, suspect_id: int) -> None:
         if said is SuspectAnswer.CHANGED:
             if image.label_path != latest.label_after or latest.label_before is None:
                 raise ConflictError(f"the label of {image.name} was changed again since; take that back first")
-            label = read_plane(store.workspace.absolute(latest.label_before))
+            label = _read_before(store, image, latest.label_before)
             _use_label(store, image, latest.label_before, label, len(require_class_set(session)))
             told = {"bbox": list(row.bbox), "pixels": row.area, "to": row.class_id}
             record(session, actor, AuditAction.LABEL_CHANGED, f"image {image.name}", told)
@@ -184,6 +184,17 @@ def _write_label(store: Store, image: Image, label: LabelArray) -> str:
     path = store.workspace.labels / f"{image.sha256}-{hashlib.sha256(content).hexdigest()[:16]}.png"
     write_atomically(path, content)
     return store.workspace.relative(path)
+
+
+def _read_before(store: Store, image: Image, path: str) -> LabelArray:
+    """The label of an image that a change replaced. Raises: ConflictError: its file is damaged or gone."""
+    try:
+        return read_plane(store.workspace.absolute(path))
+    except (ValueError, OSError) as error:
+        raise ConflictError(
+            f"the label that {image.name} had before cannot be read ({error}), so the change stays; put the file back "
+            "from a backup of the workspace."
+        ) from error
 
 
 def _use_label(store: Store, image: Image, path: str, label: LabelArray, num_classes: int) -> None:

@@ -159,10 +159,17 @@ def place_part(store: Store, session: Session, suspect_id: int) -> PlacedPart:
     """A part of the latest list, where it lies in its label now.
 
     Raises:
-        NotFoundError: another look has replaced the list, its image was deleted, or its label changed there.
+        NotFoundError: another look has replaced the list, its image was deleted, or its label changed there or cannot
+            be read.
     """
     row, image = find_row(session, suspect_id)
-    label = people_label(store, session, image)
+    try:
+        label = people_label(store, session, image)
+    except (ValueError, OSError) as error:
+        raise NotFoundError(
+            f"the label of {image.name} cannot be read ({error}). Put the file back from a backup of the workspace, or "
+            "import the same folder again if it was never changed here."
+        ) from error
     mask = None if label is None else find_part(_part_of(row), label)
     if label is None or mask is None:
         raise NotFoundError(f"the label of {image.name} is another one there since it was listed; look again")
@@ -183,8 +190,11 @@ def find_row(session: Session, suspect_id: int) -> tuple[SuspectPart, Image]:
 
 
 def part_mask(store: Store, session: Session, row: SuspectPart, image: Image) -> NDArray[np.bool_] | None:
-    """(h, w) the part within its box; None where the label is another one there by now."""
-    label = people_label(store, session, image)
+    """(h, w) the part within its box; None where the label is another one there by now or cannot be read."""
+    try:
+        label = people_label(store, session, image)
+    except (ValueError, OSError):
+        return None
     return None if label is None else find_part(_part_of(row), label)
 
 

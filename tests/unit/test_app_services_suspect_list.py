@@ -22,7 +22,7 @@ from app.services.review_types import ConflictError, NotFoundError, ReviewError
 from app.services.snapshot_restoring import restore_snapshot
 from app.services.snapshots import take_snapshot
 from app.services.suspect_answers import SendRequest, change_imported, say_right, send_to_review, take_back
-from app.services.suspect_list import list_suspects
+from app.services.suspect_list import find_row, list_suspects, part_mask
 from app.services.suspects import find_suspects, keep_suspects
 from app.storage.audit import AuditEntry
 from app.storage.models import Image, Region
@@ -332,6 +332,22 @@ def test_a_part_that_the_label_has_again_can_be_answered_again(ann):
     assert (again.class_id, again.answer, again.answered_by) == (part.class_id, SuspectAnswer.OPEN, None)
     change_imported(ann.store, LEA, again.id, None)
     assert next(row for row in rows(ann.store) if row.id == again.id).answer is SuspectAnswer.CHANGED
+
+
+def test_a_label_file_that_is_gone_is_named_and_nothing_is_changed(ann):
+    part = imported_row(ann.store)
+    files = [ann.store.workspace.absolute(image_of(ann.store, part.image_id).label_path)]
+    change_imported(ann.store, LEA, part.id, None)
+    files.append(ann.store.workspace.absolute(image_of(ann.store, part.image_id).label_path))
+    for file in files:
+        file.unlink()
+    with pytest.raises(ConflictError, match=f"{files[0]}.*so the change stays"):
+        take_back(ann.store, LEA, part.id)
+    other = next(row for row in rows(ann.store) if row.image_id == part.image_id and row.id != part.id)
+    with pytest.raises(NotFoundError, match=f"{files[1]}.*import the same folder again"):
+        say_right(ann.store, LEA, other.id)
+    with ann.store.reader() as session:
+        assert part_mask(ann.store, session, *find_row(session, other.id)) is None
 
 
 def test_purging_an_image_removes_every_file_that_its_label_ever_was(ann, monkeypatch):
