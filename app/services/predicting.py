@@ -1,5 +1,6 @@
 """Proposals for the pool: one model, every image, one after the other. What is done stays done."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from app.services.decoys import are_decoys_wanted, decoys_and_others
 from app.services.failed_predictions import ever_failed, failing, forget_failure, note_failure
 from app.services.probe_mixing import MIXED_AT_ONCE, activate_probes
 from app.services.processes import WorkCancelledError
-from app.services.proposals import store_proposal
+from app.services.proposals import DecoyLabelError, store_proposal
 from app.services.restoring import restore_proposals
 from app.storage.database import Store
 from app.storage.errors import StoreError
@@ -25,6 +26,8 @@ from datasets.files import sha256_of
 from datasets.images import read_image
 from datasets.progress import Progress
 from export.session import Predictor, load_predictor
+
+logger = logging.getLogger(__name__)
 
 _IN_POOL = (Image.role == ImageRole.POOL) & Image.deleted_at.is_(None)
 
@@ -38,7 +41,7 @@ class PredictReport:
         predicted: images that got a proposal now.
         restored: images whose earlier proposal of this model is in force again.
         skipped: images that had one of this model already.
-        failed: (name, why) of images that could not be read or stored.
+        failed: (name, why) of images that could not be read or stored; a decoy's label is a matter of the log.
         device: what the model ran on; empty when there was nothing to do.
     """
 
@@ -103,6 +106,8 @@ def predict_pool(
                 activate_probes(store)
         except StoreError:
             raise  # A full disk or a locked store concerns every image.
+        except DecoyLabelError as error:
+            logger.warning("%s", error)
         except (ValueError, RuntimeError, FileNotFoundError) as error:
             note_failure(store, image, model.id, str(error))
             failed.append((image.name, str(error)))

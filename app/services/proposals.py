@@ -44,6 +44,10 @@ def always(_session: Session) -> bool:
     return True
 
 
+class DecoyLabelError(Exception):
+    """The imported label of a decoy is damaged or gone. For the log only: who reviews it must not hear of a label."""
+
+
 @dataclass(frozen=True)
 class Doubt:
     """A region that somebody did not know or flagged, why it is shown, and its (H, W) pixels."""
@@ -130,6 +134,7 @@ def store_proposal(
     Raises:
         ValueError: no such image or model, an image that nobody reviews, or a prediction of another size, with unknown
             classes or with values that are not numbers.
+        DecoyLabelError: it is one, and its label cannot be read.
         StoreError: the store refused; the previous proposal is still active.
     """
     while True:
@@ -197,8 +202,16 @@ def _read_known(store: Store, image_id: int, model_id: int, prediction: "Predict
             version=last_decision_id(session, image_id),
             control=session.get(ControlImage, image_id),
             threshold=threshold_in_force(session, model_id),
-            label=read_plane(store.workspace.absolute(image.label_path or "")) if is_decoy else None,
+            label=_imported_label(store, image) if is_decoy else None,
         )
+
+
+def _imported_label(store: Store, image: Image) -> LabelArray:
+    try:
+        return read_plane(store.workspace.absolute(image.label_path or ""))
+    except (ValueError, OSError) as error:
+        message = f"no proposal for {image.name}: its label cannot be read ({error}); import the same folder again"
+        raise DecoyLabelError(message) from error
 
 
 def read_doubts(store: Store, session: Session, image: Image) -> tuple[Doubt, ...]:

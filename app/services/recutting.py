@@ -4,6 +4,7 @@ A proposal keeps no class probabilities, which regions and audits are described 
 more, unless a proposal that was cut at this threshold is still kept.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -19,7 +20,7 @@ from app.services.leases import LIFE_S, LeaseService
 from app.services.predicting import find_model, open_model, prediction_order, require_current
 from app.services.probe_mixing import MIXED_AT_ONCE, activate_probes
 from app.services.processes import Monitor, WorkCancelledError
-from app.services.proposals import store_proposal
+from app.services.proposals import DecoyLabelError, store_proposal
 from app.services.restoring import restore_cut
 from app.services.snapshots import take_snapshot
 from app.services.thresholds import cut_images
@@ -31,6 +32,8 @@ from app.storage.models import Image, Model
 from datasets.images import read_image
 from datasets.progress import Progress
 from export.session import Predictor
+
+logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 0.5
 
@@ -162,6 +165,8 @@ class _Recut:
                     activate_probes(self._store)
             except StoreError:
                 raise  # A full disk or a locked store concerns every image.
+            except DecoyLabelError as error:
+                logger.warning("%s", error)
             except (ValueError, RuntimeError, FileNotFoundError) as error:
                 self._failed.append((image.name, str(error)))
 

@@ -194,6 +194,20 @@ def test_labeled_images_leave_the_lists_although_one_of_the_pool_was_never_predi
         assert not may_decoys_join(session)
 
 
+def test_people_are_not_told_that_a_label_cannot_be_read_which_only_decoys_have(
+    store: Store, predictor: FakePredictor, caplog: pytest.LogCaptureFixture
+) -> None:
+    set_trust(store, TrustSettings(planted_share=0.04))
+    with store.session() as session:
+        labeled = session.scalars(select(Image).where(Image.sample_id == "labeled")).one()
+        join_decoys(session, labeled)
+    store.workspace.absolute(labeled.label_path or "").unlink()
+    assert predict(store).failed == ()
+    assert failed_images(store) == []
+    assert images_with_proposal(store) == ["p1", "p2", "p3", "p4"]
+    assert f"no proposal for {labeled.name}: its label cannot be read" in caplog.text
+
+
 def test_a_full_disk_stops_at_once_because_it_concerns_every_image(
     store: Store, predictor: FakePredictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
