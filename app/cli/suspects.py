@@ -10,7 +10,7 @@ from rich.table import Table
 
 from app.cli.console import WorkspaceOption, console, errors, monitored, open_workspace
 from app.domain.states import SuspectAnswer
-from app.domain.suspects import MIN_AREA
+from app.domain.suspects import MAX_AREA, MIN_AREA
 from app.services.processes import Monitor
 from app.services.suspect_list import SuspectList, list_suspects
 from app.services.suspects import KEPT, find_suspects, keep_suspects
@@ -27,7 +27,7 @@ def suspects(
     workspace: WorkspaceOption,
     model_id: Annotated[int | None, typer.Option("--model", min=1, help="Default: the current model.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=KEPT, help="How many are shown.")] = 30,
-    min_area: Annotated[int, typer.Option(min=1, help="Leave out parts with fewer pixels.")] = MIN_AREA,
+    min_area: Annotated[int, typer.Option(min=1, max=MAX_AREA, help="Leave out parts with fewer pixels.")] = MIN_AREA,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, as the HTTP API sends it.")] = False,
     last: Annotated[bool, typer.Option("--last", help="Show what was found last, without looking again.")] = False,
 ) -> None:

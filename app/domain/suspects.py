@@ -13,6 +13,8 @@ from datasets.labels import IGNORE_INDEX, LabelArray
 
 MIN_AREA = 50
 """Smaller parts are left out: outlines of a pixel or two look wrong wherever a person was a little off. Ours."""
+MAX_AREA = 1_000_000_000
+"""No image has more pixels, and what is larger does not fit into the store."""
 _PRIOR_PIXELS = 100.0
 """So many pixels of its class's usual doubt are added to every part: small parts need stronger evidence. Ours."""
 

@@ -14,7 +14,7 @@ from app.config import Workspace
 from app.domain.audit import AuditAction
 from app.domain.roles import Actor, Role
 from app.domain.states import JobKind, JobState
-from app.domain.suspects import MIN_AREA
+from app.domain.suspects import MAX_AREA, MIN_AREA
 from app.services.audit import record
 from app.services.local_actor import local_actor
 from app.services.processes import read_tail
@@ -73,7 +73,7 @@ class SuspectsArguments(JobArguments):
     """`suspects`: whose doubt counts, None is the current model, and from how many pixels on parts are listed."""
 
     model_id: int | None = Field(None, ge=1)
-    min_area: int = Field(MIN_AREA, ge=1)
+    min_area: int = Field(MIN_AREA, ge=1, le=MAX_AREA)
 
 
 class MeasureArguments(JobArguments):

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from app.domain.decisions import Delta
 from app.domain.roles import Actor, Permission, permits
 from app.domain.states import DecisionKind
-from app.domain.suspects import MIN_AREA
+from app.domain.suspects import MAX_AREA, MIN_AREA
 from app.services.model_changes import MAX_REASON
 from app.services.review_types import ActionStats, DecisionRequest
 from app.storage.runs import inflate_runs
@@ -153,7 +153,7 @@ class SuspectsBody(Body):
     """A look for wrong labels: by which model (None is the current one), and from how many pixels on."""
 
     model_id: int | None = Field(None, ge=1)
-    min_area: int = Field(MIN_AREA, ge=1)
+    min_area: int = Field(MIN_AREA, ge=1, le=MAX_AREA)
 
 
 class SendPartBody(Body):

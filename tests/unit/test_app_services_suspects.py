@@ -73,3 +73,9 @@ def test_the_job_keeps_the_same_list_and_says_how_long_it_is(root: Path) -> None
     assert listed is not None
     assert result == {"model_id": 1, "images": 2, "parts": 5, "kept": 5, "failed": 0}
     assert (listed.rows[0].image_name, listed.rows[0].bbox, listed.num_parts) == ("a", (0, 0, 6, 8), 5)
+
+
+@pytest.mark.parametrize("min_area", [0, 2**63])
+def test_an_area_that_the_store_cannot_hold_is_refused_before_anything_is_predicted(min_area: int) -> None:
+    with pytest.raises(ValueError, match="min_area"):
+        check_arguments("suspects", {"min_area": min_area})
