@@ -228,7 +228,10 @@ def _standing(session: Session, image_ids: set[int]) -> set[str]:
 
 
 def latest_region(session: Session, region: Region) -> Region:
-    """The region of a flag itself, or the one of a later proposal that took it over."""
-    while (later := session.scalar(select(Region).where(Region.origin_id == region.id))) is not None:
-        region = later
-    return region
+    """The region of a flag itself, or one of another proposal that took it over: the one that stands, if any does."""
+    found = newest = [region]
+    while newest:
+        origins = [each.id for each in newest]
+        newest = list(session.scalars(select(Region).where(Region.origin_id.in_(origins))))
+        found = found + newest
+    return max(found, key=lambda each: (each.state is not RegionState.SUPERSEDED, each.id))

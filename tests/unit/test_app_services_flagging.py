@@ -5,16 +5,26 @@ import pytest
 from sqlalchemy import func, select
 
 from app.domain.decisions import UNTOUCHED, Delta
-from app.domain.states import DecisionKind, ImageState, RegionKind, RegionState
+from app.domain.states import DecisionKind, ImageState, ModelStatus, RegionKind, RegionState
 from app.services.flagging import FlagRequest, flag, list_flags
 from app.services.labels import training_entries
 from app.services.proposals import store_proposal
+from app.services.restoring import restore_proposals
 from app.services.review_types import LockedPixelsError, NotFoundError, QueueFilter, ReviewError
 from app.storage.models import Decision, Region
 from app.storage.settings import ReviewSettings, write_review_settings
 from datasets.images import read_plane
 from datasets.labels import IGNORE_INDEX, Provenance
-from tests.unit.made_workspace import SIZE_HW, Reviewer, copy_store, make_prediction, make_template, mask_of, pool_ids
+from tests.unit.made_workspace import (
+    SIZE_HW,
+    Reviewer,
+    add_model,
+    copy_store,
+    make_prediction,
+    make_template,
+    mask_of,
+    pool_ids,
+)
 
 CORNER = 2, 3
 """A reliable pixel of class 0 in every made-up prediction, far from its blobs."""
@@ -195,6 +205,19 @@ def test_a_flag_that_waits_is_taken_over_by_the_next_proposal_with_the_same_pixe
     ann.decide(DecisionKind.RELABEL, ann.service.region(row.region_id), class_id=2)
     (listed,) = list_flags(ann.store)
     assert (listed.row.region_id, listed.row.state) == (row.region_id, RegionState.DECIDED)
+
+
+def test_a_flag_waits_again_where_it_was_when_an_earlier_model_is_gone_back_to(ann, image_id):
+    first = set_flag(ann, image_id).region_id
+    for expected, model_id in ((None, add_model(ann.store, ModelStatus.RETIRED)), (first, 1), (None, 2)):
+        if expected is None:
+            store_proposal(ann.store, image_id, model_id, make_prediction(0))
+        else:
+            assert restore_proposals(ann.store, model_id) == 1
+        (listed,) = list_flags(ann.store)
+        assert listed.row.state is RegionState.OPEN
+        queued = [row.region_id for row in ann.service.queue(QueueFilter(image_id=image_id))]
+        assert listed.row.region_id in queued and (listed.row.region_id == first) is (expected == first)
 
 
 def test_the_list_holds_the_flags_that_stand_newest_first(ann):
