@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from app.config import Workspace
 from app.domain.audit import AuditAction
 from app.domain.roles import Actor
 from app.domain.states import ImageRole
@@ -26,7 +27,6 @@ from app.services.snapshots import forget_files
 from app.storage.database import Store
 from app.storage.kept_files import files_alone
 from app.storage.models import Image, Proposal, utc_now
-from app.storage.suspects import PartAnswer
 
 MIN_DAYS = 1
 """Nothing can be purged on the day on which it was deleted: whoever slipped has a night to notice."""
@@ -112,7 +112,7 @@ def purge_images(store: Store, actor: Actor, older_than_days: int) -> list[str]:
         with store.session() as session:
             is_due = Image.deleted_at.is_not(None) & (Image.deleted_at < limit)
             due = session.scalars(select(Image).where(is_due).order_by(Image.id)).all()
-            files = _files_of(session, due)
+            files = _files_of(store.workspace, due)
             folders = _proposals_of(session, due)
             new = [image for image in due if image.purged_at is None]
             for image in new:
@@ -135,12 +135,11 @@ def _require_images(session: Session, names: Collection[str]) -> Sequence[Image]
     return found
 
 
-def _files_of(session: Session, images: Sequence[Image]) -> list[str]:
-    """Paths of pictures and labels, also those that a changed label replaced, that no other image uses."""
-    of_these = PartAnswer.image_id.in_([image.id for image in images]) & PartAnswer.label_before.is_not(None)
-    changed = session.execute(select(PartAnswer.label_before, PartAnswer.label_after).where(of_these)).all()
+def _files_of(workspace: Workspace, images: Sequence[Image]) -> list[str]:
+    """Paths of pictures and of every label that they ever had, which no other image uses."""
     found = [path for image in images for path in (image.path, image.label_path) if path is not None]
-    return list(dict.fromkeys([*found, *(path for row in changed for path in row if path is not None)]))
+    labels = [path for image in images for path in sorted(workspace.labels.glob(f"{image.sha256}*"))]
+    return list(dict.fromkeys([*found, *map(workspace.relative, labels)]))
 
 
 def _proposals_of(session: Session, images: Sequence[Image]) -> list[str]:

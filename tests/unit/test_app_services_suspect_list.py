@@ -351,11 +351,11 @@ def test_a_label_file_that_is_gone_is_named_and_nothing_is_changed(ann):
 
 
 def test_purging_an_image_removes_every_file_that_its_label_ever_was(ann, monkeypatch):
-    part = imported_row(ann.store)
+    part, before = imported_row(ann.store), take_snapshot(ann.store, "asked for", "lea")
     change_imported(ann.store, LEA, part.id, None)
     files = list(ann.store.workspace.labels.glob(f"{image_of(ann.store, part.image_id).sha256}*"))
     assert len(files) == 2
-    take_back(ann.store, LEA, part.id)
+    restore_snapshot(ann.store, before.number, LEA, Monitor())  # No row knows of the second file any more.
     delete_images(ann.store, LEA, [part.image_name])
     monkeypatch.setattr("app.services.deleting.MIN_DAYS", 0)
     purge_images(ann.store, LEA, 0)
