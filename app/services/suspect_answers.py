@@ -21,7 +21,7 @@ from app.services.recording import find_again, result_of
 from app.services.review_actions import check_names
 from app.services.review_types import ConflictError, DecisionResult, ReviewError
 from app.services.showing import shown_image
-from app.services.suspect_list import PlacedPart, find_row, latest_answers, place_of, place_part
+from app.services.suspect_list import PlacedPart, find_row, latest_answers, made_region, place_of, place_part
 from app.storage.database import Store
 from app.storage.models import Image, Proposal, Region
 from app.storage.planes import ProposalPlanes
@@ -89,9 +89,11 @@ def say_right(store: Store, actor: Actor, suspect_id: int) -> None:
 
     Raises:
         NotFoundError: see `place_part`.
+        ReviewError: it was sent to review and waits there.
     """
     with store.session() as session:
         placed = place_part(store, session, suspect_id)
+        _refuse_sent(session, placed)
         session.add(_answer(placed.row, SuspectAnswer.RIGHT, actor.name))
 
 
@@ -158,6 +160,15 @@ def _warm(store: Store, suspect_id: int) -> None:
         planes = None if proposal is None else shown_image(store, session, image, proposal).planes
     for name in () if planes is None else ("label", "reliable", "region_map", "unreliability"):
         getattr(planes, name)
+
+
+def _refuse_sent(session: Session, placed: PlacedPart) -> None:
+    """Refuse a part that somebody sent to review, as long as it waits there: it is asked whatever is said here."""
+    latest = latest_answers(session, [placed.image.id]).get(place_of(placed.row))
+    if latest is None or latest.region_id is None:
+        return
+    if made_region(session, latest.region_id).state in PENDING_STATES:
+        raise ReviewError(f"{latest.answered_by} sent this part of {placed.image.name} to review, where it is decided")
 
 
 def _refuse_waiting(session: Session, placed: PlacedPart, proposal: Proposal, region_map: NDArray[np.uint16]) -> None:

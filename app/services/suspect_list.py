@@ -219,7 +219,7 @@ def _rows(store: Store, session: Session, found: Sequence[tuple[SuspectPart, Ima
     now = _LabelsNow(store, session)
     for part, image in found:
         latest = answers.get(place_of(part))
-        made = None if latest is None or latest.region_id is None else _made_region(session, latest.region_id)
+        made = None if latest is None or latest.region_id is None else made_region(session, latest.region_id)
         is_taken_back = made is not None and made.state is RegionState.SUPERSEDED
         counts = None if latest is None or latest.answer is SuspectAnswer.OPEN or is_taken_back else latest
         said = SuspectAnswer.OPEN if counts is None else counts.answer
@@ -239,7 +239,7 @@ def _rows(store: Store, session: Session, found: Sequence[tuple[SuspectPart, Ima
         )  # fmt: skip
 
 
-def _made_region(session: Session, region_id: int) -> Region:
+def made_region(session: Session, region_id: int) -> Region:
     """The region that was made of a part, or the one of a later proposal that took it over."""
     return latest_region(session, session.get_one(Region, region_id))
 

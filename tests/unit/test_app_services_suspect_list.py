@@ -230,6 +230,10 @@ def test_a_part_is_sent_once_and_not_while_it_waits(ann):
         send(ann, part, "send-2")
     with pytest.raises(ReviewError, match="decided there"):
         take_back(ann.store, LEA, part.id)
+    with pytest.raises(ReviewError, match="ann sent this part of pool_0 to review"):
+        say_right(ann.store, LEA, part.id)
+    ann.undo()
+    say_right(ann.store, LEA, part.id)
 
 
 def test_a_region_all_of_whose_pixels_were_sent_can_still_be_closed_and_predicted_again(ann):
