@@ -31,6 +31,7 @@ class CocoItem:
         label: (H, W) uint8 class ids and IGNORE_INDEX.
         image_sha256: digest of the image file, 64 hex digits, or empty if it is not known.
         original_name: of the image file, where `file_name` could not be it; else empty.
+        role: what the image is used for, named in the manifest; empty if that is not known.
     """
 
     file_name: str
@@ -38,6 +39,7 @@ class CocoItem:
     label: LabelArray
     image_sha256: str
     original_name: str = ""
+    role: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
     annotations.json   images, categories (category_id = class_id + 1), one run-length annotation per image and class
     masks/<id>.png     the same labels as index PNGs: 8 bits, palette of the class colors, 255 is void
-    manifest.json      SHA-256 of every file, each image's file name and void pixels, and what was skipped and why
+    manifest.json      SHA-256 of every file, each image's file name, role and void pixels, and what was skipped and why
 
 Every valid pixel has a class and classes do not overlap, so a pixel that no annotation covers is void, and an image
 without annotations is void everywhere. Annotations are run lengths with `iscrowd` 0, as in COCO-Stuff: pycocotools
@@ -230,6 +230,7 @@ class _Writer:
                 "sample_id": item.sample_id,
                 "file_name": item.file_name,
                 **original,
+                **({"role": item.role} if item.role else {}),
                 "image_sha256": item.image_sha256,
                 "mask": mask_name,
                 "annotations": len(annotations),

@@ -11,9 +11,10 @@ from rich.table import Table
 from app.cli.console import DatabaseUrlOption, WorkspaceOption, console, monitored, open_workspace, progress_bar
 from app.config import Workspace
 from app.domain.audit import AuditAction
+from app.domain.exporting import SELECTIONS, Selection
 from app.domain.states import ImageRole
 from app.services.audit import note
-from app.services.coco_export import Selection, export_coco
+from app.services.coco_export import export_coco
 from app.services.local_actor import command_line_actor
 from app.services.workspaces import ImportSource, ImportSummary, plan_import, run_import
 from app.storage.database import open_store
@@ -81,7 +82,7 @@ def coco(
     workspace: WorkspaceOption,
     out: Annotated[Path, typer.Option(help="New or empty folder for annotations.json, masks/ and manifest.json.")],
     which: Annotated[
-        Selection, typer.Option(help="reviewed: images that are enough or done; all: every label and proposal.")
+        Selection, typer.Option(help=". ".join(f"{name}: {what}" for name, what in SELECTIONS.items()) + ".")
     ] = "reviewed",
     replace: Annotated[bool, typer.Option("--replace", help="Put the export in the place of an earlier one.")] = False,
 ) -> None:

@@ -53,7 +53,7 @@ class JobCalls:
         return list(self._connection.get("/api/exports")["exports"])
 
     def start_export(self, name: str, which: str = "reviewed") -> int:
-        """Queue a COCO export of "reviewed" or "all" images; the job's id."""
+        """Queue a COCO export of "reviewed", "gold" or "all" images; the job's id."""
         return int(self._connection.post("/api/exports", {"name": name, "which": which})["job_id"])
 
     def download_export(self, name: str, path: Path) -> None:

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import Literal, get_args
+from typing import get_args
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
+from app.domain.exporting import Selection
 from app.domain.states import ImageRole, ImageState
 from app.services.labels import label_state
 from app.services.thresholds import cuts_in_force
@@ -18,9 +19,11 @@ from datasets.progress import Progress
 from export.coco_files import CocoItem, SkippedItem
 from export.coco_masks import CocoManifest, write_coco
 
-Selection = Literal["reviewed", "all"]
-"""`reviewed`: images with an imported label and pool images that are enough or done. `all`: every image with a label or
-a proposal, reviewed or not."""
+_NOTHING: dict[Selection, str] = {
+    "reviewed": "no image but gold is reviewed",
+    "gold": "there is no gold image",
+    "all": "no image has a label or a proposal",
+}
 
 
 def export_coco(
@@ -33,7 +36,8 @@ def export_coco(
 ) -> CocoManifest:
     """Write the labels as they are now, with every decision that counts.
 
-    The manifest says at which thresholds pixels that nobody looked at are called reliable, and what is promised there.
+    The manifest says what each image is used for, at which thresholds pixels that nobody looked at are called reliable,
+    and what is promised there.
 
     Raises:
         ValueError: `which` is unknown, or there is nothing to export.
@@ -41,15 +45,14 @@ def export_coco(
         OSError: disk full or no permission; nothing is left behind.
     """
     if which not in get_args(Selection):
-        raise ValueError(f"which must be {' or '.join(get_args(Selection))}, got {which!r}")
+        raise ValueError(f"which must be one of {', '.join(get_args(Selection))}, got {which!r}")
     with store.reader() as session:
         chosen = _chosen(which)
         total = session.scalar(select(func.count()).select_from(Image).where(chosen)) or 0
         if total == 0:
-            what = "no image is reviewed" if which == "reviewed" else "no image has a label or a proposal"
             raise ValueError(
-                f"nothing to export from {store.workspace.root} yet: {what}. Import labeled images, or predict and "
-                "review some."
+                f"nothing to export from {store.workspace.root} yet: {_NOTHING[which]}. Import labeled images, or "
+                "predict and review some."
             )
         images = session.scalars(select(Image).where(chosen).order_by(Image.sample_id)).all()
         names = FileNames()
@@ -64,8 +67,11 @@ def _chosen(which: Selection) -> ColumnElement[bool]:
     has_proposal = select(Proposal.id).where(Proposal.image_id == Image.id, Proposal.active).exists()
     known = Image.label_path.is_not(None) | has_proposal
     chosen = Image.deleted_at.is_(None) & known
-    if which == "reviewed":
-        chosen &= (Image.role != ImageRole.POOL) | Image.state.in_((ImageState.ENOUGH, ImageState.DONE))
+    if which == "gold":
+        chosen &= Image.role == ImageRole.GOLD
+    elif which == "reviewed":
+        is_reviewed = Image.state.in_((ImageState.ENOUGH, ImageState.DONE))
+        chosen &= (Image.role == ImageRole.LABELED) | ((Image.role == ImageRole.POOL) & is_reviewed)
     return chosen
 
 
@@ -94,7 +100,7 @@ def _item(store: Store, session: Session, image: Image, names: FileNames) -> Coc
     assert state is not None, "images without label and proposal are not chosen"
     name = names.choose(image.file_name, image.sample_id, image.sha256)
     original = "" if name == image.file_name else image.file_name
-    return CocoItem(name, image.sample_id, state.label, image.sha256, original)
+    return CocoItem(name, image.sample_id, state.label, image.sha256, original, image.role)
 
 
 def _counter(progress: Callable[[Progress], None] | None, total: int) -> Callable[[int, str], None] | None:

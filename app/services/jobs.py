@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import select, update
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.config import Workspace
 from app.domain.audit import AuditAction
+from app.domain.exporting import Selection
 from app.domain.roles import Actor, Role
 from app.domain.states import JobKind, JobState
 from app.domain.suspects import MAX_AREA, MIN_AREA
@@ -95,7 +96,7 @@ class CocoArguments(JobArguments):
     """`coco`: the folder's name below the workspace's exports, and which images."""
 
     name: _Name
-    which: Literal["reviewed", "all"] = "reviewed"
+    which: Selection = "reviewed"
 
 
 class BackupArguments(JobArguments):

@@ -170,7 +170,7 @@ class ChangeLabelBody(Body):
 
 
 class ExportBody(Body):
-    """A COCO export: `which` is "reviewed" or "all"."""
+    """A COCO export: `which` is "reviewed", "gold" or "all"."""
 
     name: str = Field(max_length=64)
     which: str = Field(max_length=16)

@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.domain.exporting import SELECTIONS
 from app.domain.roles import Permission
 from app.domain.states import JobKind
 from app.web.context import WebContext
@@ -21,10 +22,7 @@ from app.web.pages_panels import (
     submit_job,
 )
 
-_WHICH = [
-    ("Reviewed images: labeled ones, and those whose review is done or good enough", "reviewed"),
-    ("All images: what nobody reviewed is as the model proposed it", "all"),
-]
+_WHICH = [(f"{name.capitalize()}: {what}", name) for name, what in SELECTIONS.items()]
 _KINDS = frozenset({JobKind.COCO})
 
 
@@ -41,7 +39,7 @@ def build_export_page(context: WebContext) -> None:
         with gr.Column(scale=2, min_width=420):
             gr.Markdown("## Finished exports")
             finished = panel("panels/exports.js", lambda: export_list(context), elem_id="exports")
-            gr.Markdown("## Jobs")
+            gr.Markdown("## Export jobs")
             jobs = panel("panels/jobs.js", lambda: listed_jobs(context, None, _KINDS), elem_id="jobs")
     shown_log = gr.State(None)
 

@@ -104,7 +104,7 @@ def shown_error(error: Exception) -> gr.Error:
 
 def listed_jobs(context: WebContext, shown_log: int | None, kinds: frozenset[JobKind] | None = None) -> dict[str, Any]:
     """See `app.web.overview.job_list`; logs and buttons are for those who may run jobs."""
-    found = {**job_list(context, shown_log, kinds), "may_run": may(Permission.RUN_JOBS)}
+    found = {**job_list(context, shown_log, kinds), "may_run": may(Permission.RUN_JOBS), "is_all": kinds is None}
     return found if found["may_run"] else {**found, "log": None}
 
 

@@ -287,8 +287,8 @@ def add_candidate(root: Path) -> None:
 
 def test_coco_writes_the_labels_and_says_how_many(imported: Path, tmp_path: Path) -> None:
     result = run("coco", "-w", imported, "--out", tmp_path / "coco")
-    assert "9 images, 9 annotations" in result.stdout
-    assert len(json.loads((tmp_path / "coco" / "annotations.json").read_text())["images"]) == 9
+    assert "7 images, 7 annotations" in result.stdout
+    assert len(json.loads((tmp_path / "coco" / "annotations.json").read_text())["images"]) == 7
 
 
 def test_coco_does_not_overwrite_an_export_in_silence(imported: Path, tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """Exports hold the labels as they are now, and one damaged file leaves out one image only."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sqlalchemy import select
 
 from app.config import Workspace
+from app.domain.exporting import SELECTIONS
 from app.domain.states import DecisionKind
 from app.services.coco_export import FileNames, export_coco
 from app.services.review_types import QueueFilter
@@ -49,12 +51,12 @@ def test_decisions_are_in_the_export_void_included(ann, tmp_path):
     assert np.array_equal(label == IGNORE_INDEX, region_mask)
 
 
-def test_an_unreviewed_image_is_not_among_the_reviewed_ones(ann, tmp_path):
+def test_neither_an_unreviewed_image_nor_gold_is_among_the_reviewed_ones(ann, tmp_path):
     first, _ = pool_ids(ann.store)
     for row in ann.service.queue(QueueFilter(image_id=first), limit=500):
         ann.decide(DecisionKind.ACCEPT, ann.service.region(row.region_id))
     export_coco(ann.store, tmp_path / "coco", "reviewed")
-    assert sorted(read_coco(tmp_path / "coco")[1]) == ["gold_0", "labeled_0", "labeled_1", "pool_0"]
+    assert sorted(read_coco(tmp_path / "coco")[1]) == ["labeled_0", "labeled_1", "pool_0"]
 
 
 def test_a_damaged_label_leaves_out_its_image_and_is_named(ann, tmp_path):
@@ -98,13 +100,31 @@ def test_an_empty_workspace_says_what_to_do_and_writes_nothing(tmp_path):
     store = open_store(Workspace(tmp_path / "workspace"), create=True)
     with store.session() as session:
         adopt_class_set(session, CLASSES, "test")
-    with pytest.raises(ValueError, match="nothing to export .* no image is reviewed"):
+    with pytest.raises(ValueError, match="nothing to export .* no image but gold is reviewed"):
         export_coco(store, tmp_path / "coco")
     assert not (tmp_path / "coco").exists()
 
 
+def test_gold_can_be_exported_alone(ann, tmp_path):
+    export_coco(ann.store, tmp_path / "coco", "gold")
+    assert list(read_coco(tmp_path / "coco")[1]) == ["gold_0"]
+
+
+def test_the_manifest_names_the_role_of_every_image(ann, tmp_path):
+    export_coco(ann.store, tmp_path / "coco", "all")
+    samples = json.loads((tmp_path / "coco" / "manifest.json").read_text())["samples"]
+    assert {sample["sample_id"]: sample["role"] for sample in samples} == {
+        "gold_0": "gold", "labeled_0": "labeled", "labeled_1": "labeled", "pool_0": "pool", "pool_1": "pool",
+    }  # fmt: skip
+
+
+def test_the_readme_describes_every_selection_in_the_words_of_the_commands():
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert [name for name, what in SELECTIONS.items() if f"| {what} |" not in readme] == []
+
+
 def test_an_unknown_selection_names_the_known_ones(ann, tmp_path):
-    with pytest.raises(ValueError, match="reviewed or all, got 'some'"):
+    with pytest.raises(ValueError, match="one of reviewed, gold, all, got 'some'"):
         export_coco(ann.store, tmp_path / "coco", "some")
 
 

@@ -6,9 +6,9 @@ const STATE_TEXT = { queued: 'waiting', running: 'running', succeeded: 'done', f
 
 export function mount(element, gradio) {
   const root = element.querySelector('.ps-panel');
-  live(root, gradio, ({ jobs, log, may_run: mayRun }) => {
+  live(root, gradio, ({ jobs, log, may_run: mayRun, is_all: isAll }) => {
     const rows = jobs.map((job) => drawJob(job, gradio.trigger, log, mayRun));
-    root.replaceChildren(...(rows.length ? rows : [el('p', { class: 'pp-muted' }, 'No job has run yet.')]));
+    root.replaceChildren(...(rows.length ? rows : [el('p', { class: 'pp-muted' }, isAll ? 'No job has run yet.' : 'No job of this kind has run yet.')]));
     const box = root.querySelector('pre');
     if (box) box.scrollTop = box.scrollHeight;
   });
