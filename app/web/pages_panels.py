@@ -27,9 +27,11 @@ endpoint (api.py is). Messages need the queue."""
 REFRESH: dict[str, Any] = {**ACTION, "queue": False}
 """For listeners that only look: they do not wait behind others, and ask for what their page asks for."""
 
+# The whole address: a browser that compiled this for one workspace would load another one's parts from the first.
 _ON_LOAD = """
 /* 'pick' */
-import('/static/%s').then(({ mount }) => mount(element, { props, watch, trigger })).catch((error) => {
+const script = new URL('/static/%s', location.origin);
+import(script).then(({ mount }) => mount(element, { props, watch, trigger })).catch((error) => {
   element.textContent = `This part of the page could not start: ${error.message}`;
 });
 """

@@ -190,3 +190,12 @@ def test_workspace_without_images_says_what_comes_first(
         assert watched.errors == []
         for each in (page, reviewer.page):
             each.close()
+
+
+def test_another_workspace_opens_in_the_same_tab(
+    live_app: LiveApp, own_app: LiveApp, open_reviewer: OpenReviewer
+) -> None:
+    page = open_reviewer(live_app).page
+    for app in (own_app, live_app):
+        page.goto(f"{app.url}/review")
+        ReviewerPage(page).ready()
