@@ -42,7 +42,7 @@ def quality(
         print(json.dumps(report.to_json(), indent=2, default=str))
         return
     sentences = report.to_json()["sentences"]
-    for name in ("audited", "caught", "effort", "changed", "agreement", "saved", "control"):
+    for name in ("audited", "on_gold", "caught", "effort", "changed", "agreement", "saved", "control"):
         console.print(escape(sentences[name]))
     for in_force in report.cuts:
         console.print(escape(f"{in_force.images} images, {in_force.words}. {in_force.promise.sentence}"))

@@ -1,5 +1,6 @@
 """What the numbers on the quality page mean, in plain sentences: the same on the page and on the command line."""
 
+from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
 from app.domain.agreement import Agreement
@@ -9,6 +10,27 @@ from app.domain.quality import CATCH_LIMIT, AuditedError, ControlError
 
 FEW_AUDITS = 60
 """Below this many audits the interval of an error rate of 5 % is wider than 10 points. Chosen by us."""
+
+
+@dataclass(frozen=True)
+class GoldMeasure:
+    """How wrong the pixels are that a model file calls reliable, measured on the gold images.
+
+    Attributes:
+        round: of the current model.
+        images: gold images it was measured on.
+        coverage: share of their labeled pixels called reliable.
+        error_rate: share of wrong ones among these; None where none is called reliable.
+        is_chosen_there: the file's threshold was chosen on gold images.
+        is_in_force: no other threshold was chosen since.
+    """
+
+    round: int
+    images: int
+    coverage: float | None
+    error_rate: float | None
+    is_chosen_there: bool
+    is_in_force: bool
 
 
 def percent(share: float) -> str:
@@ -44,6 +66,29 @@ def audited_sentence(audited: AuditedError | None, waiting: int, elsewhere: int 
         said += f" One audit is too few to say anything: with {FEW_AUDITS} and more the interval becomes useful."
     elif wrong.trials < FEW_AUDITS:
         said += f" That is few: with {FEW_AUDITS} audits and more the interval becomes useful."
+    return said
+
+
+def gold_sentence(measure: GoldMeasure | None) -> str:
+    """What gold says about the same question, and why it is not the same number.
+
+    Args:
+        measure: of the current model; None without gold images, or without a model.
+    """
+    if measure is None:
+        return "No gold image says how wrong the current model's reliable pixels are."
+    images = "1 gold image" if measure.images == 1 else f"{measure.images} gold images"
+    model = f"the model of round {measure.round}"
+    if measure.error_rate is None or measure.coverage is None:
+        return f"On {images} {model} calls no pixel reliable."
+    said = (
+        f"On {images}, labeled by people and never trained on, {model} calls {percent(measure.coverage)} of the pixels "
+        f"reliable, and {percent(measure.error_rate)} of those are wrong, outlines included."
+    )
+    if measure.is_chosen_there:
+        said += " Its threshold was chosen on these images, which makes the number look good: believe the audits."
+    if not measure.is_in_force:
+        said += " Another threshold is in force since: the Threshold page says what was measured there."
     return said
 
 

@@ -36,12 +36,15 @@ from app.domain.quality import (
     pixels_touched,
 )
 from app.domain.quality_words import (
+    FEW_AUDITS,
+    GoldMeasure,
     agreement_sentence,
     audited_sentence,
     caught_sentence,
     changed_sentence,
     control_sentence,
     effort_sentence,
+    gold_sentence,
     saved_sentence,
 )
 from app.domain.states import DecisionKind, ImageRole, ImageState, ModelStatus, RegionKind, RegionState
@@ -127,6 +130,7 @@ class QualityReport:
         trust: shares of probes; without the seed.
         audits: by model and threshold, those in force first.
         cuts: what the labels of the pool rest on, with its promise.
+        on_gold: how wrong reliable pixels are by the gold images; None where none measured the current model.
         audits_waiting: audits of the active proposals that nobody decided yet.
         caught: planted errors caught by everybody.
         is_low: that is under the limit.
@@ -154,6 +158,7 @@ class QualityReport:
     trust: TrustSettings
     audits: tuple[ModelAudit, ...]
     cuts: tuple[CutInForce, ...]
+    on_gold: GoldMeasure | None
     audits_waiting: int
     caught: CountedShare
     is_low: bool
@@ -183,6 +188,7 @@ class QualityReport:
                 self.audits_waiting,
                 sum(each.audited.wrong.trials for each in self.audits[1:]),
             ),
+            "on_gold": gold_sentence(self.on_gold),
             "caught": caught_sentence(self.caught),
             "effort": effort_sentence(self.effort),
             "changed": changed_sentence(self.changed),
@@ -191,7 +197,7 @@ class QualityReport:
             "control": control_sentence(self.control, self.num_controls),
         }
         trust = self.trust.model_dump(exclude={"seed", "mixed_up_to"})
-        told = {"trust": trust, "cuts": [cut.to_json() for cut in self.cuts]}
+        told = {"trust": trust, "cuts": [cut.to_json() for cut in self.cuts], "few_audits": FEW_AUDITS}
         return {**asdict(self), **told, "sentences": sentences}
 
 
@@ -215,6 +221,7 @@ def quality_report(store: Store, filters: ActionFilter | None = None, kept: Kept
             trust=read_trust_settings(session),
             audits=_audits(session, actions),
             cuts=tuple(cuts_in_force(session)),
+            on_gold=_on_gold(session),
             audits_waiting=_audits_waiting(session),
             caught=(caught := caught_by_all(actions)),
             is_low=is_low(caught),
@@ -295,6 +302,22 @@ def _audits(session: Session, actions: Sequence[Action]) -> tuple[ModelAudit, ..
             audited_error([each for each in actions if each.threshold == threshold], model_id),
         )
         for model_id, threshold in order
+    )
+
+
+def _on_gold(session: Session) -> GoldMeasure | None:
+    model = session.scalar(select(Model).where(Model.status == ModelStatus.CURRENT))
+    if model is None or not model.gold:
+        return None
+    precision = model.gold.get("reliable_precision")
+    note = model.gold.get("calibration")
+    return GoldMeasure(
+        round=model.round,
+        images=model.gold["num_images"],
+        coverage=model.gold.get("reliable_coverage"),
+        error_rate=None if precision is None else 1 - precision,
+        is_chosen_there=note is not None and bool(note.get("decides")),
+        is_in_force=threshold_in_force(session, model.id) is None,
     )
 
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from app.config import Workspace
 from app.domain.intervals import CountedShare
-from app.domain.quality_words import percent
+from app.domain.quality_words import FEW_AUDITS, percent
 from app.domain.roles import Role
 from app.domain.states import RegionKind
 from app.services.quality_report import QualityReport, quality_report
@@ -68,7 +68,9 @@ def test_a_lead_reads_every_number_with_its_interval_filters_and_takes_the_log_a
     sentences = report.to_json()["sentences"]
     wrong = report.audits[0].audited.wrong
     answer = page.get_by_role("region", name="The answer in short")
-    expect(answer).to_contain_text(f"between {range_of(wrong, ' and ')}, from {wrong.trials} audits")
+    assert 1 < wrong.trials < FEW_AUDITS
+    expect(answer).to_contain_text(f"{range_of(wrong, ' to ')} from {wrong.trials} audits: too few for one number yet")
+    expect(answer.locator("[data-number='on_gold']")).to_contain_text(sentences["on_gold"])
     expect(answer).to_contain_text(sentences["audited"])
     for number, title in (("caught", "Planted errors caught"), ("changed", "Queued regions that were changed")):
         found = getattr(report, number)

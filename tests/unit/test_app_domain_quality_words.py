@@ -1,5 +1,7 @@
 """Every sentence names its number, its interval, how many cases it rests on, and what it does not say."""
 
+from dataclasses import replace
+
 import pytest
 
 from app.domain.agreement import Agreement
@@ -8,12 +10,14 @@ from app.domain.effort import EffortSaved, RegionEffort
 from app.domain.intervals import counted_share
 from app.domain.quality import AuditedError, ControlError
 from app.domain.quality_words import (
+    GoldMeasure,
     agreement_sentence,
     audited_sentence,
     caught_sentence,
     changed_sentence,
     control_sentence,
     effort_sentence,
+    gold_sentence,
     percent,
     saved_sentence,
 )
@@ -30,6 +34,32 @@ def test_the_audited_error_is_told_with_its_interval_and_its_number_of_draws():
         assert part in said
     assert "one pixel was drawn by chance" in audited_sentence(audited(1, 1), waiting=5)
     assert "That is few" not in said and "That is few" in audited_sentence(audited(1, 30), waiting=5)
+
+
+def measure(**changed: object) -> GoldMeasure:
+    return replace(GoldMeasure(1, 12, 0.593, 0.029, is_chosen_there=False, is_in_force=True), **changed)
+
+
+def test_gold_answers_the_same_question_and_names_its_source():
+    said = gold_sentence(measure())
+    assert (
+        said.startswith("On 12 gold images") and "round 1 calls 59.3 %" in said and "2.9 % of those are wrong" in said
+    )
+    assert "believe the audits" not in said and "Another threshold" not in said
+
+
+@pytest.mark.parametrize(
+    ("found", "part"),
+    [
+        (measure(is_chosen_there=True), "believe the audits"),
+        (measure(is_in_force=False), "Another threshold is in force"),
+        (measure(error_rate=None), "calls no pixel reliable"),
+        (None, "No gold image says"),
+    ],
+    ids=["chosen on gold", "cut elsewhere", "nothing reliable", "no gold"],
+)
+def test_gold_says_what_it_does_not_know(found, part):
+    assert part in gold_sentence(found)
 
 
 def test_what_cannot_count_is_named_where_no_audit_counts():

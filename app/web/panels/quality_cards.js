@@ -1,16 +1,24 @@
 // The answer of the quality page in one sentence, and its main numbers, each with its interval and what it is made of.
 import { el, points } from './dom.js';
 import { between, seconds } from './share_chart.js';
+import { counted } from './threshold_parts.js';
 
 const ALWAYS = 'Over all people and the whole time.';
 
-export function headline({ audits, sentences }) {
+/** Audits, and beside them what gold says. Where audits are few, their interval is the answer and no single number. */
+export function headline({ audits, sentences, few_audits: few, on_gold: onGold }) {
   const wrong = audits[0]?.audited.wrong ?? { share: null };
-  const isKnown = wrong.share !== null;
   return el('section', { class: 'pp-next pp-answer', 'aria-label': 'The answer in short', 'data-number': 'audited' },
-    el('div', {}, el('small', {}, 'Wrong where nobody looked'),
-      el('h2', {}, isKnown ? points(wrong.share) : 'Not known yet', isKnown ? el('small', {}, ` between ${points(wrong.low)} and ${points(wrong.high)}, from ${wrong.trials} ${wrong.trials === 1 ? 'audit' : 'audits'}`) : null),
-      el('p', {}, sentences.audited)));
+    el('div', {}, el('small', {}, 'Wrong where nobody looked, by audits'), audited(wrong, few), el('p', {}, sentences.audited)),
+    el('div', { 'data-number': 'on_gold' }, el('small', {}, 'The same, measured on gold'),
+      el('h2', {}, onGold?.error_rate == null ? 'Not measured' : points(onGold.error_rate), onGold?.error_rate == null ? null : el('small', {}, ` from ${counted(onGold.images, 'gold image')}`)),
+      el('p', {}, sentences.on_gold)));
+}
+
+function audited({ share, low, high, trials }, few) {
+  if (share === null) return el('h2', {}, 'Not known yet');
+  if (trials < few) return el('h2', {}, `${points(low)} to ${points(high)}`, el('small', {}, ` from ${counted(trials, 'audit')}: too few for one number yet`));
+  return el('h2', {}, points(share), el('small', {}, ` between ${points(low)} and ${points(high)}, from ${counted(trials, 'audit')}`));
 }
 
 export function cards(report) {
