@@ -87,6 +87,7 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, _answer)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(OverflowError, _overflow)
     for bug in (KeyError, IndexError, Exception):  # The first two are LookupErrors, but never meant for people.
         app.add_exception_handler(bug, _unexpected)
 
@@ -111,6 +112,12 @@ async def _answer(_request: Request, error: Exception) -> JSONResponse:
 async def _invalid(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     return JSONResponse({"error": validation_sentence(error.errors())}, 422)
+
+
+async def _overflow(request: Request, error: Exception) -> JSONResponse:
+    if "SQLite INTEGER" not in str(error):
+        return await _unexpected(request, error)
+    return JSONResponse({"error": "a number in the request is too large: no id, place or count is"}, 422)
 
 
 def validation_sentence(errors: Any) -> str:  # noqa: ANN401 - pydantic's own list of dictionaries
