@@ -14,6 +14,7 @@ from app.storage.database import open_store
 from app.storage.settings import adopt_class_set
 from datasets.labels import ClassSet
 from tests.browser.conftest import SCREENSHOTS, LiveApp, ReviewerPage, Watched, in_thread
+from tests.browser.test_drawing import inside
 from tests.browser.test_pages import PATHS, open_page
 from tests.browser.workspace import NAMES, add_model, build_workspace, propose_again
 
@@ -38,6 +39,9 @@ _PLACES = """() => ['.ps-stage', '.ps-top5', "[data-command='void']"].map((each)
   const { x, y, width, height } = document.querySelector(each).getBoundingClientRect();
   return [x, y, width, height]; })"""
 """Of the picture and the answers: left, top, width, height."""
+_CUT = """() => [...document.querySelectorAll('.ps-likely, .ps-likely .ps-name, .ps-accept, .ps-accept span, .ps-status')]
+  .filter((each) => each.scrollWidth > each.clientWidth + 1 || each.scrollHeight > each.clientHeight + 1)
+  .filter((each) => getComputedStyle(each).display !== 'inline').map((each) => each.textContent)"""
 GRADIO_SAYS_AGAIN_AFTER_MS = 5000
 """Gradio tells screen readers its state at most this often."""
 
@@ -61,6 +65,20 @@ def test_reviewer_is_exactly_as_high_as_its_window(
         reviewer.press(key)
         reviewer.wait("!app.isBusy")
         assert reviewer.page.evaluate(_PLACES) == before
+    draw_and_put_the_brush_away(reviewer)  # Then there are two ways to end, and the picture stays where it is.
+    picture, _, void = reviewer.page.evaluate(_PLACES)
+    assert [picture, void] == [before[0], before[2]]
+    reviewer.screenshot(f"reviewer-strokes-without-tool-{width}")
+    reviewer.press("Escape")
+    reviewer.wait("root.dataset.strokes === '0'")
+    reviewer.all_saved()
+
+
+def draw_and_put_the_brush_away(reviewer: ReviewerPage) -> None:
+    reviewer.press("b")
+    reviewer.stroke(inside(reviewer))
+    reviewer.press("b")
+    reviewer.wait("root.dataset.tool === 'none' && root.dataset.strokes === '1'")
 
 
 @pytest.mark.parametrize(("width", "height"), WINDOWS)
@@ -72,11 +90,9 @@ def test_full_class_names_are_readable_in_the_buttons(
         reviewer.page.set_viewport_size({"width": width, "height": height})
         reviewer.wait("document.documentElement.scrollHeight === window.innerHeight")
         reviewer.screenshot(f"reviewer-long-names-{width}")
-        cut = reviewer.page.evaluate(
-            """() => [...document.querySelectorAll('.ps-likely, .ps-likely .ps-name, .ps-accept, .ps-accept span')]
-            .filter((each) => each.scrollWidth > each.clientWidth + 1 || each.scrollHeight > each.clientHeight + 1)
-            .filter((each) => getComputedStyle(each).display !== 'inline').map((each) => each.textContent)"""
-        )
+        cut = reviewer.page.evaluate(_CUT)
+        draw_and_put_the_brush_away(reviewer)
+        cut += reviewer.page.evaluate(_CUT)
         reviewer.page.close()
     assert cut == []
 

@@ -187,6 +187,12 @@ def test_without_a_relabel_the_key_says_what_is_missing(alike_app: LiveApp, open
     reviewer.decide(str(1 + int(str(reviewer.get("app.current.row.class_id")))))
     reviewer.press("m")
     assert "have that class already" in reviewer.page.locator(".ps-status").inner_text()
+    open_spot(reviewer, 3)  # Nothing else is blue.
+    reviewer.decide("9")
+    region = reviewer.region
+    reviewer.press("m")
+    expect(reviewer.page.locator(".ps-status")).to_contain_text("No other region of spots that waits looks like")
+    assert reviewer.region == region
 
 
 def locked_point(app: LiveApp, reviewer: ReviewerPage) -> tuple[float, float]:

@@ -74,19 +74,20 @@ export class Propagation {
     const from = reviewer.current.row.region_id;
     let rows;
     try {
-      rows = await getLookalikes(offer.row.region_id);
-      await reviewer.open(offer.row.region_id);
+      const found = await getLookalikes(offer.row.region_id);
+      await reviewer.feed.image(offer.row.image_id); // It knows which of them wait.
+      rows = await this.waiting(offer.row.image_id, found);
     } catch (error) {
       return reviewer.view.say(`Regions that look alike could not be found. ${error.message}`);
     }
-    rows = await this.waiting(offer.row.image_id, rows);
-    if (reviewer.current?.row.region_id !== offer.row.region_id) return undefined;
-    if (rows.length === 0) {
-      reviewer.view.say('No other region of this image that waits looks like it.');
-      return from === offer.row.region_id ? undefined : reviewer.open(from);
-    }
-    this.begin({ ...offer, rows, from });
+    if (rows.length === 0) return reviewer.tell(this.describeNone(offer));
+    await reviewer.open(offer.row.region_id);
+    if (reviewer.current?.row.region_id === offer.row.region_id) this.begin({ ...offer, rows, from });
     return undefined;
+  }
+
+  describeNone({ row, classId }) {
+    return `No other region of ${row.image_name} that waits looks like the one that is ${this.nameOf(classId)} now.`;
   }
 
   /** Why there is nothing to look for. */

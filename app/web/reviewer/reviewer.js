@@ -87,6 +87,7 @@ export class Reviewer {
     this.view.showModes({ mode, tool, showBand, unlocked, brushClass: classId, sizeText, opacity, isDimmed, isClosing: this.drawing.isClosing });
     const strokes = this.current ? this.editing.history.strokesOn(this.current.row.region_id) : 0;
     this.root.dataset.strokes = String(strokes);
+    this.root.toggleAttribute('data-unfinished', tool === null && strokes > 0);
     this.propagation.showOffer();
     const said = tool === null ? this.describeRegion(strokes) : this.drawing.describe(strokes);
     this.view.say(this.told === null ? said : `${this.told} ${said}`);
@@ -104,7 +105,7 @@ export class Reviewer {
     const { row } = this.current;
     const name = this.view.classes.get(row.class_id)?.name ?? 'void';
     if (this.isFromScratch) return `${row.image_name}: label it from scratch. B is the brush, class keys choose what it draws, Enter finishes the image.`;
-    if (strokes > 0) return `${strokes === 1 ? '1 stroke is' : `${strokes} strokes are`} drawn here: Enter finishes the region with what is drawn, Esc takes it back, Space takes the model's label inside of the region.`;
+    if (strokes > 0) return `${strokes === 1 ? '1 stroke is' : `${strokes} strokes are`} drawn here: Enter finishes the region with what is drawn, Esc takes it back, Space takes the model's label instead.`;
     return `${row.image_name}, region ${row.number}: ${row.kind === 'flagged' ? 'said to be' : 'the model says'} ${name}, ${grouped(row.area)} pixels.${this.drawing.unlocked ? ' Reliable pixels are UNLOCKED.' : ''}`;
   }
 

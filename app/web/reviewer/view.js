@@ -162,7 +162,7 @@ export class View {
 
   decisions(name, topClasses) {
     return [
-      el('div', { class: 'ps-first' }, this.decision('accept', `Accept ${name}`, 'ps-accept', 'ps-deciding'), this.decision('commit', 'Finish region', 'ps-accept', 'ps-drawing')),
+      el('div', { class: 'ps-first' }, this.decision('commit', 'Finish region', 'ps-accept', 'ps-drawing'), this.decision('accept', `Accept ${name}`, 'ps-accept', 'ps-deciding')),
       el('div', { class: 'ps-top5', role: 'group', 'aria-label': 'Likeliest classes' }, ...topClasses.map((each) => this.likely(each)), this.sizer()),
       el('div', { class: 'ps-last' }, this.decision('void', 'Void'), this.decision('cancel', 'Cancel', 'ps-drawing'),
         this.decision('dont_know', "Don't know", 'ps-deciding'), this.decision('skip', 'Skip', 'ps-deciding'))];
