@@ -39,7 +39,8 @@ _PLACES = """() => ['.ps-stage', '.ps-top5', "[data-command='void']"].map((each)
   const { x, y, width, height } = document.querySelector(each).getBoundingClientRect();
   return [x, y, width, height]; })"""
 """Of the picture and the answers: left, top, width, height."""
-_CUT = """() => [...document.querySelectorAll('.ps-likely, .ps-likely .ps-name, .ps-accept, .ps-accept span, .ps-status')]
+_CUT = """() => [...document.querySelectorAll(
+    '.ps-likely, .ps-likely .ps-name, .ps-accept, .ps-accept span, .ps-status')]
   .filter((each) => each.scrollWidth > each.clientWidth + 1 || each.scrollHeight > each.clientHeight + 1)
   .filter((each) => getComputedStyle(each).display !== 'inline').map((each) => each.textContent)"""
 GRADIO_SAYS_AGAIN_AFTER_MS = 5000

@@ -302,5 +302,14 @@ def test_pointing_at_what_is_not_reliable_says_why_nothing_happens(
     reviewer = open_reviewer(own_app)
     reviewer.press("g")
     click(reviewer, middle(region_mask(reviewer)))
-    assert "not reliable" in reviewer.page.locator(".ps-status").inner_text()
+    status = reviewer.page.locator(".ps-status")
+    assert "not reliable" in status.inner_text()
+    for key, tool, said in (
+        ("5", "flag", "Click the wrong area first"),
+        ("Escape", "none", ""),
+        ("i", "none", "No class has the key I"),
+    ):
+        reviewer.press(key)
+        expect(status).to_contain_text(said)
+        assert reviewer.get("root.dataset.tool") == tool
     assert decisions(own_app.workspace) == []

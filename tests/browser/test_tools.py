@@ -231,6 +231,7 @@ def test_corners_are_taken_back_one_by_one_and_all_at_once(own_app: LiveApp, ope
     reviewer.press("p")
     for dx, dy in ((-20, -12), (22, -10), (14, 18), (0, 20)):
         click(reviewer, (x + dx, y + dy))
+    assert reviewer.page.locator(".ps-status").inner_text().count("Enter") == 1
     for key, left in (("Backspace", 3), ("Control+z", 2), ("Enter", 2), ("Escape", 0)):
         reviewer.press(key)
         assert reviewer.get(corners) == left, key
@@ -266,18 +267,20 @@ def test_fill_takes_the_connected_area_of_one_class_inside_the_region(
     same_on_disk(reviewer, own_app)
 
 
-def test_fill_on_a_locked_pixel_says_so_and_fills_when_it_is_unlocked(
+def test_drawing_on_locked_pixels_says_so_and_draws_when_they_are_unlocked(
     own_app: LiveApp, open_reviewer: OpenReviewer
 ) -> None:
     reviewer = open_reviewer(own_app)
     before, locked = plane(reviewer, "label"), locked_mask(own_app.workspace, reviewer.image)
     reviewer.press("0")
-    reviewer.press("k")
-    reviewer.press("x")
     point = middle(locked & (before == before[locked][0]))
-    click(reviewer, point)
-    assert "locked" in reviewer.page.locator(".ps-status").inner_text()
-    assert np.array_equal(plane(reviewer, "label"), before)
+    for tool in "bk":
+        reviewer.press(tool)
+        reviewer.press("x")
+        click(reviewer, point)
+        assert "Nothing is drawn" in reviewer.page.locator(".ps-status").inner_text(), tool
+        assert reviewer.get("root.dataset.strokes") == "0"
+        assert np.array_equal(plane(reviewer, "label"), before)
     reviewer.press("l")
     click(reviewer, point)
     assert (plane(reviewer, "label") != before)[locked].any()

@@ -1,6 +1,6 @@
 // From keys and buttons to what the reviewer does.
 import { ANSWER_FIRST } from './editing.js';
-import { chordFrom, commandOf, groupOf } from './keymap.js';
+import { chordFrom, commandOf, groupOf, showChord } from './keymap.js';
 import { VOID_ID } from './palette.js';
 
 const PAN_SHARE = 0.2; // Of the view, with one press.
@@ -93,11 +93,17 @@ export function handleKeyUp(reviewer, event) {
   reviewer.drawing.keyUp(event);
 }
 
+/** A digit or letter that nothing has is one of a class elsewhere: it is said, and means nothing more. */
+function sayUnknown({ session: { classes }, view }, chord) {
+  if (/^(Shift\+)?[A-Z]$|^[1-9]$/.test(chord ?? '')) view.say(`No class has the key ${showChord(chord)}: there are ${classes.length}. ? lists all keys.`);
+  return false;
+}
+
 /** True when the key means something. A key that is held down decides only once. */
 function press(reviewer, chord, isRepeat) {
   const command = chord && commandOf(chord);
   const known = chord && reviewer.session.classes.find(({ key }) => key === chord);
-  if (!command && !known) return false;
+  if (!command && !known) return sayUnknown(reviewer, chord);
   if (isRepeat && !REPEATING.has(command)) return true;
   if (command) runCommand(reviewer, command);
   else reviewer.editing.chooseClass(known.id);

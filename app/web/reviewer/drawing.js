@@ -1,7 +1,7 @@
 // Drawing on the picture: which tool is on, where its cursor is, and one stroke after another by mouse, pen, finger or keys.
 import { PointerInput } from './input.js';
 import { VOID_COLOR, VOID_ID, cssColor } from './palette.js';
-import { Strokes } from './strokes.js';
+import { LOCKED, MOSTLY_LOCKED, Strokes } from './strokes.js';
 import { Superpixels } from './superpixels.js';
 import { Brush, firstDiameter } from './tools/brush.js';
 import { Fill } from './tools/fill.js';
@@ -12,7 +12,8 @@ import { SuperpixelBrush } from './tools/superpixel_brush.js';
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const FAST = 10; // Pixels with Shift.
 const MARGIN = 24; // CSS pixels that the keyboard's cross keeps from the edge of the view.
-const WITHOUT_CLASS = ['eraser', 'flag']; // A class key means the brush there.
+const MOSTLY = 10; // A stroke is mostly on locked pixels when they are this many times those that it changes.
+const FLAG_FIRST = 'Click the wrong area first; then a class key says what it is. Esc leaves the tool.';
 
 export class Drawing {
   /** `onStroke(edit)`, `onFlag([x, y])`, `onClick([x, y])` without a tool, `onChange()`. */
@@ -125,9 +126,11 @@ export class Drawing {
     this.changed();
   }
 
+  /** The class to draw in: with the brush, where no tool is on that draws in a class. */
   choose(classId) {
+    if (this.tool === 'flag') return this.say(FLAG_FIRST);
     this.classId = classId;
-    this.setTool(this.tool === null || WITHOUT_CLASS.includes(this.tool) ? 'brush' : this.tool);
+    return this.setTool(this.tool === null || this.tool === 'eraser' ? 'brush' : this.tool);
   }
 
   changed() {
@@ -257,7 +260,9 @@ export class Drawing {
 
   /** Resolves to whether it is kept; null when it reached no pixel. */
   finishStroke() {
+    const numLocked = this.strokes.current?.locked.length ?? 0;
     const edit = this.strokes.end();
+    if (numLocked > MOSTLY * (edit?.indices.length ?? 0)) this.say(edit === null ? LOCKED : MOSTLY_LOCKED);
     if (edit === null) return null;
     this.activity.note('strokes');
     this.screen.paintMarks();
@@ -308,7 +313,7 @@ export class Drawing {
     const place = this.cursor?.isKeyboard ? this.describePlace() : '';
     const lock = this.unlocked ? 'Reliable pixels are UNLOCKED; this is logged. ' : '';
     const held = this.isLatched ? 'Held down: Space lets go. ' : '';
-    if (this.tool === 'flag') return `${place}${this.active.describe()}`;
+    if (this.tool === 'flag' || this.isClosing) return `${place}${held}${lock}${this.active.describe()}`;
     const ends = this.isFromScratch ? 'Labeled from scratch: Enter finishes the image.' : 'Enter finishes the region, Esc takes its strokes back.';
     return `${place}${held}${lock}${this.active.describe()} ${strokes} ${strokes === 1 ? 'stroke' : 'strokes'}. ${ends}`;
   }

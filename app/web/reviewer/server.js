@@ -19,7 +19,7 @@ async function request(path, options = {}) {
   try {
     response = await fetch(path, { credentials: 'same-origin', cache: 'no-cache', ...options });
   } catch {
-    throw new ApiError('The server cannot be reached. Is "pixelsieve review" still running?', 0);
+    throw new ApiError('The server cannot be reached. Check the connection, or ask whoever runs Pixelsieve here.', 0);
   }
   if (response.ok) return response;
   const content = await response.json().catch(() => ({}));

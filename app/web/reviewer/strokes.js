@@ -2,12 +2,15 @@
 import { Edit, Numbers, packPixel } from './edits.js';
 import { HUMAN } from './image_state.js';
 
+export const LOCKED = 'Nothing is drawn: the model is sure about these pixels, so they are locked. L unlocks.';
+export const MOSTLY_LOCKED = 'Most of this is not drawn: the model is sure about those pixels, so they are locked. L unlocks.';
+
 export class Strokes {
   constructor(image) {
     this.image = image;
     this.unlocked = false;
     this.current = null;
-    this.visited = null; // Pixels of the current stroke; made when somebody draws.
+    this.visited = null; // Pixels under the current stroke; made when somebody draws.
   }
 
   get isActive() {
@@ -17,7 +20,9 @@ export class Strokes {
   /** `classId` null erases: back to the model's label. */
   begin(classId) {
     this.visited ??= new Uint8Array(this.image.label.length);
-    this.current = { classId, indices: new Numbers(), before: new Numbers(), bounds: [Infinity, Infinity, 0, 0], overrode: false };
+    this.current = {
+      classId, indices: new Numbers(), before: new Numbers(), locked: new Numbers(), bounds: [Infinity, Infinity, 0, 0], overrode: false,
+    };
   }
 
   isFree(p) {
@@ -38,8 +43,9 @@ export class Strokes {
 
   set(p, x, y) {
     const { image, current, visited } = this;
-    if (visited[p] === 1 || !this.isFree(p)) return;
+    if (visited[p] === 1) return;
     visited[p] = 1;
+    if (!this.isFree(p)) return current.locked.push(p);
     current.indices.push(p);
     current.before.push(packPixel(image, p));
     if (image.reliable[p] === 1) current.overrode = true;
@@ -51,6 +57,7 @@ export class Strokes {
     if (y < box[1]) box[1] = y;
     if (x >= box[2]) box[2] = x + 1;
     if (y >= box[3]) box[3] = y + 1;
+    return undefined;
   }
 
   /** Finish the stroke: the edit it was, or null when it reached no pixel. */
@@ -60,6 +67,7 @@ export class Strokes {
     if (stroke === null) return null;
     const indices = stroke.indices.take();
     for (const p of indices) this.visited[p] = 0;
+    for (const p of stroke.locked.take()) this.visited[p] = 0;
     if (indices.length === 0) return null;
     const values = Uint8Array.from(indices, (p) => this.image.label[p]);
     const edit = new Edit(this.image, indices, stroke.before.take(), values, stroke.bounds, true);

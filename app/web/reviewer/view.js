@@ -143,8 +143,8 @@ export class View {
     const isFromScratch = row.kind === 'control';
     const name = this.classes.get(row.class_id)?.name ?? 'void';
     const said = isFromScratch ? [['Label', 'from scratch']] : [[row.kind === 'flagged' ? 'Said to be' : 'Model says', name], ['Chance it is right', percent(row.mean_confidence)]];
-    this.facts.replaceChildren(...[['Image', row.image_name], ...said, ['Area', `${grouped(row.area)} px`]]
-      .flatMap(([term, text]) => [el('dt', {}, term), el('dd', {}, text)]));
+    this.facts.replaceChildren(...[['Image', row.image_name], ...said, ['Area', `${grouped(row.area)}\u00a0px`]]
+      .map(([term, text]) => el('div', {}, el('dt', {}, term), el('dd', {}, text))));
     this.chip.replaceChildren(...(decided.length > 0 ? this.decided(row, decided) : [isFromScratch ? FROM_SCRATCH : STATE_TEXTS[row.state] ?? '']));
     this.strip.replaceChildren(...(isFromScratch ? this.scratchDecisions() : this.decisions(name, topClasses)));
     this.root.dataset.scratch = String(isFromScratch);
@@ -168,9 +168,11 @@ export class View {
         this.decision('dont_know', "Don't know", 'ps-deciding'), this.decision('skip', 'Skip', 'ps-deciding'))];
   }
 
-  /** Nothing to accept, and no class is likelier than another. */
+  /** Nothing to accept, and no class is likelier than another: void is one more class to draw. */
   scratchDecisions() {
-    return [this.decision('commit', 'Finish image', 'ps-accept'), el('div', { class: 'ps-top5' }), this.decision('void', 'Void'), this.decision('skip', 'Skip')];
+    const drawVoid = this.decision('void', 'Draw void');
+    drawVoid.title = 'Draw void: what belongs to no class (X)';
+    return [this.decision('commit', 'Finish image', 'ps-accept'), drawVoid, this.decision('skip', 'Skip')];
   }
 
   /** A button of the strip; `ps-deciding` ones show without a tool, `ps-drawing` ones with one, and while strokes are not finished. */

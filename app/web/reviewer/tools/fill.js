@@ -1,6 +1,7 @@
 // Fill: the area of one class that hangs together around a point. Inside the current region it ends at the region's border.
 import { paintCross } from './cursor.js';
 import { paintArea } from '../shapes.js';
+import { LOCKED } from '../strokes.js';
 
 export class Fill {
   constructor(drawing) {
@@ -13,7 +14,7 @@ export class Fill {
     const p = drawing.pixelAt(point);
     if (p === null) return;
     if (!strokes.isFree(p)) {
-      drawing.say('This pixel is locked: the model is sure about it. L unlocks.');
+      drawing.say(LOCKED);
       return;
     }
     const { label, regions, width } = image;

@@ -13,7 +13,7 @@ export class Flag {
     const p = drawing.pixelAt(point);
     if (p === null) return;
     if (image.provenance[p] === HUMAN) drawing.say('People decided this pixel: open its region again or draw over it.');
-    else if (image.reliable[p] === 0) drawing.say('This pixel is not reliable, so it is not locked: relabel its region or draw over it.');
+    else if (image.reliable[p] === 0) drawing.say('This pixel is not reliable, so it is not locked: Esc leaves the tool, then click its region, or draw over it (B).');
     else drawing.onFlag([p % image.width, Math.floor(p / image.width)]);
   }
 

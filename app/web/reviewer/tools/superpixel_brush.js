@@ -105,8 +105,9 @@ export class SuperpixelBrush {
   /** A tile has come: draw what waited for it. */
   loaded() {
     const had = this.waiting;
+    if (had > 0) this.drawing.note = null;
     this.draw();
-    if (had > 0) this.drawing.note = this.waiting > 0 ? this.describeWaiting() : null;
+    if (this.waiting > 0) this.drawing.note = this.describeWaiting();
   }
 
   failed() {
