@@ -368,6 +368,9 @@ def _promise(calibration: Calibration) -> str:
     else:
         needed = units_needed(request.alpha)
         reason = f"it takes at least {needed} {unit}, even without a single error; the number here is {threshold.units}"
+        if calibration.is_set_apart:
+            held_out = calibration.fit_images + calibration.threshold_images
+            reason += f", because {calibration.fit_images} of the {held_out} held-out images fit the curves"
     if threshold.index < 0:
         found = "No threshold keeps even these images at it."
     else:

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.cli.console import DatabaseUrlOption, WorkspaceOption, console, monitored, open_workspace, progress_bar
+from app.cli.next_step import next_step
 from app.config import Workspace
 from app.domain.audit import AuditAction
 from app.domain.exporting import SELECTIONS, Selection
@@ -17,7 +18,7 @@ from app.services.audit import note
 from app.services.coco_export import export_coco
 from app.services.local_actor import command_line_actor
 from app.services.workspaces import ImportSource, ImportSummary, plan_import, run_import
-from app.storage.database import open_store
+from app.storage.database import is_workspace, open_store
 from datasets.lookup import dataset_names
 
 _SHOWN = 20
@@ -63,13 +64,15 @@ def import_command(
         raise ValueError(f"unknown format {format_name!r}; choose one of {', '.join(dataset_names())}")
     if not source.is_dir():
         raise ValueError(f"there is no folder {source}; give the folder that holds the images and masks")
+    if is_workspace(Workspace(source)):
+        raise ValueError(f"{source} is a Pixelsieve workspace; give the folder that its images were imported from")
     plan = plan_import(ImportSource(source, format_name, split, gold_share, seed, independent))
     with progress_bar("Import") as report:
         store = open_store(Workspace(workspace), create=True, url=database_url)
         summary = run_import(store, plan, report)
     counts = {role.value: number for role, number in summary.counts.items()}
     note(store, command_line_actor(), AuditAction.IMPORT, str(source), {"format": format_name, **counts})
-    print_import(summary, workspace)
+    print_import(summary, next_step(store, store.workspace))
     if not any(report.num_usable for report in summary.reports):
         raise ValueError(f"no image of {source} could be used; the lines above say why")
     if strict and summary.refused:
@@ -99,8 +102,8 @@ def coco(
         console.print(f"... and {len(manifest.skipped) - _SHOWN} more, all listed in manifest.json")
 
 
-def print_import(summary: ImportSummary, workspace: Path, is_last_step: bool = True) -> None:
-    """Counts, what was left out and why, and what to do next."""
+def print_import(summary: ImportSummary, then: str | None = None) -> None:
+    """Counts, what was left out and why, and the next command; None where the caller goes on by itself."""
     table = Table("role", "images", "used for", box=None, header_style="bold")
     for role, purpose in _PURPOSES.items():
         table.add_row(role.value, str(summary.counts[role]), purpose)
@@ -130,8 +133,8 @@ def print_import(summary: ImportSummary, workspace: Path, is_last_step: bool = T
         console.print(f"[red]Refused {escape(item.name)}:[/] {escape(item.reason)}")
     if len(summary.refused) > _SHOWN:
         console.print(f"... and {len(summary.refused) - _SHOWN} more refused files")
-    if is_last_step:
-        console.print(f"Preset {summary.preset}. Next: pixelsieve train -w {escape(str(workspace))}")
+    if then is not None:
+        console.print(f"Preset {summary.preset}. Next: {then}")
 
 
 def _counted(number: int, noun: str) -> str:

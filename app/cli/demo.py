@@ -30,7 +30,7 @@ def demo(
         scenes = steps.make_scenes(place, monitor)
     with monitored("2/5 Import ") as monitor:
         store, summary = steps.import_scenes(place, scenes, monitor)
-    print_import(summary, workspace, is_last_step=False)
+    print_import(summary)
     with monitored("3/5 Train  ") as monitor:
         model = steps.first_round(store, place, monitor)
     print_gold(model)

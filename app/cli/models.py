@@ -145,6 +145,7 @@ def retrain(
 ) -> None:
     """Train the next round with the corrected labels, export it, and compare it with the current model on gold."""
     store, place = open_workspace(workspace)
+    find_model(store, None)  # Without a model this would be a first training, which takes far longer.
     request = RoundRequest(preset, parse_overrides(set_ or []), from_scratch, again)
     _note(store, "retrain", {"preset": preset, "score": score.value, **request.overrides})
     print_few_gold(store, score is CalibratedScore.COMBINED)

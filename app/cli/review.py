@@ -143,7 +143,8 @@ def status(workspace: WorkspaceOption) -> None:
 
 def _describe_listed(listed: int, pool: int) -> str:
     """The number of images that pages and `images list` show, which is that of the pool and some more."""
-    decoys = f", the pool and {listed - pool} labeled ones, kept for planted errors" if listed > pool else ""
+    kept = "1 labeled image" if listed == pool + 1 else f"{listed - pool} labeled images"
+    decoys = f", the pool and {kept} where errors may be planted" if listed > pool else ""
     return f"To review: {listed} images{decoys}"
 
 

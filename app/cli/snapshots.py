@@ -28,7 +28,9 @@ def list_command(workspace: WorkspaceOption) -> None:
     if not found:
         console.print("No snapshot yet: one is taken before the next import or training round.")
         return
-    table = Table("snapshot", "taken (UTC)", "before", "by", "images", "decisions", box=None, header_style="bold")
+    table = Table(
+        "snapshot", "taken (UTC)", "before", "who or what", "images", "decisions", box=None, header_style="bold"
+    )
     for snapshot in found:
         tables = snapshot.manifest.tables
         numbers = (str(tables["image"].rows), str(tables["decision"].rows))

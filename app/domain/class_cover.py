@@ -44,18 +44,21 @@ def gold_warning(split: CalibrationSplit, rule: SplitRule, alpha: float) -> str 
     if choosing >= needed:
         return None
     least, asked, images = exact_percent(1 / (choosing + 1)), exact_percent(alpha), len(split.block_of)
+    shares = f" ({choosing} count for the promise, {split.units - choosing} fit the curves)" * split.is_set_apart
+    enough = _enough(needed, rule)
+    counting = f", so that {needed} count" if enough > needed else ""
     if split.unit == "image":
         return (
-            f"With {images} gold images no error under {least} of the reliable pixels can be promised, even without a "
-            f"single mistake; the asked {asked} takes {_enough(needed, rule)} of them. Hold out more labels (import "
-            "--gold-share), or ask for less (threshold ask)."
+            f"With {images} gold images{shares} no error under {least} of the reliable pixels can be promised, even "
+            f"without a single mistake; the asked {asked} takes {enough} of them{counting}. Hold out more labels "
+            "(import --gold-share), or ask for less (threshold ask)."
         )
     blocks = "block" if split.units == 1 else "blocks"
     return (
-        f"With {images} gold images, which are {split.units} {blocks} of frames, no error under {least} of the "
+        f"With {images} gold images, which are {split.units} {blocks} of frames{shares}, no error under {least} of the "
         "reliable pixels can be promised, even without a single mistake; the asked "
-        f"{asked} takes about {_enough(needed, rule)} "
-        "blocks. Take them from more recordings, ask for less (threshold ask), or say that no picture comes from a "
+        f"{asked} takes about {enough} blocks{counting}. "
+        "Take them from more recordings, ask for less (threshold ask), or say that no picture comes from a "
         "video (threshold ask --independent)."
     )
 

@@ -111,22 +111,24 @@ def unchanged(note: Mapping[str, Any] | None, alpha: float, score: str) -> str:
     return f"This round was exported before and nothing was changed: its file keeps its calibration ({had}; {now})."
 
 
-def how_to_reach(note: Mapping[str, Any], thresholds: Mapping[str, Any] | None) -> tuple[str, ...]:
+def how_to_reach(note: Mapping[str, Any], thresholds: Mapping[str, Any] | None, fit_images: int = 0) -> tuple[str, ...]:
     """What to do when the asked error could not be promised; nothing where it was.
 
     Args:
         note: the calibration in the model file.
         thresholds: the entry of the same name in calibration.json; None without that file.
+        fit_images: gold images that fitted the curves and do not count for the promise.
     """
     if note["is_promised"]:
         return ()
     unit = "blocks of frames" if note["unit"] == "block" else "images"
     found = (thresholds or {}).get(note["unit"])
+    fitted = f" ({fit_images} more gold images fitted the curves, which do not count)" if fit_images else ""
     said: list[str] = []
     if found is not None and not found["is_reachable"]:
         said.append(
             f"Have more gold images: {exact_percent(note['alpha'])} takes at least {found['units_needed']} {unit} "
-            f"without one error, and there were {note['units']}."
+            f"without one error, and there were {note['units']}{fitted}."
         )
         if note["unit"] == "block":
             said.append("Take them from many recordings: neighboring frames count as one block.")

@@ -58,7 +58,7 @@ def threshold_view(store: Store, held: frozenset[int]) -> dict[str, Any]:
             "curve_missing": None if note is None else stored.missing,
             "own": _own(model, note),
             "promise": asdict(promise_of([Cut(note, threshold)])),
-            "help": list(how_to_reach(note, None if content is None else content["thresholds"])) if note else [],
+            "help": _help(note, content),
             "stops": [asdict(stop) for stop in stops],
             "classes": [] if content is None else _classes(require_class_set(session), content, stops),
             "choice": None if choice is None else choice.to_json(),
@@ -116,6 +116,15 @@ def _stored(store: Store, model: Model) -> _StoredCalibration:
     if not is_its_own:
         return _StoredCalibration(None, f"{path.name} was made anew since the export, so there is no curve")
     return _StoredCalibration(content, None)
+
+
+def _help(note: Mapping[str, Any] | None, content: Mapping[str, Any] | None) -> list[str]:
+    if note is None:
+        return []
+    if content is None:
+        return list(how_to_reach(note, None))
+    data = content.get("data", {})
+    return list(how_to_reach(note, content["thresholds"], data.get("fit_images", 0) * data.get("is_set_apart", False)))
 
 
 def _own(model: Model, note: Mapping[str, Any] | None) -> dict[str, Any]:

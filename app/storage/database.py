@@ -117,6 +117,11 @@ def open_store(workspace: Workspace, create: bool = False, url: str | None = Non
     return store
 
 
+def is_workspace(workspace: Workspace) -> bool:
+    """Whether a folder holds a workspace's rows, or the note where they are."""
+    return workspace.database.is_file() or workspace.database_note.is_file()
+
+
 def backend_of(workspace: Workspace, url: URL | None, is_known: bool) -> Backend:
     """The kind of database at a URL; None is the file in the folder. `is_known`: the folder's note names it."""
     return SqliteBackend(workspace.database) if url is None else PostgresqlBackend(url, workspace.root, is_known)

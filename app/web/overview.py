@@ -126,9 +126,22 @@ def next_action(
         text = f"{counts.images_waiting or to_predict} images have no proposal of the current model yet."
         return _action("Predict proposals", text, "Predict", action="predict")
     if counts.open or counts.skipped:
-        return _action(f"Review {counts.open + counts.skipped} regions", "Most valuable first.", "Review", "/review")
+        return _review_action(counts.open, counts.skipped)
     text = "Every region in the queue is decided. The next round learns from it."
     return _action("Train the next round", text, "Train", action="train")
+
+
+def _review_action(num_open: int, num_skipped: int) -> dict[str, str | None]:
+    """Open and skipped regions apart, as the reviewer counts them."""
+    if num_open == 0:
+        return _action(f"Review {_regions(num_skipped, 'skipped ')}", "Nothing else is left.", "Review", "/review")
+    after = f" {_regions(num_skipped, 'skipped ')} {'comes' if num_skipped == 1 else 'come'} after them."
+    text = f"Most valuable first.{after if num_skipped else ''}"
+    return _action(f"Review {_regions(num_open)}", text, "Review", "/review")
+
+
+def _regions(number: int, kind: str = "") -> str:
+    return f"{number} {kind}region{'' if number == 1 else 's'}"
 
 
 def _decide_action(candidate: Model, current: Model | None) -> dict[str, str | None]:

@@ -82,7 +82,8 @@ def list_pictures(root: Path, folder: Path) -> list[Path]:
         require_inside(root, path)
     others = [path.name for path in files if path.suffix.lower() not in IMAGE_SUFFIXES]
     if others:
-        logger.warning("%s: %d files are no pictures and are left out: %s", folder, len(others), _some(others))
+        counted = "1 file is no picture and is" if len(others) == 1 else f"{len(others)} files are no pictures and are"
+        logger.warning("%s: %s left out: %s", folder, counted, _some(others))
     return pictures
 
 
@@ -99,15 +100,17 @@ def _pictures_by_id(root: Path, folder: Path) -> dict[str, Path]:
 def _image_folder(root: Path, split: str) -> Path:
     images = root / "images"
     if not images.is_dir():
-        raise FileNotFoundError(f"{root} has no folder 'images'. Expected {root}/images/<split>/ with the pictures.")
+        raise FileNotFoundError(f"{root} has no folder 'images'. Expected {root}/images/ with the pictures.")
     folder = safe_relative_path(images, split)
     if folder.is_dir():
         return folder
     if split == SINGLE_SPLIT and any(path.suffix.lower() in IMAGE_SUFFIXES for path in images.iterdir()):
         return images
     found = sorted(path.name for path in images.iterdir() if path.is_dir())
+    if split == SINGLE_SPLIT and not found:
+        raise FileNotFoundError(f"{images} holds no pictures ({', '.join(sorted(IMAGE_SUFFIXES))}). Put them there.")
     raise FileNotFoundError(
-        f"no split '{split}' in {images}; found {', '.join(found) or 'no folders'}. "
+        f"no split '{split}' in {images}; found {_some(found) or 'no folders'}. "
         f"Pictures directly in {images} are the split '{SINGLE_SPLIT}'."
     )
 
@@ -128,7 +131,8 @@ def _check_names_match(root: Path, images: dict[str, Path], masks: dict[str, Pat
             f"{orphans[0]}, image {next(iter(images.values())).name}. A mask has its image's name, with .png."
         )
     if orphans:
-        logger.warning("%s: %d masks have no image and are left out: %s", root, len(orphans), _some(orphans))
+        counted = "1 mask has no image and is" if len(orphans) == 1 else f"{len(orphans)} masks have no image and are"
+        logger.warning("%s: %s left out: %s", root, counted, _some(orphans))
 
 
 def _largest_id(root: Path, masks: Sequence[Path]) -> int:

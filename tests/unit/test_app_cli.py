@@ -213,6 +213,11 @@ def test_a_missing_source_is_named(tmp_path: Path, workspace: Path) -> None:
     assert "there is no folder" in one_error_line(run("import", tmp_path / "nope", "-w", workspace))
 
 
+def test_a_workspace_is_not_imported_into_another(imported: Path, tmp_path: Path) -> None:
+    assert "is a Pixelsieve workspace" in one_error_line(run("import", imported, "-w", tmp_path / "other"))
+    assert not (tmp_path / "other").exists()
+
+
 def test_scenes_bring_their_own_gold_and_the_demo_preset(tmp_path: Path, workspace: Path) -> None:
     write_scenes(tmp_path / "scenes", SceneCounts(train=4, labeled=2, gold=2, test=1), (64, 64))
     result = run("import", tmp_path / "scenes", "-w", workspace, "--format", "scenes", "--split", "few_labels")
@@ -256,6 +261,17 @@ def test_values_of_set_may_contain_equals_signs() -> None:
 
 def test_predicting_without_a_model_is_one_error_line(imported: Path) -> None:
     assert "pixelsieve train -w" in one_error_line(run("predict", "-w", imported))
+
+
+def test_retraining_without_a_model_starts_no_first_training(imported: Path) -> None:
+    assert "pixelsieve train -w" in one_error_line(run("retrain", "-w", imported))
+    assert not list((imported / "rounds").glob("*"))
+
+
+def test_import_names_the_next_step_of_status(source: Path, imported: Path) -> None:
+    add_candidate(imported)
+    again = run("import", source, "-w", imported).stdout
+    assert f"Next: pixelsieve promote 1 -w {imported}" in " ".join(again.split())
 
 
 def test_status_names_the_one_next_step(imported: Path) -> None:

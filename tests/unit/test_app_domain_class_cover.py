@@ -33,15 +33,15 @@ def warning(gold: int, alpha: float = 0.01, rule: SplitRule = PICTURES) -> str |
 
 def test_too_few_gold_images_for_the_asked_error_are_told() -> None:
     assert warning(132) is None and warning(131) is not None  # 33 of them fit curves
-    assert "With 60 gold images no error under 2.17 %" in str(warning(60))  # 15 of them do
+    assert "With 60 gold images (45 count for the promise, 15 fit the curves) no error under 2.17 %" in str(warning(60))
     assert "With 8 gold images no error under 11.1 %" in str(warning(8))
-    assert "the asked 1 % takes 132 of them" in str(warning(8))
+    assert "the asked 1 % takes 132 of them, so that 99 count." in str(warning(8))
 
 
 def test_frames_of_one_recording_count_in_blocks() -> None:
     said = str(warning(132, rule=SplitRule.usual(False, FrameRule())))
     assert "With 132 gold images, which are 7 blocks of frames, no error under 12.5 %" in said
-    assert "the asked 1 % takes about 132 blocks" in said
+    assert "the asked 1 % takes about 132 blocks, so that 99 count." in said
 
 
 @pytest.mark.parametrize("is_combined", [True, False], ids=["combined", "confidence"])

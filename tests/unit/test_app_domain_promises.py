@@ -75,5 +75,7 @@ def test_who_could_not_be_promised_anything_is_told_what_it_takes() -> None:
     told = " ".join(how_to_reach(note(promised=False), too_few))
     assert "at least 99 blocks of frames" in told and "there were 7" in told and "promise is 12.5 %" in told
     assert "If no picture comes from a video" in told
+    fitted = " ".join(how_to_reach(note(promised=False), too_few, 3))
+    assert "there were 7 (3 more gold images fitted the curves, which do not count)" in fitted
     too_wrong = {"block": {"is_reachable": True, "units_needed": 19, "smallest_bound": 0.06}}
     assert "Make the model better" in " ".join(how_to_reach(note(promised=False), too_wrong))

@@ -46,7 +46,8 @@ PREDICTING = job(JobKind.PREDICT, JobState.RUNNING)
         pytest.param(
             [CURRENT], counts(images_waiting=5, open=3), [], "Predict proposals", "predict", id="no proposals"
         ),
-        pytest.param([CURRENT], counts(open=3, skipped=2), [], "Review 5 regions", "/review", id="regions wait"),
+        pytest.param([CURRENT], counts(skipped=1), [], "Review 1 skipped region", "/review", id="one was skipped"),
+        pytest.param([CURRENT], counts(open=3, skipped=2), [], "Review 3 regions", "/review", id="regions wait"),
         pytest.param(
             [CANDIDATE, CURRENT], counts(open=3), [], "Decide about round 2", "/models?new=2&old=1", id="candidate"
         ),
@@ -59,8 +60,8 @@ PREDICTING = job(JobKind.PREDICT, JobState.RUNNING)
             "train",
             id="only rejected",
         ),
-        pytest.param([CURRENT], counts(open=1), [EXPORTING], "Review 1 regions", "/review", id="exporting"),
-        pytest.param([CURRENT], counts(open=1), [FAILED], "Review 1 regions", "/review", id="failed round"),
+        pytest.param([CURRENT], counts(open=1), [EXPORTING], "Review 1 region", "/review", id="exporting"),
+        pytest.param([CURRENT], counts(open=1), [FAILED], "Review 1 region", "/review", id="failed round"),
     ],
 )
 def test_next_action(

@@ -103,6 +103,19 @@ def test_folder_without_images_says_what_was_expected(tmp_path):
         folder.build(tmp_path, "train")
 
 
+def test_an_empty_folder_of_images_is_called_empty(tmp_path):
+    (tmp_path / "images").mkdir()
+    with pytest.raises(FileNotFoundError, match="images holds no pictures"):
+        folder.build(tmp_path, "train")
+
+
+def test_of_many_folders_only_some_are_named(tmp_path):
+    for number in range(5):
+        (tmp_path / "images" / f"{number:02d}").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match="found 00, 01, 02, ...[.] Pictures"):
+        folder.build(tmp_path, "train")
+
+
 def test_split_without_pictures_is_refused(root):
     (root / "images" / "empty").mkdir()
     with pytest.raises(ValueError, match="holds no pictures"):
@@ -126,7 +139,7 @@ def test_masks_that_fit_no_image_are_refused(tmp_path):
 def test_single_mask_without_image_is_logged(root, caplog):
     add_mask(root, "train/orphan.png")
     folder.build(root, "train")
-    assert "1 masks have no image and are left out: orphan.png" in caplog.text
+    assert "1 mask has no image and is left out: orphan.png" in caplog.text
 
 
 def test_file_that_is_no_picture_is_left_out_and_logged(root, caplog):

@@ -66,6 +66,7 @@ def test_without_a_promise_the_threshold_keeps_these_images_within_alpha_and_say
     threshold = calibration.threshold
     assert 0 < threshold.mean_loss <= 0.01 and threshold.bound == pytest.approx((15 * threshold.mean_loss + 1) / 16)
     assert "No promise of 1 %: it takes at least 99 blocks of frames" in sentence(calibration)
+    assert "the number here is 15, because 100 of the 400 held-out images fit the curves" in sentence(calibration)
     assert percent(threshold.bound) in sentence(calibration)
 
 

@@ -29,13 +29,12 @@ function cards({ current, threshold, counts, rounds }) {
   const card = (title, number, ...lines) => el('div', { class: 'pp-card' }, el('small', {}, title), el('strong', {}, number), ...lines.map((line) => el('p', {}, line)));
   const method = current?.method ? `Reliability: ${current.method}` : '';
   const reliable = threshold === null ? method : `Reliable: wrong with at most ${threeDigits(threshold)}, as somebody chose`;
-  const left = counts.open + counts.skipped;
   const images = counts.images_open + counts.images_enough + counts.images_done + counts.images_waiting;
   return el('div', { class: 'pp-cards' },
     current
       ? card('Current model', `Round ${current.round}`, `Gold mIoU ${points(current.gold_miou)} on ${current.gold_images} ${current.gold_images === 1 ? 'image' : 'images'}`, reliable)
       : card('Current model', 'None yet', 'The first round becomes the current model.'),
-    card('Queue', String(left), `${counts.open} open, ${counts.skipped} skipped, ${counts.second_review} for second review`, `${counts.decided} regions decided${counts.propagated ? `, ${counts.propagated} of them propagated` : ''}`),
+    card('Regions left', String(counts.open), `${counts.skipped} skipped, ${counts.second_review} for second review`, `${counts.decided} regions decided${counts.propagated ? `, ${counts.propagated} of them propagated` : ''}`),
     card('Images to review', String(images), `${counts.images_open} open, ${counts.images_enough} good enough, ${counts.images_done} done`, `${counts.images_waiting} without proposal`),
     el('div', { class: 'pp-card pp-plot' }, el('small', {}, 'Gold mIoU by round'), plotRounds(rounds)));
 }

@@ -25,7 +25,7 @@ export class Upkeep {
     const [{ backups }, { snapshots }, { images }] = await Promise.all(['backups', 'snapshots', 'deleted'].map((path) => getJson(`/api/${path}`)));
     this.lists.replaceChildren(
       backups.length ? table('Backups', ['Name', 'Made', 'Size', ''], backups.map(drawBackup)) : muted('No backup was made from this page yet. Keep backups on another disk, too.'),
-      snapshots.length ? table('Snapshots', ['Number', 'Taken', 'Before', 'By', 'Images', 'Actions'], snapshots.map(drawSnapshot)) : muted('No snapshot yet: one is taken before every import and training round.'),
+      snapshots.length ? table('Snapshots', ['Number', 'Taken', 'Before', 'Who or what', 'Images', 'Actions'], snapshots.map(drawSnapshot)) : muted('No snapshot yet: one is taken before every import and training round.'),
       ...(snapshots.length ? [el('p', { class: 'pp-muted' }, 'Going back to a snapshot stops everybody\'s work, so it is done in a terminal: ', el('code', {}, 'pixelsieve snapshots restore NUMBER'))] : []),
       images.length ? table('Deleted images', ['Image', 'Was', 'Deleted', 'Files', ''], images.map((image) => this.drawDeleted(image))) : muted('No image is deleted.'));
   }
