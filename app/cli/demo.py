@@ -41,7 +41,5 @@ def demo(
     if not serve:
         console.print(f"Next: pixelsieve review -w {escape(str(workspace))}")
         return
-    console.print(
-        "5/5 Review: open the address below; Space accepts a region, 1-9 relabel it, Ctrl+C here stops the app."
-    )
+    console.print("5/5 Review: Space accepts a region, 1-9 relabel it, Ctrl+C here stops the app.")
     run_review(place, ListenOn(port=port), start_worker=True, open_browser=open_browser, queue_url=None)

@@ -216,10 +216,18 @@ def print_few_gold(store: Store, is_combined: bool = False) -> None:
         console.print(f"[yellow]{escape(few)}[/]")
 
 
-def print_cuts(cuts: Sequence[CutInForce]) -> None:
-    """What is promised about the pool, and how many of its images look unlike those that the promise is about."""
+def print_cuts(cuts: Sequence[CutInForce], said: str = "") -> None:
+    """What is promised about the pool, and how many of its images look unlike those that the promise is about.
+
+    Args:
+        cuts: in force.
+        said: the promise that was printed before and is not repeated.
+    """
     for cut in cuts:
-        console.print(escape(f"{cut.images} images, {cut.words}. {cut.promise.sentence}"))
+        sentence = cut.promise.sentence
+        if said and said in sentence:
+            sentence = sentence.replace(said, "").strip() or "The promise above is about them."
+        console.print(escape(f"{cut.images} images, {cut.words}. {sentence}"))
         color = "yellow" if cut.shift.is_alarm else "default"
         console.print(f"[{color}]{escape(cut.shift.sentence)}[/]")
 

@@ -65,7 +65,7 @@ def show_command(
         console.print(
             f"{escape(choice.chosen_by)} chose on {choice.chosen_at:%Y-%m-%d}: {threshold_words(choice.threshold)}."
         )
-    print_cuts(cuts)
+    print_cuts(cuts, str((gold.get("calibration") or {}).get("sentence", "")))
     print_missing_classes(store)
     console.print(_table(thresholds, sizes))
     if gold.get("calibration") is None:

@@ -57,6 +57,7 @@ def threshold_view(store: Store, held: frozenset[int]) -> dict[str, Any]:
             "not_calibrated": (model.gold or {}).get("not_calibrated"),
             "curve_missing": None if note is None else stored.missing,
             "own": _own(model, note),
+            "fit_images": _fit_images(content),
             "promise": asdict(promise_of([Cut(note, threshold)])),
             "help": _help(note, content),
             "stops": [asdict(stop) for stop in stops],
@@ -121,10 +122,13 @@ def _stored(store: Store, model: Model) -> _StoredCalibration:
 def _help(note: Mapping[str, Any] | None, content: Mapping[str, Any] | None) -> list[str]:
     if note is None:
         return []
-    if content is None:
-        return list(how_to_reach(note, None))
-    data = content.get("data", {})
-    return list(how_to_reach(note, content["thresholds"], data.get("fit_images", 0) * data.get("is_set_apart", False)))
+    return list(how_to_reach(note, None if content is None else content["thresholds"], _fit_images(content)))
+
+
+def _fit_images(content: Mapping[str, Any] | None) -> int:
+    """Gold images that fitted the curves and so do not count for the promise; 0 where all did both, or nobody knows."""
+    data = {} if content is None else content.get("data", {})
+    return int(data.get("fit_images", 0)) if data.get("is_set_apart") else 0
 
 
 def _own(model: Model, note: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -132,6 +136,7 @@ def _own(model: Model, note: Mapping[str, Any] | None) -> dict[str, Any]:
     gold = model.gold or {}
     precision = gold.get("reliable_precision")
     return {
+        "images": gold.get("num_images"),
         "coverage": gold.get("reliable_coverage"),
         "error_rate": None if precision is None else 1 - precision,
         "promise": asdict(promise_of([Cut(note)])),

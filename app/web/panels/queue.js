@@ -4,6 +4,7 @@ import { pages } from './pages.js';
 
 export const STATE_TEXT = { open: 'open', skipped: 'skipped', second_review: 'second review', decided: 'decided' };
 const HEAD = ['Region', 'Image', 'Model says', 'Chance it is right', 'Area', 'State', 'Decision'];
+const IN_WORDS = new Set(['Image', 'Model says', 'State', 'Decision']);
 const VERDICT_TEXT = { accept: 'right as proposed', relabel: '', void: 'void', draw: 'drawn', dont_know: "don't know", skip: 'skipped' };
 const REPLACED = 'A newer model proposed other regions here. The decision holds; the region itself can no longer be opened.';
 
@@ -19,7 +20,7 @@ function draw(value, trigger) {
 
 export function table({ rows, filter }) {
   return el('table', { class: 'pp-table pp-queue' },
-    el('thead', {}, el('tr', {}, ...HEAD.map((text) => el('th', { scope: 'col' }, text)))),
+    el('thead', {}, el('tr', {}, ...HEAD.map((text) => el('th', { scope: 'col', class: IN_WORDS.has(text) ? 'pp-text' : '' }, text)))),
     el('tbody', {}, ...rows.map((row) => drawRow(row, filter))));
 }
 

@@ -100,7 +100,8 @@ class ThresholdPage {
     const called = stop.coverage === null ? '' : `: ${share(stop.coverage)} of the held-out pixels are reliable, ${share(stop.error_rate)} of these wrong as measured`;
     this.shown.textContent = isNow ? "In force: the model file's own verdict" : `Threshold ${share(stop.threshold)}${called}`;
     const promise = isNow ? view.own.promise : stop.promise;
-    this.said.textContent = promise.sentence;
+    const isSaid = promise.sentence === view.promise.sentence; // Above, where there is room for it.
+    this.said.textContent = !isSaid ? promise.sentence : promise.bound === null ? 'Nothing is promised here; why, stands above.' : 'The promise above holds here.';
     this.said.classList.toggle('pp-error', promise.bound === null);
     this.slider.setAttribute('aria-valuetext', isNow ? "the model file's own verdict" : `Threshold ${share(stop.threshold)}${called}`);
     this.picture.replaceChildren(plotThresholds(view, isNow ? null : stop));

@@ -1,5 +1,5 @@
 // The parts of the threshold page: the answer in one sentence, what to do about it, and what a threshold costs.
-import { el, moment, points, swatch, threeDigits as share } from './dom.js';
+import { el, moment, swatch, threeDigits as share } from './dom.js';
 import { section, table } from './quality_sections.js';
 
 const ONE = { block: 'block of frames', image: 'image' };
@@ -27,16 +27,32 @@ export function whatToDo({ help }) {
   return el('section', { class: 'pp-verdict', 'aria-label': 'What to do' }, el('h3', {}, 'The asked error could not be promised. What can be done'), el('ul', {}, ...help.map((text) => el('li', {}, text))));
 }
 
-export function cards({ calibration: note, own, curve_missing: missing }) {
+export function cards({ calibration: note, own, fit_images: fit, choice, stops, curve_missing: missing }) {
   if (note === null) return el('p', { class: 'pp-muted' }, 'Without a calibration the threshold is on 1 - confidence, which says nothing about how many pixels are wrong. Five gold images or more, apart from training frames, are calibrated on at the next export or retraining.');
   const unit = note.units === 1 ? ONE[note.unit] : UNITS[note.unit];
   const calibrated = note.threshold > 0 ? `at a threshold of ${share(note.threshold)}` : 'nothing can be called reliable';
+  const now = measuredNow(note, own, choice, stops);
+  const isElsewhere = !note.is_promised && note.threshold > 0 && now.threshold !== note.threshold;
+  const best = isElsewhere ? ` It would call ${share(note.coverage)} reliable, ${share(note.error_rate)} of them wrong, and is not in force.` : '';
   return el('div', {}, el('div', { class: 'pp-cards' },
+    card('In force: called reliable', 'coverage', share(now.coverage), `of the labeled pixels of ${now.where}, by ${now.by}.`),
+    card('In force: wrong among these', 'error', share(now.error), `as measured on ${now.where}: a measurement, no promise.`),
     card('Asked', 'alpha', share(note.alpha), note.risk === 'reliable' ? 'of the reliable pixels may be wrong, as an average over images.' : 'of all pixels may be wrong and called reliable.'),
-    card('Promised', 'bound', note.is_promised ? share(note.alpha) : 'no promise', note.is_promised ? `${calibrated}, where the bound on gold is ${share(note.bound)}: that chose the threshold and is no promise of its own.` : `the best threshold as measured has a bound of ${share(note.bound)}, ${calibrated}.`),
-    card('Called reliable there', 'coverage', share(note.coverage), `of the held-out pixels, ${share(note.error_rate)} of them wrong.${note.decides ? '' : ` The file keeps its method's verdict, which calls ${points(own.coverage)} reliable.`}`),
-    card('Held out', 'units', `${note.units} ${unit}`, `${note.images} of the gold images chose the threshold, and where there are ten or more others fitted curves. The fewer ${UNITS[note.unit]}, the less can be promised.`)),
+    card('Promised', 'bound', note.is_promised ? share(note.alpha) : 'no promise', note.is_promised ? `${calibrated}, where the bound on gold is ${share(note.bound)}: that chose the threshold and is no promise of its own.` : `the best threshold as measured has a bound of ${share(note.bound)}, ${calibrated}.${best}`),
+    card('Counting for the promise', 'units', `${note.units} ${unit}`, `${counted(note.images, 'gold image')} chose the threshold${fit ? `, and ${fit} more fitted the curves, which do not count` : ''}. The fewer ${UNITS[note.unit]}, the less can be promised.`)),
   missing ? el('p', { class: 'pp-muted' }, `${missing[0].toUpperCase()}${missing.slice(1)}.`) : null);
+}
+
+/** What is called reliable now and how wrong that was measured to be, on the images that it was measured on. */
+function measuredNow(note, own, choice, stops) {
+  const chosen = choice?.threshold ?? null;
+  const heldOut = `${counted(note.images, 'held-out gold image')}`;
+  if (chosen !== null && chosen !== note.threshold) {
+    const { coverage, error_rate: error } = stops.find(({ threshold }) => threshold === chosen);
+    return { threshold: chosen, coverage, error, where: heldOut, by: `the chosen threshold of ${share(chosen)}` };
+  }
+  if (note.decides || chosen !== null) return { threshold: note.threshold, coverage: note.coverage, error: note.error_rate, where: heldOut, by: `the calibrated threshold of ${share(note.threshold)}` };
+  return { threshold: null, coverage: own.coverage, error: own.error_rate, where: counted(own.images ?? 0, 'gold image'), by: "the model file's own verdict" };
 }
 
 const card = (title, name, number, text) => el('section', { class: 'pp-card', 'aria-label': title, 'data-number': name }, el('small', {}, title), el('strong', {}, number), el('p', {}, text));
@@ -58,10 +74,10 @@ export function costText(found, now, pace) {
 /** Null without a curve and without regions. */
 export function classTable({ classes, stops }, index, found) {
   if (classes.length === 0) return null;
-  return section('By class', 'classes', 'At the threshold of the slider, on held-out images: how much of what is predicted as a class is called reliable, how wrong that is, and how many regions people would be asked about.',
-    table('One line a predicted class', ['Class', 'Called reliable', 'Wrong among these', 'Wrong in all', 'Regions asked about'],
+  return section('By class', 'classes', 'At the threshold of the slider, on held-out images: how much of what is predicted as a class is called reliable, how wrong that is, and how many regions people would be asked about. Shares of few predicted pixels may be chance.',
+    table('One line a predicted class', ['Class', 'Predicted pixels', 'Called reliable', 'Wrong among these', 'Wrong in all', 'Regions asked about'],
       classes.map(({ class_id: id, name, color, pixels, coverage, reliable_error_rate: wrong, error_rate: all }) => [
-        el('span', {}, swatch(color), name), pixels ? share(coverage[index]) : 'never predicted', share(wrong[index]), share(all), (found.by_class[id] ?? 0).toLocaleString('en')])));
+        el('span', {}, swatch(color), name), pixels.toLocaleString('en'), pixels ? share(coverage[index]) : 'never predicted', share(wrong[index]), share(all), (found.by_class[id] ?? 0).toLocaleString('en')])));
 }
 
 /** Which images a cut leaves as they are. */

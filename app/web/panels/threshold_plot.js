@@ -3,15 +3,21 @@ import { BOTTOM, grid, HEIGHT, LEFT, RIGHT, TOP, upwards, WIDTH } from './axes.j
 import { el, percent, threeDigits as share } from './dom.js';
 import { svg } from './svg.js';
 
+/** Promises are drawn up to so many times the largest measured error: above that they would flatten the rest. */
+const TALLEST = 3;
+
 const across = (coverage) => LEFT + coverage * (WIDTH - LEFT - RIGHT);
 
 /** `stop` is that of the slider; null where the model file's own verdict is in force, which has no threshold. */
 export function plotThresholds({ stops, calibration: note, own }, stop) {
   const drawn = stops.filter(({ coverage, error_rate: wrong }) => coverage !== null && wrong !== null);
   if (drawn.length < 2) return el('p', { class: 'pp-muted' }, 'There is no curve for this model: nothing was measured at other thresholds.');
-  const highest = roundUp(Math.max(note.alpha, ...drawn.map(({ error_rate: wrong }) => wrong)) * 1.05);
+  const worst = Math.max(note.alpha, ...drawn.map(({ error_rate: wrong }) => wrong));
+  const bounds = drawn.map(({ bound }) => bound ?? 0);
+  const highest = roundUp(Math.max(worst, ...bounds.filter((bound) => bound <= TALLEST * worst)) * 1.05);
   const y = upwards(0, highest);
   const promised = drawn.filter(({ bound }) => bound !== null && bound <= highest);
+  const isCut = promised.length < drawn.filter(({ bound }) => bound !== null).length;
   const line = (list, value) => list.map((each) => `${across(each.coverage)},${y(value(each))}`).join(' ');
   const first = drawn[0], last = drawn.at(-1);
   const least = Math.min(...drawn.map(({ bound }) => bound ?? Infinity));
@@ -23,7 +29,7 @@ export function plotThresholds({ stops, calibration: note, own }, stop) {
     ...(own.coverage !== null && own.error_rate !== null && !note.decides ? [ownVerdict(own, y, highest)] : []),
     ...(stop?.coverage == null ? [] : [here(stop, y)]));
   return el('figure', { class: 'pp-card pp-plot' }, el('figcaption', {}, 'Wrong among reliable pixels (upwards) against the share that is called reliable'), drawing,
-    el('ul', { class: 'pp-legend' }, key('pp-key-line', 'measured on held-out images'), key('pp-key-promised', promised.length ? 'what could be promised' : `what could be promised: above this picture, ${share(least)} at least`),
+    el('ul', { class: 'pp-legend' }, key('pp-key-line', 'measured on held-out images'), key('pp-key-promised', promised.length ? `what could be promised${isCut ? ', as far as the picture goes' : ''}` : `what could be promised: above this picture, ${share(least)} at least`),
       key('pp-key-limit', `asked: ${share(note.alpha)}`), ...(note.decides ? [] : [key('pp-key-own', "the model file's own verdict, on all gold images")]), key('pp-key-here', 'the slider')));
 }
 
