@@ -43,6 +43,11 @@ DatabaseUrlOption = Annotated[
 ]
 
 
+def counted(number: int, noun: str) -> str:
+    """A number and its noun: "1 flag", "2 flags"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 class Commands(TyperGroup):
     """A command group that turns foreseen errors into one line and exit code 2."""
 
@@ -53,8 +58,8 @@ class Commands(TyperGroup):
         except (typer.Exit, typer.Abort):  # RuntimeErrors that click uses to leave a command, for example after --help.
             raise
         except (WorkCancelledError, KeyboardInterrupt) as stop:
-            said = f" {str(stop)[:1].upper()}{str(stop)[1:]}." if str(stop) else ""
-            errors.print(f"[yellow]Stopped.[/]{escape(said)} Run the same command again to continue.")
+            said = str(stop) or "stopped"
+            errors.print(f"[yellow]{escape(said[:1].upper() + said[1:])}.[/] Run the same command again to continue.")
             raise SystemExit(CANCELLED_EXIT_CODE) from None
         except (ValueError, OSError, LookupError, RuntimeError) as error:
             if isinstance(error, BrokenPipeError):

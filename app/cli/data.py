@@ -77,7 +77,7 @@ def import_command(
         raise ValueError(f"no image of {source} could be used; the lines above say why")
     if strict and summary.refused:
         raise ValueError(
-            f"{len(summary.refused)} files were refused, and --strict allows none; the others are imported"
+            f"{_counted(len(summary.refused), 'file')} refused, and --strict allows none; the others are imported"
         )
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from app.cli.console import WorkspaceOption, console, open_workspace, percent
+from app.cli.console import WorkspaceOption, console, counted, open_workspace, percent
 from app.domain.agreement import Agreement
 from app.domain.audit import AuditAction
 from app.domain.cutting import threshold_words
@@ -139,8 +139,8 @@ def _numbers(report: QualityReport) -> Table:
     table.add_row("Agreement of two people", _agreement(report.between_people))
     table.add_row("Agreement with oneself", _agreement(report.with_oneself))
     apart = report.apart
-    propagated = f"{apart.propagated_regions} regions ({apart.propagated_pixels:,} pixels)"
-    table.add_row("Counted apart", f"{apart.flagged} flags, {propagated} by propagation")
+    propagated = f"{counted(apart.propagated_regions, 'region')} ({apart.propagated_pixels:,} pixels)"
+    table.add_row("Counted apart", f"{counted(apart.flagged, 'flag')}, {propagated} by propagation")
     return table
 
 

@@ -151,5 +151,6 @@ def _describe_listed(listed: int, pool: int) -> str:
 def _describe_current(current: Model | None) -> str:
     if current is None:
         return "Current model: none"
-    gold = current.gold or {}
-    return f"Current model: {current.id} of round {current.round}, mIoU {percent(gold.get('miou'))} on gold"
+    miou = (current.gold or {}).get("miou")
+    measured = "not measured on gold" if miou is None else f"mIoU {percent(miou)} on gold"
+    return f"Current model: {current.id} of round {current.round}, {measured}"

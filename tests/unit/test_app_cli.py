@@ -391,5 +391,5 @@ def test_a_stopped_command_exits_with_130_and_says_how_to_go_on(
     result = run("predict", "-w", imported)
     assert result.exit_code == 130
     assert result.stderr.strip() == (
-        "Stopped. Stopped after 3 of 9 images; they are kept. Run the same command again to continue."
+        "Stopped after 3 of 9 images; they are kept. Run the same command again to continue."
     )

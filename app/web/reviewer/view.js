@@ -11,6 +11,7 @@ import { cssColor } from './palette.js';
 const TITLES = new Map(COMMANDS.map(({ id, title }) => [id, title]));
 const ARIA_KEYS = { Space: 'Space', 'Ctrl+Z': 'Control+Z', 'Ctrl+Shift+Z': 'Control+Shift+Z' };
 const TOOLS = { brush: 'Brush', eraser: 'Eraser', superpixels: 'Superpixels', polygon: 'Polygon', fill: 'Fill', flag: 'Flag' };
+const TERM_TITLES = { 'Chance it is right': 'Corrected by what was measured on gold, where a calibration could be made. The percentages of the classes below are the model\'s own.' };
 const STATE_TEXTS = { skipped: 'Skipped before', second_review: 'Not known: waits for second review' };
 const FROM_SCRATCH = 'Label from scratch: draw all of it, Enter finishes the image';
 const NEAR_EDGE = 0.4; // Of the view's height: boxes over the picture come up at the other edge then.
@@ -144,7 +145,7 @@ export class View {
     const name = this.classes.get(row.class_id)?.name ?? 'void';
     const said = isFromScratch ? [['Label', 'from scratch']] : [[row.kind === 'flagged' ? 'Said to be' : 'Model says', name], ['Chance it is right', percent(row.mean_confidence)]];
     this.facts.replaceChildren(...[['Image', row.image_name], ...said, ['Area', `${grouped(row.area)}\u00a0px`]]
-      .map(([term, text]) => el('div', {}, el('dt', {}, term), el('dd', {}, text))));
+      .map(([term, text]) => el('div', { title: TERM_TITLES[term] ?? null }, el('dt', {}, term), el('dd', {}, text))));
     this.chip.replaceChildren(...(decided.length > 0 ? this.decided(row, decided) : [isFromScratch ? FROM_SCRATCH : STATE_TEXTS[row.state] ?? '']));
     this.strip.replaceChildren(...(isFromScratch ? this.scratchDecisions() : this.decisions(name, topClasses)));
     this.root.dataset.scratch = String(isFromScratch);
@@ -194,7 +195,7 @@ export class View {
     bar.style.setProperty('--share', probability);
     bar.style.setProperty('--hue', cssColor(color));
     return el('button', {
-      type: 'button', class: 'ps-likely', 'data-class': id, title: name, 'aria-label': `Relabel as ${name}, ${percent(probability)}`, 'aria-keyshortcuts': key,
+      type: 'button', class: 'ps-likely', 'data-class': id, title: `${name}: the model's own probability, before it is corrected by what gold showed`, 'aria-label': `Relabel as ${name}, ${percent(probability)}`, 'aria-keyshortcuts': key,
       onclick: () => this.clicked(() => this.choose(id)),
     }, kbd(key ? showChord(key) : `#${id}`), swatch(color), el('span', { class: 'ps-name', dir: 'auto' }, name), el('span', { class: 'ps-percent' }, percent(probability)), bar);
   }
