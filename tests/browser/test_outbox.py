@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from playwright.sync_api import BrowserContext, Page, Playwright, Route
+from playwright.sync_api import BrowserContext, Page, Playwright, Route, expect
 
 from tests.browser.conftest import FLAGS, WAIT_MS, LiveApp, ReviewerPage
 from tests.browser.stored import decisions, sha1, stored_state
@@ -44,6 +44,7 @@ def test_decisions_made_in_a_network_cut_of_30_seconds_are_stored_once_in_order(
     context.clock.install()
     reviewer = open_reviewer(own_app)
     reviewer.wait("app.feed.images.size >= 2 && app.feed.views.size >= 4")
+    left = regions_left(reviewer)
     context.set_offline(True)
     made = [press_and_go_on(reviewer, key) for key in ("Space", "2", "x")]
     reviewer.wait("root.dataset.saving === 'offline' && root.dataset.pending === '3'")
@@ -51,10 +52,45 @@ def test_decisions_made_in_a_network_cut_of_30_seconds_are_stored_once_in_order(
         context.clock.fast_forward(3_000)  # Whatever is tried in between fails.
     assert reviewer.page.get_by_role("button", name="Offline: 3 waiting. Retry").is_visible()
     assert len(kept(reviewer)) == 3 and op_ids(own_app) == []
+    assert regions_left(reviewer) == left - 3
+    reviewer.press("Control+z")
+    reviewer.wait("root.dataset.region === argument && !app.isBusy", str(made[-1]))
+    assert regions_left(reviewer) == left - 2
+    reviewer.press("Control+Shift+z")
+    assert regions_left(reviewer) == left - 3
+    status = reviewer.page.locator(".ps-status")
+    reviewer.press("m")
+    expect(status).to_contain_text("could not be found. The server cannot be reached.")
     context.set_offline(False)  # The browser says that it is online; nobody has to press anything.
-    reviewer.wait("root.dataset.saving === 'saved' && root.dataset.saved === '3'")
+    reviewer.wait("root.dataset.saving === 'saved' && root.dataset.saved === '5'")
+    assert [entry.region_id for entry in decisions(own_app.workspace)] == [*made, made[-1], made[-1]]  # Undo and redo.
+    assert kept(reviewer) == [] and regions_left(reviewer) == left - 3
+    expect(status).not_to_contain_text("cannot be reached")
+
+
+def regions_left(reviewer: ReviewerPage) -> int:
+    return int(reviewer.page.locator(".ps-left").inner_text().split()[0])
+
+
+def test_without_a_network_the_review_ends_with_what_is_loaded_and_goes_on_by_itself(
+    own_app: LiveApp, open_reviewer: OpenReviewer, context: BrowserContext
+) -> None:
+    reviewer = open_reviewer(own_app)
+    reviewer.wait("app.feed.images.size >= 2 && app.feed.views.size >= 4")
+    context.set_offline(True)
+    made = []
+    while reviewer.get("root.dataset.region") != "none":
+        made.append(press_and_go_on(reviewer, "Space"))
+    end = reviewer.page.locator(".ps-empty")
+    expect(end).to_contain_text("No more regions are loaded")
+    expect(end).to_contain_text(f"{len(made)} decisions wait in this browser")
+    assert len(made) > 1 and reviewer.page.locator(".ps-decision").count() == 0
+    reviewer.screenshot("reviewer-nothing-loaded")
+    context.set_offline(False)
+    reviewer.wait("root.dataset.saving === 'saved' && root.dataset.region !== 'none' && !app.isBusy")
+    assert reviewer.region not in made
     assert [entry.region_id for entry in decisions(own_app.workspace)] == made
-    assert kept(reviewer) == []
+    expect(end).to_be_hidden()
 
 
 def test_decisions_survive_a_killed_browser(

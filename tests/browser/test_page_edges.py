@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import BrowserContext, Route, expect
 
 from app.config import Workspace
 from app.domain.states import ModelStatus
@@ -112,6 +112,22 @@ def test_legend_follows_the_mode(key: str, lines: list[str], live_app: LiveApp, 
     expect(legend).to_have_text(["this region", "to decide", "reliable", "by people", "void"])
     reviewer.press(key)
     expect(legend).to_have_text(lines)
+
+
+def test_a_picture_that_takes_long_is_announced(live_app: LiveApp, context: BrowserContext) -> None:
+    page = context.new_page()
+    held: list[Route] = []
+    page.route("**/planes", lambda route: held.append(route))
+    page.goto(f"{live_app.url}/review")
+    loading = page.get_by_text("Loading the picture…")
+    expect(loading).to_be_visible()
+    expect(page.get_by_text("Click the picture to use the keys")).to_be_hidden()
+    page.screenshot(path=SCREENSHOTS / "reviewer-loading.png")
+    for route in held:
+        route.continue_()
+    page.unroute("**/planes")
+    ReviewerPage(page).ready()
+    expect(loading).to_be_hidden()
 
 
 @pytest.mark.parametrize("name", list(PATHS))

@@ -232,6 +232,7 @@ def test_a_wrong_reliable_area_becomes_a_region_that_is_relabeled_by_the_usual_k
     assert int(flagged.sum()) == row.area and locked[flagged].all()
     reviewer.screenshot("reviewer-flag")
     reviewer.decide("3")
+    assert reviewer.region == first  # Back to where the flag interrupted.
     after = stored_state(own_app.workspace, image)
     assert np.array_equal(after.label, np.where(flagged, 2, before.label))
     assert [entry.kind for entry in decisions(own_app.workspace)] == [DecisionKind.FLAG, DecisionKind.RELABEL]

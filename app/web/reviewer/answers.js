@@ -18,6 +18,7 @@ export class Answers {
   /** The server has it on disk. */
   async saved({ path, header }, answer) {
     const { reviewer } = this;
+    reviewer.editing.unanswered.delete(header.op_id);
     reviewer.showCounts(answer.counts);
     if (header.session !== reviewer.tab) await this.savedElsewhere(answer);
     else if (REVERSALS.includes(path)) await this.reversed(header, answer, path === UNDO ? -1 : 1);
@@ -28,9 +29,7 @@ export class Answers {
   }
 
   async done({ op_id: opId }, answer, step = this.reviewer.editing.history.find(opId)) {
-    const { editing, feed } = this.reviewer;
-    editing.unanswered.delete(opId);
-    const image = await feed.ready(answer.image_id);
+    const image = await this.reviewer.feed.ready(answer.image_id);
     if (image && step?.edit && step.edit.image !== image) await this.patch(answer); // The image was loaded again meanwhile.
     await this.noteVersion(answer);
   }
@@ -84,7 +83,10 @@ export class Answers {
   async flagged({ op_id: opId }, answer) {
     const { reviewer } = this;
     const step = reviewer.editing.history.find(opId);
-    if (step) Object.assign(step, { regionId: answer.region_id, bbox: answer.bbox });
+    if (step) {
+      Object.assign(step, { regionId: answer.region_id, bbox: answer.bbox });
+      reviewer.flaggedFrom.set(answer.region_id, step.from);
+    }
     try {
       await this.takeOver(answer);
     } finally {

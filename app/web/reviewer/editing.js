@@ -7,7 +7,7 @@ import { newId } from './outbox.js';
 import { VOID_ID } from './palette.js';
 
 const WAIT = 'Wait: the server is asked what that changes.';
-const NEEDS_SERVER = 'That needs the server, which does not answer now. What waits is sent when it does; try again then.';
+export const NEEDS_SERVER = 'That needs the server, which does not answer now. What waits is sent when it does; try again then.';
 export const ANSWER_FIRST = 'Enter gives them the class, Esc leaves them as they are.';
 const NOTHING_DRAWN = 'Nothing is drawn. Esc leaves the tool; then Space accepts the region as it is.';
 const BARE_SHARE = 0.01; // So little that nobody drew of an image becomes void without a question.
@@ -18,7 +18,7 @@ export class Editing {
     this.reviewer = reviewer;
     this.history = new History();
     this.unanswered = new Set(); // Ids of actions that are shown here and not answered yet.
-    this.asked = new Map(); // op_id of an undo or redo -> {step, isMirrored}
+    this.asked = new Map(); // op_id of an undo or redo -> {step, isMirrored, direction}
     this.waiting = 0; // Actions whose effect only the server knows: until they are answered nothing else may change.
   }
 
@@ -185,7 +185,7 @@ export class Editing {
     if (isMirrored) this.mirror(step, direction);
     else this.setWaiting(1);
     const header = { op_id: newId(), session: reviewer.tab, target: step.opId };
-    this.asked.set(header.op_id, { step, isMirrored });
+    this.asked.set(header.op_id, { step, isMirrored, direction });
     if (isMirrored) this.unanswered.add(header.op_id);
     this.keep(PATHS[direction], header).then((isKept) => isKept || this.takeBackUndo(header.op_id, direction));
     if (isMirrored) await this.showStep(step, direction);
@@ -247,6 +247,19 @@ export class Editing {
   /** What is shown here and not answered yet, newest first. */
   unansweredEdits() {
     return this.history.done.filter(({ opId, edit }) => edit !== null && this.unanswered.has(opId)).map(({ edit }) => edit).reverse();
+  }
+
+  /** States of regions that changed here and are not answered yet, as {before, after}. */
+  unansweredChanges() {
+    const { history: { done, undone }, unanswered, asked } = this;
+    if (unanswered.size === 0) return [];
+    const reversed = [...asked.values()].map(({ step }) => step);
+    const made = [...new Set([...done, ...undone, ...reversed])].filter(({ opId }) => unanswered.has(opId)).map((step) => ({ step, direction: 1 }));
+    const changed = [...asked].filter(([opId]) => unanswered.has(opId)).map(([, each]) => each);
+    return [...made, ...changed].flatMap(({ step, direction }) => step.regions.map(({ before, after }) => {
+      const was = before?.state ?? 'decided';
+      return direction < 0 ? { before: after, after: was } : { before: was, after };
+    }));
   }
 
   forget({ opId }) {

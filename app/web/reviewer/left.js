@@ -2,6 +2,7 @@
 import { withoutRegion } from './address.js';
 import { grouped } from './dom.js';
 import { leftToOthers } from './elsewhere.js';
+import { UNREACHABLE } from './server.js';
 
 const sum = (numbers) => numbers.reduce((all, number) => all + number, 0);
 const regions = (count) => (count === 1 ? '1 region' : `${grouped(count)} regions`);
@@ -16,6 +17,16 @@ export function leftFor(user, { open, skipped, open_of: openOf, skipped_of: skip
   return { open: open - without(openOf), skipped: skipped - without(skippedOf), ofOthers: [...ofOthers].sort((a, b) => b[1] - a[1]) };
 }
 
+/** Counts as they will be once the server knows what was done here: `changes` are {before, after} states of regions. */
+export function withChanges(counts, changes) {
+  const expected = { ...counts };
+  for (const { before, after } of changes) {
+    expected[before] -= 1;
+    expected[after] += 1;
+  }
+  return expected;
+}
+
 /** For the foot of the page. */
 export function leftText(user, counts) {
   const { open, skipped, ofOthers } = leftFor(user, counts);
@@ -25,6 +36,12 @@ export function leftText(user, counts) {
   if (others > 0) parts.push(`${grouped(others)} for others`);
   if (counts.second_review > 0) parts.push(`${grouped(counts.second_review)} for second review`);
   return parts.join(' · ');
+}
+
+/** Title and sentence of the page while the region that comes next cannot be loaded; `pending` as in Outbox. */
+export function nothingLoaded(pending) {
+  const kept = { 0: '', 1: '1 decision waits in this browser and is sent then. ' }[pending] ?? `${grouped(pending)} decisions wait in this browser and are sent then. `;
+  return ['No more regions are loaded', `${UNREACHABLE} As soon as it answers, the review goes on by itself. ${kept}`];
 }
 
 /** Title, sentence and links of the page when no region can be given to this person; `feed` knows filter and what is elsewhere. */

@@ -7,16 +7,16 @@ import { Comments } from './comments.js';
 import { Conflict } from './conflict.js';
 import { grouped } from './dom.js';
 import { Drawing } from './drawing.js';
-import { Editing } from './editing.js';
+import { Editing, NEEDS_SERVER } from './editing.js';
 import { ExplorerLink } from './explorer_link.js';
 import { Feed } from './feed.js';
 import { LEFTOVER } from './image_state.js';
 import { Lease } from './lease.js';
-import { nothingLeft } from './left.js';
+import { nothingLeft, nothingLoaded, withChanges } from './left.js';
 import { Outbox, newId } from './outbox.js';
 import { Propagation } from './propagation.js';
 import { Screen } from './screen.js';
-import { getHistory } from './server.js';
+import { UNREACHABLE, connection, getHistory } from './server.js';
 import { View } from './view.js';
 
 const NO_PROPOSALS = ['Nothing to review yet', 'Regions appear once a model has proposed labels for the images. The Rounds page says what comes next.', ['Rounds', '/']];
@@ -24,7 +24,9 @@ const SAVE_FIRST_MS = 200; // So long everything else leaves the server to a dec
 
 export class Reviewer {
   constructor(root, session) {
-    Object.assign(this, { root, session, tab: newId(), current: null, image: null, isBusy: true, hasDrawn: false, turn: 0, told: null });
+    Object.assign(this, { root, session, tab: newId(), current: null, image: null, hasDrawn: false, turn: 0, told: null, counts: session.counts });
+    this.goOn = null; // What is done as soon as the server answers again.
+    this.flaggedFrom = new Map(); // flagged region id -> the region at which somebody flagged it
     this.view = new View(root, session, (command) => runCommand(this, command), (classId) => this.editing.chooseClass(classId));
     this.screen = new Screen(this.view, session, {
       onMode: () => this.showState(), loadScores: (image) => this.feed.scores(image),
@@ -49,8 +51,9 @@ export class Reviewer {
     this.outbox = new Outbox(session, {
       onAnswer: (entry, answer) => this.answers.saved(entry, answer),
       onRefused: (...refusal) => this.answers.refused(...refusal),
-      onState: (state) => { this.view.showSaving(state); this.refreshStale(); },
+      onState: (state) => this.saving(state),
     });
+    this.setBusy(true);
     this.listen();
     this.screen.apply();
   }
@@ -62,13 +65,14 @@ export class Reviewer {
       this.told = null;
       this.activity.note('clicks');
     }, true);
+    connection.addEventListener('back', () => this.serverIsBack());
+    window.addEventListener('online', () => this.goOn?.());
     window.addEventListener('beforeunload', (event) => {
       if (this.drawing.isActive || this.outbox.isKeeping) event.preventDefault();
     });
   }
 
   async start() {
-    this.showCounts(this.session.counts);
     await this.outbox.start(); // What an earlier page could not save comes first.
     const [steps] = await Promise.all([getHistory(), this.feed.refill()]);
     this.editing.history.load(steps);
@@ -81,6 +85,12 @@ export class Reviewer {
     this.root.dataset.hydrated = '1';
   }
 
+  saving(state) {
+    this.view.showSaving(state);
+    if (this.goOn) this.showNothingLoaded();
+    this.refreshStale();
+  }
+
   showState() {
     const { tool, unlocked, classId, sizeText } = this.drawing;
     const { mode, showBand, opacity, isDimmed } = this.screen;
@@ -89,6 +99,7 @@ export class Reviewer {
     this.root.dataset.strokes = String(strokes);
     this.root.toggleAttribute('data-unfinished', tool === null && strokes > 0);
     this.propagation.showOffer();
+    this.showCounts();
     const said = tool === null ? this.describeRegion(strokes) : this.drawing.describe(strokes);
     this.view.say(this.told === null ? said : `${this.told} ${said}`);
   }
@@ -114,6 +125,7 @@ export class Reviewer {
   /** Show a region. When a later call overtakes this one, only the later one counts. */
   async open(regionId) {
     const turn = ++this.turn;
+    this.goOn = null;
     this.setBusy(true);
     try {
       if (regionId === null) return this.showEmpty();
@@ -123,6 +135,7 @@ export class Reviewer {
       if (turn !== this.turn) return undefined;
       this.current = null; // What is still shown was decided, or is not what was asked for.
       if (error.status === 404) return await this.goOnWithout(regionId, error);
+      if (error.status === 0) return this.waitForServer(() => this.open(regionId));
       this.view.warn(`This region could not be opened. ${error.message}`, ['Try again', () => this.open(regionId)]);
       this.root.dataset.error = error.message;
     } finally {
@@ -152,6 +165,7 @@ export class Reviewer {
 
   setBusy(isBusy) {
     this.isBusy = isBusy;
+    this.root.toggleAttribute('data-busy', isBusy);
     this.updateDrawing();
   }
 
@@ -221,11 +235,37 @@ export class Reviewer {
     if (this.readOnly === null) this.drawing.setTool('brush');
   }
 
-  showEmpty() {
-    this.current = null;
-    this.image = null;
+  showNoRegion() {
+    Object.assign(this, { current: null, image: null });
     this.screen.clear();
     this.root.dataset.region = 'none';
+    this.showCounts();
+  }
+
+  /** What comes next cannot be loaded: `goOn` is done by itself once it can. */
+  waitForServer(goOn) {
+    this.showNoRegion();
+    this.goOn = goOn;
+    this.view.say('');
+    this.showNothingLoaded();
+  }
+
+  showNothingLoaded() {
+    this.view.showEmpty(...nothingLoaded(this.outbox.pending), ['Try again', this.goOn]);
+  }
+
+  /** What the server was missed for is done now, or is not true any more. */
+  serverIsBack() {
+    const said = this.view.status.textContent;
+    if (this.goOn) this.goOn();
+    else if (this.current && [UNREACHABLE, NEEDS_SERVER].some((each) => said.includes(each))) {
+      this.drawing.note = null;
+      this.showState();
+    }
+  }
+
+  showEmpty() {
+    this.showNoRegion();
     const { open, skipped, second_review: second, decided } = this.counts;
     const isFiltered = Object.keys(this.feed.filter).length > 0;
     if (!isFiltered && this.answers.savedCount + open + skipped + second + decided === 0) this.view.showEmpty(...NO_PROPOSALS);
@@ -239,10 +279,10 @@ export class Reviewer {
     this.view.showEmpty('This region is not there', `${message[0].toUpperCase()}${message.slice(1)}.`, ['Go on with the queue', withoutRegion()], ['Rounds', '/']);
   }
 
-  /** What is left, as the server said last. */
-  showCounts(counts) {
+  /** What is left, as the server said last, without what it does not know yet. */
+  showCounts(counts = this.counts) {
     this.counts = counts;
-    this.view.showCounts(counts);
+    this.view.showCounts(withChanges(counts, this.editing.unansweredChanges()));
   }
 
   /** A click on another region of this image that waits for a decision opens it. */
@@ -258,13 +298,22 @@ export class Reviewer {
     if (region && region.region_id !== this.current?.row.region_id) this.open(region.region_id);
   }
 
+  /** The region at which somebody flagged this one, while it waits for its answer; null if there is none. */
+  flaggedAt(flaggedId) {
+    const from = this.flaggedFrom.get(flaggedId);
+    this.flaggedFrom.delete(flaggedId);
+    const isWaiting = from !== undefined && !this.feed.handled.has(from) && [...this.image.byNumber.values()].some(({ region_id: id }) => id === from);
+    return isWaiting ? from : null;
+  }
+
   async goNext() {
     const id = this.current?.row.region_id ?? null;
     try {
-      await this.open(await this.feed.next(id));
+      await this.open(this.flaggedAt(id) ?? await this.feed.next(id));
     } catch (error) {
       this.current = null; // What is still shown is decided.
-      this.view.warn(`The next region could not be fetched. ${error.message}`, ['Try again', () => this.goNext()]);
+      if (error.status === 0) this.waitForServer(() => this.goNext());
+      else this.view.warn(`The next region could not be fetched. ${error.message}`, ['Try again', () => this.goNext()]);
       this.setBusy(false);
     }
   }

@@ -14,12 +14,23 @@ export class ApiError extends Error {
   }
 }
 
+export const UNREACHABLE = 'The server cannot be reached. Check the connection, or ask whoever runs Pixelsieve here.';
+
+/** Says 'back' when the server answers after it could not be reached. */
+export const connection = new EventTarget();
+let isLost = false;
+
 async function request(path, options = {}) {
   let response;
   try {
     response = await fetch(path, { credentials: 'same-origin', cache: 'no-cache', ...options });
   } catch {
-    throw new ApiError('The server cannot be reached. Check the connection, or ask whoever runs Pixelsieve here.', 0);
+    isLost = true;
+    throw new ApiError(UNREACHABLE, 0);
+  }
+  if (isLost) {
+    isLost = false;
+    connection.dispatchEvent(new Event('back'));
   }
   if (response.ok) return response;
   const content = await response.json().catch(() => ({}));

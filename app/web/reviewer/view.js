@@ -54,6 +54,7 @@ export class View {
       this.buildToolbar(),
       el('div', { class: 'ps-main' },
         el('div', { class: 'ps-frame' }, this.stage, el('div', { class: 'ps-signs' }, this.chip, this.partial), this.offer, this.notice.element, this.empty,
+          el('div', { class: 'ps-loading', role: 'status' }, 'Loading the picture…'),
           el('div', { class: 'ps-unfocused', 'aria-hidden': 'true' }, 'Click the picture to use the keys')),
         this.buildSide()),
       this.strip, el('div', { class: 'ps-foot' }, this.status, this.left, this.saveState), this.help, this.finder.dialog,
@@ -267,8 +268,11 @@ export class View {
     for (const part of [this.strip, this.classList, ...this.drawGroups]) part.inert = isAsking;
   }
 
-  showEmpty(title, text, ...links) {
-    this.empty.replaceChildren(el('h2', {}, title), el('p', {}, text), ...links.map(([label, href]) => el('a', { href, class: 'ps-button' }, label)));
+  /** `actions` are [text, address or callback]. */
+  showEmpty(title, text, ...actions) {
+    const buttons = actions.map(([label, target]) => (typeof target === 'string' ? el('a', { href: target, class: 'ps-button' }, label)
+      : el('button', { type: 'button', class: 'ps-button', onclick: target }, label)));
+    this.empty.replaceChildren(el('h2', {}, title), el('p', {}, text), ...buttons);
     this.empty.hidden = false;
     this.strip.replaceChildren();
     this.facts.replaceChildren();
