@@ -18,10 +18,11 @@ from app.services.gold import measure_again
 from app.services.local_actor import command_line_actor
 from app.services.model_comparison import compare as compare_models
 from app.services.model_limits import read_limits, set_limits
-from app.services.predicting import find_model, predicted_images
+from app.services.predicting import find_model, predicted_images, require_unchanged
 from app.services.round_folder import only_round
 from app.services.rounds import current_of, list_models
 from app.storage.database import Store
+from app.storage.models import Model
 
 ModelArgument = Annotated[int, typer.Argument(min=1, help="Which model; see pixelsieve models.")]
 PointsOption = Annotated[float | None, typer.Option(min=0, max=100, help="In points of IoU.")]
@@ -62,8 +63,17 @@ def print_models(store: Store) -> None:
         table.add_row(*row)
     console.print(table)
     for model in rows:
+        print_model_problem(store, model)
         if model.note:  # In a column it would be squeezed to a letter a line on a narrow terminal.
             console.print(f"Model {model.id}: {escape(model.note)}")
+
+
+def print_model_problem(store: Store, model: Model) -> None:
+    """That a model's file is missing or not the one that was registered; nothing where it is."""
+    try:
+        require_unchanged(store.workspace.absolute(model.onnx_path), model.onnx_sha256)
+    except (ValueError, OSError) as error:
+        console.print(f"[yellow]Model {model.id} cannot be used:[/] {escape(str(error))}")
 
 
 @models.command()

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from app.cli.choosing import print_model_problem
 from app.cli.console import WorkspaceOption, console, open_workspace, percent, print_failures
 from app.cli.jobs import QueueUrlOption
 from app.cli.next_step import next_step
@@ -128,6 +129,8 @@ def status(workspace: WorkspaceOption) -> None:
     )
     console.print(_describe_listed(counts.images, roles[ImageRole.POOL]))
     console.print(_describe_current(current))
+    if current is not None:
+        print_model_problem(store, current)
     console.print(
         f"Queue: {counts.open} regions open, {counts.skipped} skipped, {counts.second_review} for second review, "
         f"{counts.decided} decided"

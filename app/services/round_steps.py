@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from sqlalchemy import func, select
 
 from app.config import Workspace
+from app.domain.presets import require_preset
 from app.domain.states import ImageRole, ModelStatus
 from app.services.gold import evaluate_gold, gold_images, measure_again, require_frozen_gold
 from app.services.gold_files import remove_other_measurements
@@ -236,8 +237,10 @@ def make_plan(store: Store, workspace: Workspace, request: RoundRequest) -> Roun
     """What a round started now would train on, and how.
 
     Raises:
-        ValueError: nothing is labeled, or no preset is known.
+        ValueError: nothing is labeled, no preset is known, or there is none of that name.
     """
+    if request.preset is not None:
+        require_preset(request.preset)
     with store.reader() as session:
         current = session.scalar(select(Model).where(Model.status == ModelStatus.CURRENT))
         is_labeled = (Image.role == ImageRole.LABELED) & Image.deleted_at.is_(None)

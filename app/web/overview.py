@@ -26,17 +26,6 @@ SHOWN_JOBS = 12
 SHOWN_FAILURES = 3
 LOG_LINES = 60
 
-PRESET_CHOICES = (
-    "demo",
-    "camvid_cpu",
-    "camvid_gpu",
-    "demo_retrain",
-    "camvid_cpu_retrain",
-    "camvid_gpu_retrain",
-)
-"""Presets of `python -m training` that can train on any workspace. Left out are `debug`, which learns next to nothing,
-and the published protocols, which want their own data sets, splits and weights. A test compares the lists."""
-
 JOB_TITLES = {
     JobKind.ROUND: "Training round",
     JobKind.TRAIN: "Training",

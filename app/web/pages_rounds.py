@@ -4,10 +4,11 @@ from typing import Any
 
 import gradio as gr
 
+from app.domain.presets import WORKSPACE_PRESETS
 from app.domain.roles import Permission
 from app.services.explorer_folder import read_links
 from app.web.context import WebContext
-from app.web.overview import PRESET_CHOICES, summary
+from app.web.overview import summary
 from app.web.pages_listeners import allowed, may
 from app.web.pages_panels import (
     ACTION,
@@ -45,7 +46,7 @@ def _summary(context: WebContext) -> dict[str, Any]:
 def _lay_out_training(context: WebContext, overview: gr.HTML) -> None:
     gr.Markdown("### Next round")
     preset = gr.Dropdown(
-        [_OWN_PRESET, *PRESET_CHOICES], value=_OWN_PRESET, label="Preset", elem_id="preset",
+        [_OWN_PRESET, *WORKSPACE_PRESETS], value=_OWN_PRESET, label="Preset", elem_id="preset",
         info="The workspace's own fits this machine; docs/training.md describes the others.",
     )  # fmt: skip
     scratch = gr.Checkbox(False, label="Start from scratch instead of the current model", elem_id="from-scratch")

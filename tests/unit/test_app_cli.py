@@ -263,9 +263,25 @@ def test_predicting_without_a_model_is_one_error_line(imported: Path) -> None:
     assert "pixelsieve train -w" in one_error_line(run("predict", "-w", imported))
 
 
+@pytest.mark.parametrize(("content", "said"), [(None, "is missing"), (b"no model", "was changed after it was")])
+def test_a_model_file_that_cannot_be_used_is_told(imported: Path, content: bytes | None, said: str) -> None:
+    add_candidate(imported, ModelStatus.CURRENT)
+    if content is not None:
+        (imported / "rounds" / "001").mkdir(parents=True)
+        (imported / "rounds" / "001" / "student.onnx").write_bytes(content)
+    for command in ("status", "models"):
+        told = " ".join(run(command, "-w", imported).stdout.split())
+        assert "Model 1 cannot be used: " in told and said in told
+
+
+def test_a_mistyped_preset_is_refused_before_a_round_is_begun(imported: Path) -> None:
+    assert "unknown preset 'camvid'" in one_error_line(run("train", "-w", imported, "--preset", "camvid"))
+    assert not list((imported / "rounds").glob("0*"))
+
+
 def test_retraining_without_a_model_starts_no_first_training(imported: Path) -> None:
     assert "pixelsieve train -w" in one_error_line(run("retrain", "-w", imported))
-    assert not list((imported / "rounds").glob("*"))
+    assert not list((imported / "rounds").glob("0*"))
 
 
 def test_import_names_the_next_step_of_status(source: Path, imported: Path) -> None:
@@ -289,12 +305,10 @@ def test_a_candidate_can_be_rejected(imported: Path) -> None:
     assert "rejected" in run("models", "-w", imported).stdout
 
 
-def add_candidate(root: Path) -> None:
+def add_candidate(root: Path, status: ModelStatus = ModelStatus.CANDIDATE) -> None:
     store = open_store(Workspace(root))
     with store.session() as session:
-        session.add(
-            Model(round=1, onnx_path="rounds/001/student.onnx", onnx_sha256="0" * 64, status=ModelStatus.CANDIDATE)
-        )
+        session.add(Model(round=1, onnx_path="rounds/001/student.onnx", onnx_sha256="0" * 64, status=status))
     store.close()
 
 

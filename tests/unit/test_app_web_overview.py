@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from app.domain.presets import OTHER_PRESETS, WORKSPACE_PRESETS, require_preset
 from app.domain.states import JobKind, JobState, ModelStatus
 from app.services.jobs import JobView
 from app.services.review_types import QueueCounts
 from app.storage.models import Model
-from app.web.overview import PRESET_CHOICES, next_action
+from app.web.overview import next_action
 from training.presets import PRESETS
 from training.protocols import PROTOCOLS
 
@@ -77,8 +78,13 @@ def test_labeled_images_that_are_told_as_waiting_ask_for_no_prediction() -> None
 
 
 def test_presets_on_the_page_are_those_of_the_training_command_that_fit_any_workspace() -> None:
-    assert set(PRESET_CHOICES) <= set(PRESETS) - {"debug"}
+    assert set(WORKSPACE_PRESETS) == set(PRESETS) - {"debug"}
 
 
-def test_published_protocols_are_not_offered_on_the_page() -> None:
-    assert not set(PRESET_CHOICES) & set(PROTOCOLS)
+def test_every_preset_of_the_training_command_is_known_and_no_other_one_is_taken() -> None:
+    known = {*PRESETS, *PROTOCOLS}
+    assert {*WORKSPACE_PRESETS, *OTHER_PRESETS} == known
+    for name in known:
+        require_preset(name)
+    with pytest.raises(ValueError, match="unknown preset 'camvid'; choose one of demo, camvid_cpu, "):
+        require_preset("camvid")
