@@ -21,7 +21,7 @@ function failures({ number, shown }) {
   const more = number > shown.length ? el('li', {}, `and ${number - shown.length} more: pixelsieve status`) : null;
   return el('section', { class: 'pp-message', 'aria-label': 'Images without a proposal' },
     el('strong', { class: 'pp-error' }, `The current model fails on ${number} ${number === 1 ? 'image' : 'images'}`),
-    el('p', {}, 'Predicting again helps once their files have changed: importing the same folder again mends damaged ones. Nobody is asked about them meanwhile.'),
+    el('p', {}, 'Predicting again helps once the reason is gone: importing the same folder again mends damaged files. Nobody is asked about them meanwhile.'),
     el('ul', {}, ...shown.map((image) => el('li', {}, `${image.name}: ${image.reason}`)), more));
 }
 
