@@ -65,7 +65,7 @@ def read_loops(folder: Path) -> dict[tuple[str, int, str], Loops]:
         rules = {arm: loop["config"].get("region_rules") for arm, loop in loops.items() if arm != FULL}
         if len(set(map(str, rules.values()))) > 1:
             raise ValueError(f"{folder} holds cells of different region rules, which cannot be compared: {rules}")
-    return found
+    return dict(sorted(found.items()))
 
 
 def whole_curve(loop: Mapping[str, Any]) -> list[dict[str, Any]]:
