@@ -58,13 +58,15 @@ def audited_sentence(audited: AuditedError | None, waiting: int, elsewhere: int 
     if wrong.share is None:
         said = _why_unknown(audited, waiting)
         return f"{said} Audits of other models or at other thresholds: {elsewhere}." if elsewhere else said
+    is_few = wrong.trials < FEW_AUDITS  # A single number from so few would look like knowledge.
+    share = f"{between(wrong)} are wrong" if is_few else f"{percent(wrong.share)} are wrong, {between(wrong)}"
     said = (
-        f"Of the reliable pixels, which nobody looks at, {percent(wrong.share)} are wrong, {between(wrong)} with 95 % "
-        f"confidence. How that is known: {_drawn(wrong)}."
+        f"Of the reliable pixels, which nobody looks at, {share} with 95 % confidence. How that is known: "
+        f"{_drawn(wrong)}."
     )
     if wrong.trials == 1:
         said += f" One audit is too few to say anything: with {FEW_AUDITS} and more the interval becomes useful."
-    elif wrong.trials < FEW_AUDITS:
+    elif is_few:
         said += f" That is few: with {FEW_AUDITS} audits and more the interval becomes useful."
     return said
 

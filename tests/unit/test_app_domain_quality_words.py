@@ -33,6 +33,7 @@ def test_the_audited_error_is_told_with_its_interval_and_its_number_of_draws():
     for part in ("2.5 % are wrong", "between 0.9 % and 7.1 %", "120 pixels were drawn by chance", "3 of them wrong"):
         assert part in said
     assert "one pixel was drawn by chance" in audited_sentence(audited(1, 1), waiting=5)
+    assert "looks at, between 0.6 % and 16.7 % are wrong with 95 %" in audited_sentence(audited(1, 30), waiting=5)
     assert "That is few" not in said and "That is few" in audited_sentence(audited(1, 30), waiting=5)
 
 
