@@ -17,10 +17,11 @@ from app.cli.console import (
     print_failures,
 )
 from app.cli.next_step import next_step
+from app.cli.review import print_listed
 from app.domain.audit import AuditAction
 from app.domain.promises import unchanged
 from app.domain.promotion import Verdict
-from app.domain.states import ModelStatus
+from app.domain.states import ImageRole, ModelStatus
 from app.services.audit import note
 from app.services.label_warnings import few_gold_images, missing_classes
 from app.services.local_actor import command_line_actor
@@ -28,10 +29,12 @@ from app.services.model_changes import promote as promote_model
 from app.services.model_comparison import compare_with_current
 from app.services.model_limits import read_asked
 from app.services.predicting import PredictReport, find_model, has_doubts, predict_pool
+from app.services.reviewing import ReviewService
 from app.services.round_folder import RoundState, find_round
 from app.services.round_steps import CalibratedScore, RoundRequest, TrainingCommands, export_round, train_round
 from app.services.rounds import start_round
 from app.services.thresholds import CutInForce, cuts_in_force, note_of
+from app.services.workspaces import count_roles
 from app.storage.database import Store
 from app.storage.models import Model
 
@@ -124,6 +127,7 @@ def predict(
     with monitored("Predict") as monitor:
         report = predict_pool(store, place, model_id, monitor.progress, monitor.should_cancel)
     print_prediction(report)
+    print_listed(ReviewService(store).counts().images, count_roles(store)[ImageRole.POOL])
     with store.reader() as session:
         print_cuts(cuts_in_force(session))
     print_missing_classes(store)

@@ -127,7 +127,7 @@ def status(workspace: WorkspaceOption) -> None:
     console.print(
         f"Images: {roles[ImageRole.LABELED]} labeled, {roles[ImageRole.POOL]} in the pool, {roles[ImageRole.GOLD]} gold"
     )
-    console.print(_describe_listed(counts.images, roles[ImageRole.POOL]))
+    print_listed(counts.images, roles[ImageRole.POOL])
     console.print(_describe_current(current))
     if current is not None:
         print_model_problem(store, current)
@@ -144,11 +144,11 @@ def status(workspace: WorkspaceOption) -> None:
     console.print(f"Next: {next_step(store, place)}")
 
 
-def _describe_listed(listed: int, pool: int) -> str:
+def print_listed(listed: int, pool: int) -> None:
     """The number of images that pages and `images list` show, which is that of the pool and some more."""
     kept = "1 labeled image" if listed == pool + 1 else f"{listed - pool} labeled images"
     decoys = f", the pool and {kept} where errors may be planted" if listed > pool else ""
-    return f"To review: {listed} images{decoys}"
+    console.print(f"To review: {listed} images{decoys}")
 
 
 def _describe_current(current: Model | None) -> str:

@@ -229,7 +229,10 @@ def test_a_decoy_is_found_by_its_name_and_counted_like_the_pool(store: Store) ->
         image_ids(store, sorted(set(other) - set(decoys)))
     root = str(store.workspace.root)
     said = CliRunner().invoke(application, ["status", "-w", root]).stdout
-    assert f"To review: {len(listed)} images, the pool and {len(decoys)} labeled ones" in " ".join(said.split())
+    assert (
+        f"To review: {len(listed)} images, the pool and {len(decoys)} labeled image{'s' * (len(decoys) > 1)} where "
+        in " ".join(said.split())
+    )
     named = sorted(decoys)[0]
     assert CliRunner().invoke(application, ["images", "assign", named, "--to", "ann", "-w", root]).exit_code == 0
     assert [work.sample_id for work in list_image_work(store, ImageFilter(assignee="ann"))] == [named]
