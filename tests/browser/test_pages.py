@@ -120,7 +120,7 @@ def test_labels_are_exported_and_downloaded_as_one_file(
     own_app: LiveApp, context: BrowserContext, watched: Watched, tmp_path: Path
 ) -> None:
     page = open_page(context, watched, own_app, "export")
-    page.get_by_label("All images: what nobody reviewed is as the model proposed it").check()
+    page.get_by_label("All: every image, gold ones included").check()
     expect(page.get_by_label("Name")).to_have_value(re.compile("^coco-"))
     page.get_by_label("Name").fill("first-export")
     page.get_by_role("button", name="Export", exact=True).click()
