@@ -19,7 +19,7 @@ class GoldMeasure:
     Attributes:
         round: of the current model.
         images: gold images it was measured on.
-        coverage: share of their labeled pixels called reliable.
+        coverage: share of their labeled pixels called reliable; None where that was not measured.
         error_rate: share of wrong ones among these; None where none is called reliable.
         is_chosen_there: the file's threshold was chosen on gold images.
         is_in_force: no other threshold was chosen since.
@@ -81,7 +81,9 @@ def gold_sentence(measure: GoldMeasure | None) -> str:
         return "No gold image says how wrong the current model's reliable pixels are."
     images = "1 gold image" if measure.images == 1 else f"{measure.images} gold images"
     model = f"the model of round {measure.round}"
-    if measure.error_rate is None or measure.coverage is None:
+    if measure.coverage is None:
+        return f"What {model} calls reliable was not measured on gold; measure it again on the page Models."
+    if measure.error_rate is None:
         return f"On {images} {model} calls no pixel reliable."
     said = (
         f"On {images}, labeled by people and never trained on, {model} calls {percent(measure.coverage)} of the pixels "

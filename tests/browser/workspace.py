@@ -184,6 +184,8 @@ def add_model(store: Store, number: int, status: ModelStatus, miou: float, num_c
         "per_image": {"gold_0": miou},
         "num_images": 1,
         "gold_sha256": "0" * 64,
+        "reliable_coverage": 0.62,
+        "reliable_precision": 0.97,
     }
     onnx = store.workspace.rounds / f"{number:03d}" / "student.onnx"
     onnx.parent.mkdir(parents=True)

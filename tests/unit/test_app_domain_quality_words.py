@@ -54,10 +54,11 @@ def test_gold_answers_the_same_question_and_names_its_source():
     [
         (measure(is_chosen_there=True), "believe the audits"),
         (measure(is_in_force=False), "Another threshold is in force"),
-        (measure(error_rate=None), "calls no pixel reliable"),
+        (measure(error_rate=None, coverage=0.0), "calls no pixel reliable"),
+        (measure(error_rate=None, coverage=None), "was not measured on gold"),
         (None, "No gold image says"),
     ],
-    ids=["chosen on gold", "cut elsewhere", "nothing reliable", "no gold"],
+    ids=["chosen on gold", "cut elsewhere", "nothing reliable", "not measured", "no gold"],
 )
 def test_gold_says_what_it_does_not_know(found, part):
     assert part in gold_sentence(found)
