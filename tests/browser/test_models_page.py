@@ -92,7 +92,8 @@ def test_any_two_rounds_are_compared_and_the_address_says_which(open_models: Cal
     expect(compared(page, 1, 2).get_by_role("row", name=re.compile("^mIoU"))).to_contain_text("+")
     held: list[Route] = []
     page.route("**/api/models", lambda route: held.append(route))
-    page.reload()
+    with page.expect_request("**/api/models"):
+        page.reload()
     expect(page.get_by_text("Loading the rounds…")).to_be_visible()
     expect(page.locator("#comparison")).to_be_hidden()
     held[-1].continue_()  # Of this page: the one before may have asked, too.
