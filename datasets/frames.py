@@ -85,7 +85,9 @@ def near_frames(
 
     Distances are counted in frames. The step from one frame to the next is the usual one between the numbers of the
     training data, or of the held-out frames where that is larger: a recording in which every thirtieth picture was
-    labeled has neighbors too, and a clip of every second picture cut out of it lies beside them.
+    labeled has neighbors too, and a clip of every second picture cut out of it lies beside them. Where most
+    held-out frames have the pictures before and after them, listed or held out, within twice the gap, they are a sparse
+    choice from that very list: its step counts alone.
 
     Args:
         held_out: ids.
@@ -102,7 +104,7 @@ def near_frames(
     theirs, mine = _by_recording(trained_ids, rule), _by_recording(set(held_out) - trained_ids, rule)
     all_theirs = _by_recording({*trained_ids, *listed}, rule)
     for recording in theirs.keys() & mine.keys():
-        step = max(_usual_step(all_theirs[recording]), _usual_step(mine[recording]))
+        step = _step_between(all_theirs[recording], mine[recording], gap)
         places = np.sort(np.array(list(theirs[recording]), np.int64))
         numbers = np.array(list(mine[recording]), np.int64)
         right = np.searchsorted(places, numbers).clip(0, len(places) - 1)
@@ -123,6 +125,17 @@ def _by_recording(sample_ids: Collection[str], rule: FrameRule) -> dict[str, dic
         if frame.number is not None:
             recordings.setdefault(frame.recording, {})[frame.number] = sample_id
     return recordings
+
+
+def _step_between(listed: Collection[int], held_out: Collection[int], gap: int) -> float:
+    """From one frame of a recording to the next, as `near_frames` counts."""
+    step = _usual_step(listed)
+    # Distance to the picture before and after, whichever list it is in; the recording's ends are far from nothing.
+    places = np.unique(np.array([*listed, *held_out], np.int64))
+    steps = np.diff(places, prepend=places[0], append=places[-1])
+    around = np.maximum(steps[:-1], steps[1:])[np.isin(places, np.array(list(held_out), np.int64))]
+    are_amid = 2 * np.count_nonzero(around <= 2 * (gap + 1) * step) >= len(around)
+    return step if are_amid else max(step, _usual_step(held_out))
 
 
 def _usual_step(frames: Collection[int]) -> float:

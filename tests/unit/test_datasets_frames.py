@@ -4,7 +4,7 @@ import pytest
 
 from datasets.formats import camvid
 from datasets.frames import FrameRule, frame_blocks, near_frames, set_apart
-from datasets.splits import beside, hold_out_blocks
+from datasets.splits import beside, find_split, hold_out_blocks, read_split
 
 
 def test_blocks_are_consecutive_frames_of_one_recording():
@@ -50,6 +50,24 @@ NEAR = {
         frames(*range(30, 241, 30), *range(390, 2911, 30)),
         1,
         [],
+    ),
+    "every eighth picture of the list, the last ones at its end": (
+        frames(240, 480, 720),
+        frames(*range(30, 181, 30), *range(300, 421, 30), *range(540, 661, 30)),
+        1,
+        [],
+    ),
+    "every eighth picture, one neighbor not left out": (
+        frames(240, 480, 720),
+        frames(*range(30, 181, 30), *range(300, 421, 30), *range(540, 691, 30)),
+        1,
+        frames(720),
+    ),
+    "every thirtieth picture, training on a clip of every second": (
+        frames(0, 30, 60, 90, 210, 240),
+        frames(*range(100, 201, 2)),
+        1,
+        frames(60, 90, 210, 240),
     ),
     "a single frame each": (frames(31), frames(30), 1, frames(31)),
     "no number": (["left"], ["right", *frames(1)], 9, []),
@@ -120,3 +138,11 @@ def test_blocks_held_out_by_import_keep_a_gap_of_one(camvid_root):
     kept, held_out = hold_out_blocks(names, 0.2, 0)
     without = set(kept) - set(beside(names, held_out))
     assert near_frames(held_out, kept, 1, FrameRule()) and not near_frames(held_out, without, 1, FrameRule())
+
+
+@pytest.mark.parametrize("split", ["1_16", "1_8", "1_4"])
+def test_gold_held_out_from_sparse_labels_keeps_a_gap_of_one_to_all_pictures_without_its_neighbors(camvid_root, split):
+    names = camvid.build(camvid_root, "train").sample_ids
+    _, gold = hold_out_blocks(read_split(find_split(camvid_root, split)).labeled, 0.2, 0)
+    without = set(names) - set(gold) - set(beside(names, gold))
+    assert near_frames(gold, without, 1, FrameRule()) == {}
