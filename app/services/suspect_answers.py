@@ -1,6 +1,7 @@
 """What people say about parts of labels that may be wrong: right, for somebody to decide, or of another class."""
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -19,7 +20,7 @@ from app.services.importing import class_pixels
 from app.services.labels import active_proposal
 from app.services.recording import find_again, result_of
 from app.services.review_actions import check_names
-from app.services.review_types import ConflictError, DecisionResult, ReviewError
+from app.services.review_types import ConflictError, DecisionResult, NotFoundError, ReviewError
 from app.services.showing import shown_image
 from app.services.suspect_list import PlacedPart, find_row, latest_answers, made_region, place_of, place_part
 from app.storage.database import Store
@@ -153,13 +154,17 @@ def take_back(store: Store, actor: Actor, suspect_id: int) -> None:
 
 
 def _warm(store: Store, suspect_id: int) -> None:
-    """Decode the planes before the write lock is taken, so that nobody waits for that."""
-    with store.reader() as session:
+    """Decode the planes before the write lock is taken, so that nobody waits for that.
+
+    A part that is not in the list any more may have been sent already, which is for the sending to say.
+    """
+    with suppress(NotFoundError), store.reader() as session:
         _, image = find_row(session, suspect_id)
         proposal = active_proposal(session, image.id)
-        planes = None if proposal is None else shown_image(store, session, image, proposal).planes
-    for name in () if planes is None else ("label", "reliable", "region_map", "unreliability"):
-        getattr(planes, name)
+        if proposal is not None:
+            planes = shown_image(store, session, image, proposal).planes
+            for name in ("label", "reliable", "region_map", "unreliability"):
+                getattr(planes, name)
 
 
 def _refuse_sent(session: Session, placed: PlacedPart) -> None:

@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 
 from app.domain.audit import AuditAction
 from app.domain.decisions import Delta, delta_from_mask
@@ -28,7 +29,16 @@ from app.storage.audit import AuditEntry
 from app.storage.models import Image, Region
 from datasets.images import read_plane
 from datasets.labels import IGNORE_INDEX
-from tests.unit.made_workspace import Reviewer, copy_store, make_dataset, make_prediction, make_template, pool_ids
+from tests.unit.made_workspace import (
+    Reviewer,
+    changing_statement,
+    copy_store,
+    make_dataset,
+    make_prediction,
+    make_template,
+    pool_ids,
+    raw_connection,
+)
 from tests.unit.suspect_cases import look, nothing_known, says
 from tests.unit.trust_cases import SIZE_HW, control_ids, copy_scene, make_scene
 from tests.unit.trust_cases import TRUST as PROBES
@@ -192,6 +202,19 @@ def test_what_is_right_stays_right_in_the_next_look_until_it_is_taken_back(ann):
 
 
 @pytest.mark.usefixtures("each_database")
+def test_no_program_can_change_or_remove_an_answer(ann):
+    say_right(ann.store, LEA, imported_row(ann.store).id)
+    with raw_connection(ann.store.workspace) as connection:
+        for kind in ("update", "delete", "replace", "truncate"):
+            with pytest.raises(IntegrityError, match="append-only"):
+                connection.exec_driver_sql(
+                    changing_statement(kind, "part_answer", "answered_by", connection.dialect.name)
+                )
+            connection.rollback()
+    assert imported_row(ann.store).answered_by == "lea"
+
+
+@pytest.mark.usefixtures("each_database")
 def test_a_sent_part_waits_as_a_region_that_keeps_its_label_until_it_is_decided(ann):
     part, before = pool_row(ann.store), label_of(ann.store, pool_ids(ann.store)[0])
     result = send(ann, part)
@@ -226,6 +249,9 @@ def test_sending_is_taken_back_by_one_undo_to_the_bytes_from_before(ann):
 def test_a_part_is_sent_once_and_not_while_it_waits(ann):
     part = pool_row(ann.store)
     assert [send(ann, part).replayed for _ in range(2)] == [False, True]
+    look(ann.store)
+    assert send(ann, part).replayed, "another look does not turn what was sent into an error"
+    part = pool_row(ann.store)
     with pytest.raises(ReviewError, match="waits for a decision already"):
         send(ann, part, "send-2")
     with pytest.raises(ReviewError, match="decided there"):
