@@ -115,7 +115,7 @@ def test_a_gold_image_is_looked_at_large_with_the_arrow_keys(open_models: Callab
     expect(dialog.get_by_role("img", name=f"Round 3 of {name}")).to_have_js_property("complete", True)
     expect(dialog.get_by_role("button", name="Round 3")).to_have_attribute("aria-pressed", "true")
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("() => document.querySelector('dialog img').naturalWidth > 0")
+    page.wait_for_function("() => document.querySelector('dialog img')?.naturalWidth > 0")
     picture(page, "models-difference")
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()

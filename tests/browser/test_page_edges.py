@@ -190,7 +190,7 @@ def test_lists_keep_what_was_said_when_a_newer_model_proposes(
     page.get_by_role("option", name="Decided").click()
     line = page.locator(f"#queue tr[data-region='{relabeled}']")
     expect(line.locator("td").last).to_contain_text(re.compile("^car.+, "))
-    page.wait_for_function("() => document.querySelector('#queue img').naturalWidth > 0")
+    page.wait_for_function("() => document.querySelector('#queue img')?.naturalWidth > 0")
     expect(line.get_by_role("link")).to_have_count(0)
     page.screenshot(path=SCREENSHOTS / "queue-decided.png")
     page.locator("#state-filter input").click()

@@ -60,7 +60,7 @@ def test_page_loads_without_errors_and_without_leaving_this_machine(
     page.wait_for_selector(DRAWN[name], state="attached")
     expect(page.get_by_role("link", name="Rounds").first).to_be_visible()
     if name == "queue":
-        page.wait_for_function("() => document.querySelector('#queue img').complete")
+        page.wait_for_function("() => document.querySelector('#queue img')?.complete")
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}-{scheme}.png")
     assert watched.outside == []
