@@ -23,11 +23,12 @@ from app.web.pages_reviewer import build_reviewer_page  # noqa: E402
 from app.web.pages_rounds import build_rounds_page  # noqa: E402
 from app.web.pages_second_review import build_second_review_page  # noqa: E402
 from app.web.pages_threshold import build_threshold_page  # noqa: E402
+from app.web.static_files import static_address  # noqa: E402
 
-_HEAD = """
-<link rel="stylesheet" href="/static/panels/panels.css">
-<link rel="stylesheet" href="/static/reviewer/reviewer.css">
-<script type="module" src="/static/panels/theme.js"></script>
+_HEAD = f"""
+<link rel="stylesheet" href="{static_address("panels/panels.css")}">
+<link rel="stylesheet" href="{static_address("reviewer/reviewer.css")}">
+<script type="module" src="{static_address("panels/theme.js")}"></script>
 """
 _MAX_UPLOAD = "1mb"  # No page takes files.
 

@@ -16,6 +16,7 @@ from app.services.worker_lock import worker_is_running
 from app.web.context import WebContext, refuse_unless_permitted
 from app.web.overview import job_list
 from app.web.pages_listeners import acting, acting_identity, allowed, may
+from app.web.static_files import static_address
 
 POLL_SECONDS = 1.5
 """How often a page asks how its jobs are doing."""
@@ -30,7 +31,7 @@ REFRESH: dict[str, Any] = {**ACTION, "queue": False}
 # The whole address: a browser that compiled this for one workspace would load another one's parts from the first.
 _ON_LOAD = """
 /* 'pick' */
-const script = new URL('/static/%s', location.origin);
+const script = new URL('%s', location.origin);
 import(script).then(({ mount }) => mount(element, { props, watch, trigger })).catch((error) => {
   element.textContent = `This part of the page could not start: ${error.message}`;
 });
@@ -38,14 +39,14 @@ import(script).then(({ mount }) => mount(element, { props, watch, trigger })).ca
 
 
 def panel(script: str, look: Callable[[], dict[str, Any]] | None = None, elem_id: str | None = None) -> gr.HTML:
-    """A part of a page that `script` (below /static/) draws from what `look` returns, anew whenever a page is loaded.
+    """A part of a page that `script` (below app/web) draws from what `look` returns, anew whenever a page is loaded.
 
     A click may report a small object as the event `pick`. A function and no subclass, because Gradio writes an
     interface file beside the source of every subclass.
     """
     component = gr.HTML(
         html_template='<div class="ps-panel"></div>',
-        js_on_load=_ON_LOAD % script,
+        js_on_load=_ON_LOAD % static_address(script),
         apply_default_css=False,
         elem_id=elem_id,
     )

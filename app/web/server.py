@@ -3,13 +3,9 @@
 import logging
 import threading
 import webbrowser
-from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
-from fastapi.staticfiles import StaticFiles
-from starlette.responses import Response
-from starlette.types import Scope
 
 from app.config import LOCAL, ON_LOOPBACK, ListenOn, Reach, Workspace
 from app.services.people import require_accounts
@@ -18,22 +14,10 @@ from app.web.listening import listen
 from app.web.memory import give_back_large_arrays, keep_what_was_loaded
 from app.web.pages import PAGES, mount_pages
 from app.web.rules import FRAME_RULES, page_rules
+from app.web.static_files import serve_static_files
 from app.web.streams import EventStreams, Server
 
 logger = logging.getLogger(__name__)
-
-_FILES = Path(__file__).parent
-_STATIC_FOLDERS = "reviewer", "panels"
-
-
-class FreshFiles(StaticFiles):
-    """Our scripts and styles. Browsers keep them, but ask each time, so that an update is seen at once."""
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        """One file."""
-        response = await super().get_response(path, scope)
-        response.headers["Cache-Control"] = "no-cache"
-        return response
 
 
 def create_app(workspace: Workspace, queue_url: str | None = None, reach: Reach = LOCAL) -> FastAPI:
@@ -47,8 +31,7 @@ def create_app(workspace: Workspace, queue_url: str | None = None, reach: Reach 
         StoreError: there is no workspace, or its store cannot be used.
     """
     app = create_api(workspace, queue_url, reach)
-    for folder in _STATIC_FOLDERS:
-        app.mount(f"/static/{folder}", FreshFiles(directory=_FILES / folder))
+    serve_static_files(app)
     app.state.rules += [*FRAME_RULES, *page_rules((page.path, page.permission) for page in PAGES)]
     return mount_pages(app, app.state.context)
 

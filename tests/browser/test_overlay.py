@@ -134,7 +134,7 @@ def test_outline_encloses_exactly_the_region(live_app: LiveApp, open_reviewer: O
     enclosed, area = reviewer.page.evaluate(
         """async () => {
       const { image, current: { row } } = document.querySelector('#reviewer .ps').pixelsieve;
-      const { traceOutline } = await import('/static/reviewer/outline.js');
+      const { traceOutline } = await import('/static/now/reviewer/outline.js');
       const shoelace = (loop) => loop.reduce((sum, [x, y], i) => {
         const [nextX, nextY] = loop[(i + 1) % loop.length];
         return sum + (x * nextY - nextX * y) / 2;
@@ -150,7 +150,7 @@ def test_outline_has_a_loop_for_every_hole(live_app: LiveApp, open_reviewer: Ope
     reviewer = open_reviewer(live_app)
     loops = reviewer.page.evaluate(
         """async () => {
-      const { traceOutline } = await import('/static/reviewer/outline.js');
+      const { traceOutline } = await import('/static/now/reviewer/outline.js');
       const ring = [1, 1, 1, 0,
                     1, 0, 1, 0,
                     1, 1, 1, 0,
@@ -165,7 +165,7 @@ def test_browser_and_server_write_the_same_runs(live_app: LiveApp, open_reviewer
     reviewer = open_reviewer(live_app)
     written, plane, size = reviewer.page.evaluate(
         """async () => {
-      const { encodeRuns, decodeRuns, deflate, inflate } = await import('/static/reviewer/wire.js');
+      const { encodeRuns, decodeRuns, deflate, inflate } = await import('/static/now/reviewer/wire.js');
       const { label, width, height } = document.querySelector('#reviewer .ps').pixelsieve.image;
       const runs = encodeRuns(label);
       const back = decodeRuns(await inflate(await deflate(runs)), new Uint8Array(label.length));
@@ -200,7 +200,7 @@ def test_eight_classes_need_no_letters(tmp_path: Path, open_reviewer: OpenReview
 
 
 _ANCHOR_OF_RING = """async () => {
-  const { findAnchors } = await import('/static/reviewer/anchors.js');
+  const { findAnchors } = await import('/static/now/reviewer/anchors.js');
   const row = (inner) => [1, 1, 1, ...inner, 1, 1, 1];
   const [full, open] = [row([1, 1, 1]), row([0, 0, 0])];
   return findAnchors(Uint16Array.from([full, full, open, open, open, full, full].flat()), 9).get(1).at; }"""

@@ -218,7 +218,7 @@ def test_keys_go_on_working_after_a_button_was_pressed_with_the_keyboard(
 def test_commands_and_class_keys_never_share_a_key(live_app: LiveApp, open_reviewer: OpenReviewer) -> None:
     reviewer = open_reviewer(live_app)
     chords = reviewer.page.evaluate(
-        "async () => (await import('/static/reviewer/keymap.js')).COMMANDS.map(({ chord }) => chord)"
+        "async () => (await import('/static/now/reviewer/keymap.js')).COMMANDS.map(({ chord }) => chord)"
     )
 
     assert len(chords) == len(set(chords))

@@ -133,7 +133,7 @@ def test_the_brush_begins_and_grows_in_proportion_to_image_and_zoom(
     reviewer = open_reviewer(live_app)
     first, large, zoomed = reviewer.page.evaluate(
         """async () => {
-        const { firstDiameter } = await import('/static/reviewer/tools/brush.js');
+        const { firstDiameter } = await import('/static/now/reviewer/tools/brush.js');
         const at = (width, height, scale) => firstDiameter({ width, height }, { scale, ratio: 1 });
         return [at(480, 360, 2), at(4000, 3000, 0.3), at(4000, 3000, 4)]; }"""
     )

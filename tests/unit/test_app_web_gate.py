@@ -18,6 +18,7 @@ from app.web.identity import Identity
 from app.web.pages_listeners import allowed, guard_listeners
 from app.web.rules import Rule, public, read, rules_of
 from app.web.server import create_app
+from app.web.static_files import static_address
 from tests.browser.workspace import build_workspace
 
 ANN, NOBODY = Actor("ann", Role.ANNOTATOR), Actor("nobody", None)
@@ -102,10 +103,24 @@ def test_what_gradio_offers_beyond_our_pages_is_refused_to_a_lead(app: FastAPI, 
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/queue", "/review", "/export", "/config", "/theme.css", "/static/panels/dom.js"]
+    "path", ["/", "/queue", "/review", "/export", "/config", "/theme.css", "/static/now/panels/dom.js"]
 )
 def test_pages_and_what_they_are_made_of_are_served(client: TestClient, path: str) -> None:
     assert client.get(path).status_code == 200
+
+
+def test_browsers_keep_what_pages_are_made_of_and_ask_for_it_again_only_when_it_changed(client: TestClient) -> None:
+    page = client.get("/review").text
+    addresses = set(re.findall(r"/(?:assets|static)/[\w./-]+\.(?:js|css)", page))
+    assert static_address("panels/theme.js") in addresses and any(each.startswith("/assets/") for each in addresses)
+    kept = {client.get(address).headers.get("cache-control") for address in addresses if "iframe" not in address}
+    assert kept == {"private, max-age=31536000, immutable"}
+
+
+def test_a_page_that_is_older_than_the_server_gets_present_scripts_and_does_not_keep_them(client: TestClient) -> None:
+    old, now = client.get("/static/0123456789ab/panels/dom.js"), client.get(static_address("panels/dom.js"))
+    assert (old.status_code, old.headers["cache-control"]) == (200, "no-cache") and old.content == now.content
+    assert client.get(static_address("panels/nothing.js")).status_code == 404
 
 
 def test_an_endpoint_that_declares_nothing_is_not_served() -> None:
@@ -205,7 +220,8 @@ def test_listeners_of_all_pages_check_who_calls_them(app: FastAPI, role: Role, p
     """Whoever has any page open may send the number of any listener."""
     fns = gradio_blocks(app).fns.values()
     event = next(each for each in fns if each.page == path and not each.queue and each.fn is not None)
-    app.user_middleware[1].kwargs["identify"] = always(Actor("ann", role))
+    gate = next(layer for layer in app.user_middleware if layer.cls is Gate)
+    gate.kwargs["identify"] = always(Actor("ann", role))
     app.middleware_stack = None
     with TestClient(app, base_url="http://127.0.0.1:7860") as client:
         body = {"data": [None] * len(event.inputs), "fn_index": event._id, "session_hash": "s"}

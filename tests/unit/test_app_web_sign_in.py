@@ -359,7 +359,7 @@ def test_an_address_of_the_form_holds_what_was_asked_for(app: FastAPI) -> None:
     assert urlsplit(location).path == "/login" and ADDRESS not in location
 
 
-FOR_PEOPLE = "/static/reviewer/main.js", "/static/panels/dom.js", "/assets/x.js", "/config", "/theme.css"
+FOR_PEOPLE = "/static/now/reviewer/main.js", "/static/now/panels/dom.js", "/assets/x.js", "/config", "/theme.css"
 
 
 def test_nobody_reads_scripts_and_settings_before_signing_in(app: FastAPI) -> None:
