@@ -15,15 +15,15 @@ from app.storage.settings import adopt_class_set
 from datasets.labels import ClassSet
 from tests.browser.conftest import SCREENSHOTS, LiveApp, ReviewerPage, Watched, in_thread
 from tests.browser.test_drawing import inside
-from tests.browser.test_pages import PATHS, open_page
+from tests.browser.test_pages import open_page
 from tests.browser.workspace import NAMES, add_model, build_workspace, propose_again
 
 pytestmark = pytest.mark.browser
 
 OpenReviewer = Callable[..., ReviewerPage]
 LONG_NAMES = tuple(f"{name} or something like a {name}" for name in NAMES)
-WINDOWS = [pytest.param(1440, 900, id="1440x900"), pytest.param(1280, 720, id="1280x720"),
-           pytest.param(1024, 700, id="1024x700")]  # fmt: skip
+WINDOWS = (1440, 900), (1280, 720), (1024, 700)
+"""Widths and heights."""
 HALF_TRANSLATED = r"/\bcommon\.[a-z]+/"
 _FILLS_THE_WINDOW = """Math.abs(window.innerHeight - root.getBoundingClientRect().bottom
   - parseFloat(getComputedStyle(root.closest('.main')).paddingBottom)) < 2"""
@@ -47,32 +47,39 @@ GRADIO_SAYS_AGAIN_AFTER_MS = 5000
 """Gradio tells screen readers its state at most this often."""
 
 
-@pytest.mark.parametrize(("width", "height"), WINDOWS)
-def test_reviewer_is_exactly_as_high_as_its_window(
-    width: int, height: int, live_app: LiveApp, open_reviewer: OpenReviewer
-) -> None:
+def resize(reviewer: ReviewerPage, width: int, height: int) -> None:
+    """Give the window a size that it did not have, and wait until the page has it, too."""
+    reviewer.page.set_viewport_size({"width": width, "height": height})
+    reviewer.wait(
+        "window.innerWidth === argument[0] && window.innerHeight === argument[1] && "
+        "document.documentElement.scrollHeight === window.innerHeight && "
+        "app.viewport.width === app.view.stage.clientWidth",
+        [width, height],
+    )
+
+
+def test_reviewer_is_exactly_as_high_as_its_window(live_app: LiveApp, open_reviewer: OpenReviewer) -> None:
     reviewer = open_reviewer(live_app)
     reviewer.wait(_FILLS_THE_WINDOW)  # Although the page around it came late.
-    reviewer.page.set_viewport_size({"width": width, "height": height})
-    reviewer.wait("document.documentElement.scrollHeight === window.innerHeight")
-    assert reviewer.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    assert reviewer.page.evaluate(_TOOLBAR_ROWS) <= 2
-    reviewer.press("t")  # One more line in the legend.
-    assert reviewer.page.evaluate(_SIDE_SCROLLS_WITH_TWELVE) is False
-    reviewer.press("t")
-    before = reviewer.page.evaluate(_PLACES)
-    assert before[0][3] > 0.6 * height
-    for key in ("b", "w", "Escape", "s"):
-        reviewer.press(key)
-        reviewer.wait("!app.isBusy")
-        assert reviewer.page.evaluate(_PLACES) == before
-    draw_and_put_the_brush_away(reviewer)  # Then there are two ways to end, and the picture stays where it is.
-    picture, _, void = reviewer.page.evaluate(_PLACES)
-    assert [picture, void] == [before[0], before[2]]
-    reviewer.screenshot(f"reviewer-strokes-without-tool-{width}")
-    reviewer.press("Escape")
-    reviewer.wait("root.dataset.strokes === '0'")
-    reviewer.all_saved()
+    for width, height in WINDOWS:
+        window = f"in a window of {width} x {height}"
+        resize(reviewer, width, height)
+        assert reviewer.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), window
+        assert reviewer.page.evaluate(_TOOLBAR_ROWS) <= 2, window
+        reviewer.press("t")  # One more line in the legend.
+        assert reviewer.page.evaluate(_SIDE_SCROLLS_WITH_TWELVE) is False, window
+        reviewer.press("t")
+        before = reviewer.page.evaluate(_PLACES)
+        assert before[0][3] > 0.6 * height, window
+        for key in ("b", "w", "Escape", "s"):
+            reviewer.press(key)
+            reviewer.wait("!app.isBusy")
+            assert reviewer.page.evaluate(_PLACES) == before, f"{window} after {key}"
+        draw_and_put_the_brush_away(reviewer)  # Then there are two ways to end, and the picture stays where it is.
+        picture, _, void = reviewer.page.evaluate(_PLACES)
+        assert [picture, void] == [before[0], before[2]], window
+        reviewer.screenshot(f"reviewer-strokes-without-tool-{width}")
+        take_the_strokes_back(reviewer)
 
 
 def draw_and_put_the_brush_away(reviewer: ReviewerPage) -> None:
@@ -82,36 +89,25 @@ def draw_and_put_the_brush_away(reviewer: ReviewerPage) -> None:
     reviewer.wait("root.dataset.tool === 'none' && root.dataset.strokes === '1'")
 
 
-@pytest.mark.parametrize(("width", "height"), WINDOWS)
-def test_full_class_names_are_readable_in_the_buttons(
-    width: int, height: int, tmp_path: Path, open_reviewer: OpenReviewer
-) -> None:
+def take_the_strokes_back(reviewer: ReviewerPage) -> None:
+    reviewer.press("Escape")
+    reviewer.wait("root.dataset.strokes === '0'")
+    reviewer.all_saved()
+
+
+def test_full_class_names_are_readable_in_the_buttons(tmp_path: Path, open_reviewer: OpenReviewer) -> None:
+    cut = {}
     with in_thread(build_workspace(tmp_path, pool=1, names=LONG_NAMES)) as app:
         reviewer = open_reviewer(app)
-        reviewer.page.set_viewport_size({"width": width, "height": height})
-        reviewer.wait("document.documentElement.scrollHeight === window.innerHeight")
-        reviewer.screenshot(f"reviewer-long-names-{width}")
-        cut = reviewer.page.evaluate(_CUT)
-        draw_and_put_the_brush_away(reviewer)
-        cut += reviewer.page.evaluate(_CUT)
+        for width, height in WINDOWS:
+            resize(reviewer, width, height)
+            reviewer.screenshot(f"reviewer-long-names-{width}")
+            cut[f"{width} x {height}"] = reviewer.page.evaluate(_CUT)
+            draw_and_put_the_brush_away(reviewer)
+            cut[f"{width} x {height}, with a stroke"] = reviewer.page.evaluate(_CUT)
+            take_the_strokes_back(reviewer)
         reviewer.page.close()
-    assert cut == []
-
-
-@pytest.mark.parametrize(
-    ("key", "lines"),
-    [
-        pytest.param("r", ["the more, the less sure", "the model is sure"], id="reliability"),
-        pytest.param("d", ["changed, in its new class", "changed to void", "as the model said"], id="difference"),
-        pytest.param("h", ["picture only, overlay hidden"], id="image"),
-    ],
-)
-def test_legend_follows_the_mode(key: str, lines: list[str], live_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(live_app)
-    legend = reviewer.page.locator(".ps-legend li")
-    expect(legend).to_have_text(["this region", "to decide", "reliable", "by people", "void"])
-    reviewer.press(key)
-    expect(legend).to_have_text(lines)
+    assert {window: texts for window, texts in cut.items() if texts} == {}
 
 
 def test_a_picture_that_takes_long_is_announced(live_app: LiveApp, context: BrowserContext) -> None:
@@ -128,17 +124,6 @@ def test_a_picture_that_takes_long_is_announced(live_app: LiveApp, context: Brow
     page.unroute("**/planes")
     ReviewerPage(page).ready()
     expect(loading).to_be_hidden()
-
-
-@pytest.mark.parametrize("name", list(PATHS))
-def test_every_page_names_the_workspace(
-    name: str, live_app: LiveApp, context: BrowserContext, watched: Watched
-) -> None:
-    page = open_page(context, watched, live_app, name)
-    expect(page.locator("#workspace .pp-workspace")).to_have_text("workspace")
-    expect(page.locator("#workspace")).not_to_contain_text("null")
-    expect(page.get_by_title(f"Workspace {live_app.workspace.root.resolve()}")).to_be_visible()
-    expect(page).to_have_title("workspace · Pixelsieve")
 
 
 def test_no_text_is_left_untranslated(live_app: LiveApp, context: BrowserContext, watched: Watched) -> None:

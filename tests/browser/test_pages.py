@@ -50,7 +50,7 @@ def open_page(context: BrowserContext, watched: Watched, app: LiveApp, name: str
 
 @pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", list(PATHS))
-def test_page_loads_without_errors_and_without_leaving_this_machine(
+def test_page_loads_without_errors_names_its_workspace_and_never_leaves_this_machine(
     name: str, scheme: str, live_app: LiveApp, context: BrowserContext, watched: Watched
 ) -> None:
     page = context.new_page()
@@ -59,6 +59,10 @@ def test_page_loads_without_errors_and_without_leaving_this_machine(
     page.goto(live_app.url + PATHS[name])
     page.wait_for_selector(DRAWN[name], state="attached")
     expect(page.get_by_role("link", name="Rounds").first).to_be_visible()
+    expect(page.locator("#workspace .pp-workspace")).to_have_text("workspace")
+    expect(page.locator("#workspace")).not_to_contain_text("null")
+    expect(page.get_by_title(f"Workspace {live_app.workspace.root.resolve()}")).to_be_visible()
+    expect(page).to_have_title("workspace · Pixelsieve")
     if name == "queue":
         page.wait_for_function("() => document.querySelector('#queue img')?.complete")
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
@@ -186,28 +190,40 @@ def test_reviewer_tells_its_state_to_assistive_technology(
     assert reviewer.get("document.activeElement === app.view.stage")
 
 
-@pytest.mark.parametrize("width", [430, 1100])
-def test_reviewer_fits_small_screens(width: int, live_app: LiveApp, open_reviewer: Callable[..., ReviewerPage]) -> None:
-    reviewer = open_reviewer(live_app)
-    reviewer.page.set_viewport_size({"width": width, "height": 860})
-    reviewer.wait("root.scrollWidth <= root.clientWidth && root.getBoundingClientRect().right <= window.innerWidth")
-    reviewer.page.get_by_role("button", name="Brush", exact=True).click()
-    expect(reviewer.page.get_by_role("button", name="Finish region")).to_be_visible()
-    expect(reviewer.page.get_by_role("button", name="Skip")).to_be_hidden()
-    reviewer.screenshot(f"reviewer-{width}")
-    reviewer.page.get_by_role("button", name="Cancel").click()
-    expect(reviewer.page.get_by_role("button", name="Skip")).to_be_visible()
-
-
-@pytest.mark.parametrize(("key", "mode"), [("r", "reliability"), ("d", "difference"), ("h", "image")])
-def test_modes_switch_on_and_off_with_their_key(
-    key: str, mode: str, live_app: LiveApp, open_reviewer: Callable[..., ReviewerPage]
+def test_modes_switch_on_and_off_with_their_key_and_the_legend_follows(
+    live_app: LiveApp, open_reviewer: Callable[..., ReviewerPage]
 ) -> None:
     reviewer = open_reviewer(live_app)
+    legend = reviewer.page.locator(".ps-legend li")
     view = reviewer.get("app.viewport.state")
-    reviewer.press(key)
-    reviewer.wait("root.dataset.mode === argument", mode)
-    reviewer.screenshot(f"reviewer-{mode}")
-    reviewer.press(key)
-    reviewer.wait("root.dataset.mode === 'class'")
-    assert reviewer.get("app.viewport.state") == view
+    for key, mode, lines in (
+        ("r", "reliability", ["the more, the less sure", "the model is sure"]),
+        ("d", "difference", ["changed, in its new class", "changed to void", "as the model said"]),
+        ("h", "image", ["picture only, overlay hidden"]),
+    ):
+        expect(legend).to_have_text(["this region", "to decide", "reliable", "by people", "void"])
+        reviewer.press(key)
+        reviewer.wait("root.dataset.mode === argument", mode)
+        expect(legend).to_have_text(lines)
+        reviewer.screenshot(f"reviewer-{mode}")
+        reviewer.press(key)
+        reviewer.wait("root.dataset.mode === 'class'")
+        assert reviewer.get("app.viewport.state") == view, f"the view moved in mode {mode}"
+
+
+def test_reviewer_fits_small_screens(live_app: LiveApp, open_reviewer: Callable[..., ReviewerPage]) -> None:
+    reviewer = open_reviewer(live_app)
+    page = reviewer.page
+    for width in (430, 1100):
+        page.set_viewport_size({"width": width, "height": 860})
+        reviewer.wait(
+            f"window.innerWidth === {width} && root.scrollWidth <= root.clientWidth && "
+            "root.getBoundingClientRect().right <= window.innerWidth"
+        )
+        page.get_by_role("button", name="Brush", exact=True).click()
+        finish, skip = (page.get_by_role("button", name=name) for name in ("Finish region", "Skip"))
+        expect(finish, f"{width} wide").to_be_visible()
+        expect(skip, f"{width} wide").to_be_hidden()
+        reviewer.screenshot(f"reviewer-{width}")
+        page.get_by_role("button", name="Cancel").click()
+        expect(skip, f"{width} wide").to_be_visible()

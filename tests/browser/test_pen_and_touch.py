@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Callable
+from enum import StrEnum
 
 import pytest
-from playwright.sync_api import BrowserContext
+from playwright.sync_api import BrowserContext, CDPSession
 
 from tests.browser.conftest import LiveApp, ReviewerPage
 from tests.browser.stored import sha1, stored_state
@@ -15,39 +16,46 @@ pytestmark = pytest.mark.browser
 OpenReviewer = Callable[..., ReviewerPage]
 
 
-@pytest.mark.parametrize("kind", ["pen", "touch"])
 def test_pen_and_finger_draw_like_the_mouse(
-    kind: str, own_app: LiveApp, open_reviewer: OpenReviewer, context: BrowserContext
+    own_app: LiveApp, open_reviewer: OpenReviewer, context: BrowserContext
 ) -> None:
     reviewer = open_reviewer(own_app)
-    image = reviewer.image
-    reviewer.press("b")
-    reviewer.press("1")
-    points = [reviewer.on_screen(*point) for point in inside(reviewer)]
     devtools = context.new_cdp_session(reviewer.page)
-    for number, (x, y) in enumerate([*points, points[-1]]):
-        is_last = number == len(points)
-        if kind == "pen":
-            name = "mousePressed" if number == 0 else "mouseReleased" if is_last else "mouseMoved"
-            event = {
-                "type": name,
-                "x": x,
-                "y": y,
-                "button": "left",
-                "buttons": 1,
-                "pointerType": "pen",
-                "clickCount": 1,
-            }
-            devtools.send("Input.dispatchMouseEvent", event)
-        else:
-            name = "touchStart" if number == 0 else "touchEnd" if is_last else "touchMove"
-            devtools.send(
-                "Input.dispatchTouchEvent", {"type": name, "touchPoints": [] if is_last else [{"x": x, "y": y}]}
-            )
-    reviewer.wait("root.dataset.strokes === '1'")
-    drawn = reviewer.hash_of("label")
-    commit(reviewer)
-    assert sha1(stored_state(own_app.workspace, image).label) == drawn
+    for send in (send_touch, send_pen):  # Where a pen is in use, fingers do not draw: so they come first.
+        image = reviewer.image
+        reviewer.press("b")
+        reviewer.press("1")
+        before = reviewer.hash_of("label")
+        points = [reviewer.on_screen(*point) for point in inside(reviewer)]
+        for number, point in enumerate([*points, points[-1]]):
+            send(devtools, point, Phase.START if number == 0 else Phase.END if number == len(points) else Phase.MOVE)
+        reviewer.wait("root.dataset.strokes === '1'")
+        drawn = reviewer.hash_of("label")
+        assert drawn != before, send.__name__
+        commit(reviewer)
+        assert sha1(stored_state(own_app.workspace, image).label) == drawn, send.__name__
+
+
+class Phase(StrEnum):
+    """What happens at a point of a stroke."""
+
+    START = "start"
+    MOVE = "move"
+    END = "end"
+
+
+def send_pen(devtools: CDPSession, point: tuple[float, float], phase: Phase) -> None:
+    x, y = point
+    name = {Phase.START: "mousePressed", Phase.MOVE: "mouseMoved", Phase.END: "mouseReleased"}[phase]
+    event = {"type": name, "x": x, "y": y, "button": "left", "buttons": 1, "pointerType": "pen", "clickCount": 1}
+    devtools.send("Input.dispatchMouseEvent", event)
+
+
+def send_touch(devtools: CDPSession, point: tuple[float, float], phase: Phase) -> None:
+    x, y = point
+    name = {Phase.START: "touchStart", Phase.MOVE: "touchMove", Phase.END: "touchEnd"}[phase]
+    touched = [] if phase is Phase.END else [{"x": x, "y": y}]
+    devtools.send("Input.dispatchTouchEvent", {"type": name, "touchPoints": touched})
 
 
 def test_two_fingers_zoom_and_draw_nothing(

@@ -105,41 +105,62 @@ def test_a_relabel_offers_lookalikes_and_goes_on(alike_app: LiveApp, open_review
     assert [entry.kind for entry in decisions(alike_app.workspace)] == [DecisionKind.RELABEL, DecisionKind.ACCEPT]
 
 
-@pytest.mark.parametrize("key", ["Enter", "y"])
-def test_the_preview_is_applied_by_one_key_as_one_decision(
-    key: str, alike_app: LiveApp, open_reviewer: OpenReviewer, watched: Watched
+def test_the_preview_is_applied_by_one_key_as_one_decision_and_taken_back_by_one_undo(
+    alike_app: LiveApp, open_reviewer: OpenReviewer, watched: Watched
 ) -> None:
     reviewer = open_reviewer(alike_app)
     relabel_first_red(reviewer)
-    before = plane(reviewer, "label")
+    before, initial = plane(reviewer, "label"), hashes(reviewer)
+    for key in ("Enter", "y"):
+        preview_lookalikes(reviewer)
+        assert "2 regions" in reviewer.page.locator(".ps-status").inner_text()
+        reviewer.screenshot("reviewer-propagate")
+        assert np.array_equal(plane(reviewer, "label"), before)
+        reviewer.press(key)
+        reviewer.wait("root.dataset.preview === undefined && !app.isBusy")
+        reviewer.all_saved()
+        state = stored_state(alike_app.workspace, reviewer.image)
+        assert {int(state.label[SPOTS[index]]) for index in range(3)} == {CAR}, key
+        assert int(state.label[SPOTS[3]]) == 3
+        spread = hashes(reviewer)
+        assert spread == (sha1(state.label), sha1(state.provenance))
+        entry = decisions(alike_app.workspace)[-1]
+        assert entry.kind is DecisionKind.PROPAGATE and len(entry.stats["propagated_regions"]) == 2, key
+        assert reviewer.get("app.session.counts.propagated") == 0
+        assert [region_row(alike_app.workspace, each).propagated for each in entry.stats["propagated_regions"]] == [
+            True,
+            True,
+        ]
+        reviewer.press("Control+z")
+        reviewer.all_saved()
+        assert hashes(reviewer) == initial, f"undo after {key}"
+    preview_lookalikes(reviewer)
+    reviewer.press("y")
+    reviewer.wait("root.dataset.preview === undefined && !app.isBusy")
+    for step, expected in (("Control+z", initial), ("Control+Shift+z", spread), ("Control+z", initial)):
+        reviewer.press(step)  # Without waiting for the server.
+        reviewer.wait("!app.isBusy")
+        assert hashes(reviewer) == expected, step
+    reviewer.all_saved()
+    assert sha1(stored_state(alike_app.workspace, reviewer.image).label) == initial[0]
+    assert reviewer.get("[...app.image.byNumber.values()].filter(({ state }) => state === 'open').length") == 3
+    assert watched.errors == []
+
+
+def preview_lookalikes(reviewer: ReviewerPage) -> None:
     reviewer.press("m")
     reviewer.wait("root.dataset.preview === '2'")
-    assert "2 regions" in reviewer.page.locator(".ps-status").inner_text()
-    reviewer.screenshot("reviewer-propagate")
-    assert np.array_equal(plane(reviewer, "label"), before)
-    reviewer.press(key)
-    reviewer.wait("root.dataset.preview === undefined && !app.isBusy")
-    reviewer.all_saved()
-    state = stored_state(alike_app.workspace, reviewer.image)
-    assert {int(state.label[SPOTS[index]]) for index in range(3)} == {CAR}
-    assert int(state.label[SPOTS[3]]) == 3
-    assert (reviewer.hash_of("label"), reviewer.hash_of("provenance")) == (sha1(state.label), sha1(state.provenance))
-    entry = decisions(alike_app.workspace)[-1]
-    assert entry.kind is DecisionKind.PROPAGATE and len(entry.stats["propagated_regions"]) == 2
-    assert reviewer.get("app.session.counts.propagated") == 0
-    assert [region_row(alike_app.workspace, each).propagated for each in entry.stats["propagated_regions"]] == [
-        True,
-        True,
-    ]
-    assert watched.errors == []
+
+
+def hashes(reviewer: ReviewerPage) -> tuple[str, str]:
+    return reviewer.hash_of("label"), reviewer.hash_of("provenance")
 
 
 def test_escape_leaves_lookalikes_as_they_are_and_returns(alike_app: LiveApp, open_reviewer: OpenReviewer) -> None:
     reviewer = open_reviewer(alike_app)
     relabel_first_red(reviewer)
     at, before = reviewer.region, reviewer.hash_of("label")
-    reviewer.press("m")
-    reviewer.wait("root.dataset.preview === '2'")
+    preview_lookalikes(reviewer)
     for key in ("3", "x", "s", "b"):  # Nothing else is done while an answer is waited for.
         reviewer.press(key)
     reviewer.press("Escape")
@@ -151,8 +172,7 @@ def test_escape_leaves_lookalikes_as_they_are_and_returns(alike_app: LiveApp, op
 def test_a_click_leaves_one_of_them_out(alike_app: LiveApp, open_reviewer: OpenReviewer) -> None:
     reviewer = open_reviewer(alike_app)
     relabel_first_red(reviewer)
-    reviewer.press("m")
-    reviewer.wait("root.dataset.preview === '2'")
+    preview_lookalikes(reviewer)
     click(reviewer, (SPOTS[1][1], SPOTS[1][0]))
     reviewer.wait("root.dataset.preview === '1'")
     reviewer.press("Enter")
@@ -160,24 +180,6 @@ def test_a_click_leaves_one_of_them_out(alike_app: LiveApp, open_reviewer: OpenR
     reviewer.all_saved()
     label = stored_state(alike_app.workspace, reviewer.image).label
     assert (int(label[SPOTS[1]]), int(label[SPOTS[2]])) == (3, CAR)
-
-
-def test_one_undo_takes_a_propagation_back(alike_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(alike_app)
-    relabel_first_red(reviewer)
-    before = reviewer.hash_of("label"), reviewer.hash_of("provenance")
-    reviewer.press("m")
-    reviewer.wait("root.dataset.preview === '2'")
-    reviewer.press("y")
-    reviewer.wait("root.dataset.preview === undefined && !app.isBusy")
-    spread = reviewer.hash_of("label"), reviewer.hash_of("provenance")
-    for key, expected in (("Control+z", before), ("Control+Shift+z", spread), ("Control+z", before)):
-        reviewer.press(key)
-        reviewer.wait("!app.isBusy")
-        assert (reviewer.hash_of("label"), reviewer.hash_of("provenance")) == expected
-    reviewer.all_saved()
-    assert sha1(stored_state(alike_app.workspace, reviewer.image).label) == before[0]
-    assert reviewer.get("[...app.image.byNumber.values()].filter(({ state }) => state === 'open').length") == 3
 
 
 def test_without_a_relabel_the_key_says_what_is_missing(alike_app: LiveApp, open_reviewer: OpenReviewer) -> None:

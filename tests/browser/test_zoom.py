@@ -80,21 +80,16 @@ def test_a_region_is_shown_whole_however_far_somebody_zoomed_into_another_one(
     expect(sign).to_be_hidden()
 
 
-@pytest.mark.parametrize("keys", ["", "0"], ids=["region", "whole image"])
-def test_what_nobody_moved_is_framed_anew_in_another_window(
-    keys: str, live_app: LiveApp, open_reviewer: OpenReviewer
-) -> None:
+def test_what_nobody_moved_is_framed_anew_in_another_window(live_app: LiveApp, open_reviewer: OpenReviewer) -> None:
     reviewer = open_reviewer(live_app)
-    wide = {"width": 1440, "height": 900}
-    for key in keys:
-        reviewer.press(key)
-    share = "app.viewport.state.scale * app.viewport.ratio / app.viewport." + (
-        "fitScale" if keys else "openingScale(app.current.row.bbox)"
-    )
-    for size in ({"width": 1024, "height": 640}, wide):
-        reviewer.page.set_viewport_size(size)  # type: ignore[arg-type]
-        reviewer.wait(f"window.innerWidth === {size['width']} && app.viewport.width === app.view.stage.clientWidth")
-        reviewer.wait(f"Math.abs({share} - 1) < 1e-6 && app.viewport.holds(app.current.row.bbox)")
+    for keys, scale in (("", "openingScale(app.current.row.bbox)"), ("0", "fitScale")):
+        for key in keys:
+            reviewer.press(key)
+        for width, height in ((1024, 640), (1440, 900)):
+            reviewer.page.set_viewport_size({"width": width, "height": height})
+            reviewer.wait(f"window.innerWidth === {width} && app.viewport.width === app.view.stage.clientWidth")
+            share = f"app.viewport.state.scale * app.viewport.ratio / app.viewport.{scale}"
+            reviewer.wait(f"Math.abs({share} - 1) < 1e-6 && app.viewport.holds(app.current.row.bbox)")
 
 
 def test_keys_pan_and_zoom_around_the_middle(live_app: LiveApp, open_reviewer: OpenReviewer) -> None:
