@@ -24,8 +24,16 @@ class Address:
     drawn: str
 
 
-_DRAWN = {"/review": "#reviewer .ps[data-hydrated]", "/threshold": "#threshold .pp[data-drawn]"}
-"""Pages that fetch what they show after they have begun to draw."""
+_DRAWN = {
+    "/": "#summary .pp",
+    "/queue": "#queue .pp",
+    "/review": "#reviewer .ps[data-hydrated]",
+    "/second-review": "#second-review .pp",
+    "/models": "#models .pp[data-drawn]",
+    "/threshold": "#threshold .pp[data-drawn]",
+    "/export": "#exports .pp",
+}
+"""By path, where more than the head of the page has to be there."""
 
 
 def every_page() -> list[Address]:

@@ -1,6 +1,7 @@
 """Every page, light and dark: axe's rules, no request that leaves the machine, keys, and the choice of colors."""
 
 import io
+from collections.abc import Callable
 from contextlib import closing
 
 import numpy as np
@@ -12,7 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from app.config import Workspace
 from app.domain.roles import Role
 from app.storage.database import open_store
-from tests.browser.conftest import LiveApp, ReviewerPage, Watched, in_thread
+from tests.browser.conftest import SCREENSHOTS, LiveApp, ReviewerPage, Watched, in_thread
 from tests.browser.every_page import Address, every_form, every_page, open_address
 from tests.color_vision import Colors, contrast
 from tests.unit.people_cases import PASSWORD, Team
@@ -34,7 +35,7 @@ IS_DARK = "document.body.classList.contains('dark')"
 
 def severe_violations(page: Page) -> list[str]:
     """Rule, element and reason of everything that axe calls serious or critical."""
-    found = Axe().run(page).response["violations"]
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
     return [
         f"{rule['id']}: {node['target']} {node['failureSummary']}"
         for rule in found
@@ -44,18 +45,45 @@ def severe_violations(page: Page) -> list[str]:
 
 
 @pytest.mark.parametrize("address", PAGES)
-def test_page_breaks_no_rule_of_accessibility_and_stays_on_this_machine(
+def test_page_loads_without_errors_breaks_no_rule_shows_the_focus_and_stays_on_this_machine(
     address: Address, live_app: LiveApp, context: BrowserContext, watched: Watched
 ) -> None:
     page = context.new_page()
     watched.follow(page)
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
         open_address(page, live_app.url, address)
         assert page.evaluate(IS_DARK) is (scheme == "dark")
-        assert severe_violations(page) == []
-    expect(page.get_by_role("heading", level=1)).to_have_count(1)
+        check_names(page, live_app.workspace)
+        page.screenshot(path=SCREENSHOTS / f"{address.name}-{scheme}.png")
+        assert severe_violations(page) == [], scheme
+        expect(page.get_by_role("heading", level=1)).to_have_count(1)
+        if scheme == "light":
+            check_tab(page)
     assert watched.outside == []
+    assert watched.errors == []
+
+
+def check_names(page: Page, workspace: Workspace) -> None:
+    """The page leads to the others, and says over which workspace it is."""
+    expect(page.get_by_role("link", name="Rounds").first).to_be_visible()
+    expect(page.locator("#workspace .pp-workspace")).to_have_text("workspace")
+    expect(page.locator("#workspace")).not_to_contain_text("null")
+    expect(page.get_by_title(f"Workspace {workspace.root.resolve()}")).to_be_visible()
+    expect(page).to_have_title("workspace · Pixelsieve")
+
+
+def check_tab(page: Page) -> None:
+    """Tab goes on from every control, and shows where it is."""
+    page.evaluate("document.activeElement.blur()")
+    moved, outlined = [], []
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        moved.append(page.evaluate(_MOVED))
+        outlined.append(page.evaluate(_IS_OUTLINED))
+    assert all(moved), "Tab stays on one element"
+    assert all(outlined), f"nothing shows the focus on element {outlined.index(False) + 1}"
 
 
 def test_forms_break_no_rule_before_and_after_signing_in(
@@ -91,33 +119,29 @@ def test_forms_break_no_rule_before_and_after_signing_in(
     assert watched.outside == []
 
 
-def test_list_of_keys_and_drawing_break_no_rule(live_app: LiveApp, context: BrowserContext) -> None:
-    page = context.new_page()
-    page.goto(f"{live_app.url}/review")
-    reviewer = ReviewerPage(page).ready()
-    reviewer.press("?")
-    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+def test_reviewer_tells_its_state_and_list_of_keys_and_drawing_break_no_rule(
+    live_app: LiveApp, open_reviewer: Callable[..., ReviewerPage]
+) -> None:
+    reviewer = open_reviewer(live_app)
+    page = reviewer.page
+    expect(page.get_by_role("toolbar", name="View and tools")).to_be_visible()
+    brush = page.get_by_role("button", name="Brush", exact=True)
+    expect(brush).to_have_attribute("aria-pressed", "false")
+    expect(brush).to_have_attribute("aria-keyshortcuts", "B")
+    reviewer.press("b")
+    expect(brush).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("status").filter(has_text="Brush")).to_contain_text(
+        "Enter finishes the region, Esc takes its strokes back"
+    )
     assert severe_violations(page) == []
     reviewer.press("Escape")
-    assert page.evaluate("document.activeElement.matches('.ps-stage')")
-    reviewer.press("b")
+    reviewer.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    reviewer.screenshot("reviewer-keys")
     assert severe_violations(page) == []
-
-
-@pytest.mark.parametrize("address", PAGES)
-def test_tab_goes_on_from_every_control_and_shows_where_it_is(
-    address: Address, live_app: LiveApp, context: BrowserContext
-) -> None:
-    page = context.new_page()
-    open_address(page, live_app.url, address)
-    page.evaluate("document.activeElement.blur()")
-    moved, outlined = [], []
-    for _ in range(30):
-        page.keyboard.press("Tab")
-        moved.append(page.evaluate(_MOVED))
-        outlined.append(page.evaluate(_IS_OUTLINED))
-    assert all(moved), "Tab stays on one element"
-    assert all(outlined), f"nothing shows the focus on element {outlined.index(False) + 1}"
+    reviewer.press("Escape")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_hidden()
+    assert reviewer.get("document.activeElement === app.view.stage")
 
 
 def test_chosen_colors_hold_on_every_page_and_the_system_is_followed_until_then(
@@ -160,36 +184,41 @@ def assert_ticks_are_seen(page: Page, drawn: int) -> None:
     """Of every kind of box that is shown: at least 3 between tick and fill, rim and page (WCAG 2.2, 1.4.11)."""
     boxes = [box for box in page.locator("input[type=checkbox]").all() if box.is_visible()]
     assert len(boxes) >= drawn
-    for box in boxes[:: max(1, len(boxes) - 1)]:
-        for is_ticked in (True, False):
-            box.set_checked(is_ticked)
-            page.mouse.move(0, 0)
-            for has_focus in (True, False):
-                box.evaluate("(box, focus) => focus ? box.focus() : box.blur()", has_focus)
-                seen = inner_contrast(box)
-                assert seen >= 3 if is_ticked else seen < 1.5, f"ticked {is_ticked}, focus {has_focus}: {seen}"
-        seen = picture_of(box)
-        assert contrast(seen, seen[0, 0]).max() >= 3
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+        page.wait_for_function(f"{IS_DARK} === {'true' if scheme == 'dark' else 'false'}")
+        for box in boxes[:: max(1, len(boxes) - 1)]:
+            assert_tick_is_seen(box, scheme)
+
+
+def assert_tick_is_seen(box: Locator, scheme: str) -> None:
+    for is_ticked in (True, False):
+        box.set_checked(is_ticked)
+        box.page.mouse.move(0, 0)
+        for has_focus in (True, False):
+            box.evaluate("(box, focus) => focus ? box.focus() : box.blur()", has_focus)
+            seen = inner_contrast(box)
+            assert seen >= 3 if is_ticked else seen < 1.5, f"{scheme}, ticked {is_ticked}, focus {has_focus}: {seen}"
+    seen = picture_of(box)
+    assert contrast(seen, seen[0, 0]).max() >= 3, scheme
 
 
 def test_ticks_are_seen_in_light_and_dark_with_and_without_focus(live_app: LiveApp, context: BrowserContext) -> None:
     page = context.new_page()
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-        page.goto(f"{live_app.url}/queue")
-        page.get_by_role("tab", name="Images").click()
-        page.wait_for_selector("#images tbody tr")
-        assert_ticks_are_seen(page, drawn=11)
-        page.goto(live_app.url)
-        page.wait_for_selector("#from-scratch input")
-        assert_ticks_are_seen(page, drawn=1)
-        page.goto(f"{live_app.url}/threshold")
-        page.wait_for_selector("#threshold form")
-        assert_ticks_are_seen(page, drawn=1)
-        page.goto(f"{live_app.url}/review")
-        reviewer = ReviewerPage(page).ready()
-        reviewer.press("n")
-        assert_ticks_are_seen(page, drawn=1)
+    page.goto(f"{live_app.url}/queue")
+    page.get_by_role("tab", name="Images").click()
+    page.wait_for_selector("#images tbody tr")
+    assert_ticks_are_seen(page, drawn=11)
+    page.goto(live_app.url)
+    page.wait_for_selector("#from-scratch input")
+    assert_ticks_are_seen(page, drawn=1)
+    page.goto(f"{live_app.url}/threshold")
+    page.wait_for_selector("#threshold form")
+    assert_ticks_are_seen(page, drawn=1)
+    page.goto(f"{live_app.url}/review")
+    reviewer = ReviewerPage(page).ready()
+    reviewer.press("n")
+    assert_ticks_are_seen(page, drawn=1)
 
 
 def test_fingers_find_room_on_a_tablet(live_app: LiveApp, browser: Browser) -> None:

@@ -16,59 +16,21 @@ from app.services.failed_predictions import note_failure
 from app.storage.database import open_store
 from app.storage.models import Image, Proposal
 from tests.browser.conftest import SCREENSHOTS, WAIT_MS, LiveApp, ReviewerPage, Watched, in_thread
+from tests.browser.every_page import every_page, open_address
 from tests.browser.stored import region_row
 from tests.browser.workspace import NAMES, build_workspace
 
 pytestmark = pytest.mark.browser
 
-DRAWN = {
-    "rounds": "#summary .pp",
-    "queue": "#queue .pp",
-    "second-review": "#second-review .pp",
-    "export": "#exports .pp",
-    "models": "#models .pp[data-drawn]",
-    "review": "#reviewer .ps[data-hydrated]",
-}
-PATHS = {
-    "rounds": "/",
-    "queue": "/queue",
-    "second-review": "/second-review",
-    "models": "/models",
-    "export": "/export",
-    "review": "/review",
-}
+ADDRESSES = {address.name: address for address in every_page()}
 HOSTILE = '<img src=x onerror="window.hacked=1">${window.hacked=1}{{window.hacked=1}}'
 
 
 def open_page(context: BrowserContext, watched: Watched, app: LiveApp, name: str) -> Page:
     page = context.new_page()
     watched.follow(page)
-    page.goto(app.url + PATHS[name])
-    page.wait_for_selector(DRAWN[name], state="attached")
+    open_address(page, app.url, ADDRESSES[name])
     return page
-
-
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", list(PATHS))
-def test_page_loads_without_errors_names_its_workspace_and_never_leaves_this_machine(
-    name: str, scheme: str, live_app: LiveApp, context: BrowserContext, watched: Watched
-) -> None:
-    page = context.new_page()
-    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce")
-    watched.follow(page)
-    page.goto(live_app.url + PATHS[name])
-    page.wait_for_selector(DRAWN[name], state="attached")
-    expect(page.get_by_role("link", name="Rounds").first).to_be_visible()
-    expect(page.locator("#workspace .pp-workspace")).to_have_text("workspace")
-    expect(page.locator("#workspace")).not_to_contain_text("null")
-    expect(page.get_by_title(f"Workspace {live_app.workspace.root.resolve()}")).to_be_visible()
-    expect(page).to_have_title("workspace · Pixelsieve")
-    if name == "queue":
-        page.wait_for_function("() => document.querySelector('#queue img')?.complete")
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{name}-{scheme}.png")
-    assert watched.outside == []
-    assert watched.errors == []
 
 
 def test_line_of_the_queue_opens_its_region_and_keeps_the_filter(
@@ -155,7 +117,7 @@ def test_names_from_files_never_become_markup_or_code(
 ) -> None:
     names = (*NAMES[:-1], HOSTILE)
     with in_thread(build_workspace(tmp_path, pool=2, names=names)) as app:
-        for name in PATHS:
+        for name in ("rounds", "queue", "second-review", "models", "export", "review"):
             page = open_page(context, watched, app, name)
             assert page.evaluate("window.hacked") is None
             if name == "review":
@@ -165,29 +127,6 @@ def test_names_from_files_never_become_markup_or_code(
                 expect(page.get_by_role("option").last).to_contain_text("<img src=x")
             assert page.evaluate("window.hacked") is None
             page.close()
-
-
-def test_reviewer_tells_its_state_to_assistive_technology(
-    live_app: LiveApp, open_reviewer: Callable[..., ReviewerPage]
-) -> None:
-    reviewer = open_reviewer(live_app)
-    page = reviewer.page
-    expect(page.get_by_role("toolbar", name="View and tools")).to_be_visible()
-    brush = page.get_by_role("button", name="Brush", exact=True)
-    expect(brush).to_have_attribute("aria-pressed", "false")
-    expect(brush).to_have_attribute("aria-keyshortcuts", "B")
-    reviewer.press("b")
-    expect(brush).to_have_attribute("aria-pressed", "true")
-    expect(page.get_by_role("status").filter(has_text="Brush")).to_contain_text(
-        "Enter finishes the region, Esc takes its strokes back"
-    )
-    reviewer.press("Escape")
-    reviewer.press("?")
-    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
-    reviewer.screenshot("reviewer-keys")
-    page.keyboard.press("Escape")
-    expect(page.get_by_role("dialog", name="Keys")).to_be_hidden()
-    assert reviewer.get("document.activeElement === app.view.stage")
 
 
 def test_modes_switch_on_and_off_with_their_key_and_the_legend_follows(
