@@ -16,7 +16,17 @@ from urllib.request import urlopen
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Error,
+    Page,
+    Playwright,
+    Request,
+    ViewportSize,
+    sync_playwright,
+)
 
 from app.config import Workspace
 from app.web.listening import listen
@@ -31,6 +41,7 @@ FLAGS = (
 )  # fmt: skip
 START_S = 90.0
 WAIT_MS = 20_000
+WINDOW = ViewportSize(width=1440, height=900)
 _SERVE = (
     "import sys; from pathlib import Path; from app.config import ListenOn, Workspace;"
     "from app.web.server import serve;"
@@ -128,6 +139,15 @@ def own_workspace(untouched_workspace: Workspace, tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "workspace")
 
 
+@pytest.fixture(scope="module")
+def module_app(untouched_workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApp]:
+    """An application that the tests of one module have to themselves."""
+    root = tmp_path_factory.mktemp("module") / "workspace"
+    shutil.copytree(untouched_workspace.root, root)
+    with in_thread(Workspace(root)) as app:
+        yield app
+
+
 @pytest.fixture
 def own_app(own_workspace: Workspace) -> Iterator[LiveApp]:
     """An application that one test has to itself."""
@@ -178,20 +198,45 @@ class Watched:
     outside: list[str] = field(default_factory=list)
 
     def follow(self, page: Page) -> None:
-        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("request", lambda request: self._check(request.url))
+        page.on("console", self._console)
+        page.on("pageerror", self._error)
+        page.on("request", self._request)
 
-    def _check(self, url: str) -> None:
-        if not re.match(r"(http://127\.0\.0\.1:\d+/|data:|blob:)", url):
-            self.outside.append(url)
+    def leave(self, page: Page) -> None:
+        page.remove_listener("console", self._console)
+        page.remove_listener("pageerror", self._error)
+        page.remove_listener("request", self._request)
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.errors.append(message.text)
+
+    def _error(self, error: Error) -> None:
+        self.errors.append(str(error))
+
+    def _request(self, request: Request) -> None:
+        if not re.match(r"(http://127\.0\.0\.1:\d+/|data:|blob:)", request.url):
+            self.outside.append(request.url)
+
+
+def new_context(browser: Browser) -> BrowserContext:
+    made = browser.new_context(viewport=WINDOW, reduced_motion="reduce")
+    made.set_default_timeout(WAIT_MS)
+    return made
 
 
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    made = browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
-    made.set_default_timeout(WAIT_MS)
+    made = new_context(browser)
     yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def tab(browser: Browser) -> Iterator[Page]:
+    """One tab for the tests of a module: it loads and compiles the scripts once."""
+    made = new_context(browser)
+    yield made.new_page()
     made.close()
 
 
@@ -211,6 +256,21 @@ def open_reviewer(context: BrowserContext, watched: Watched) -> Iterator[Callabl
         return ReviewerPage(page).ready()
 
     yield open_page
+    assert watched.outside == []
+
+
+@pytest.fixture
+def reviewer(module_app: LiveApp, tab: Page, watched: Watched) -> Iterator["ReviewerPage"]:
+    """The reviewer of the module's application, loaded anew in the module's tab. What a test draws is taken back."""
+    tab.set_viewport_size(WINDOW)
+    tab.goto(f"{module_app.url}/healthz")
+    tab.evaluate("sessionStorage.clear()")
+    watched.follow(tab)
+    tab.goto(f"{module_app.url}/review")
+    yield ReviewerPage(tab).ready()
+    tab.unroute_all()
+    ReviewerPage(tab).take_back()
+    watched.leave(tab)
     assert watched.outside == []
 
 
@@ -261,6 +321,14 @@ class ReviewerPage:
         region = self.region
         self.press(key)
         self.wait("root.dataset.region !== argument && !app.isBusy", str(region))
+        self.all_saved()
+
+    def take_back(self) -> None:
+        """What is begun, then the tool, then the strokes on this region."""
+        for _ in range(3):
+            self.press("Escape")
+            self.wait("!app.isBusy")
+        self.wait("root.dataset.tool === 'none' && root.dataset.strokes === '0'")
         self.all_saved()
 
     def hear_nothing_of_others(self) -> None:

@@ -61,15 +61,10 @@ def alpha(color: str) -> int:
 
 def show_whole_image(reviewer: ReviewerPage) -> ReviewerPage:
     """Every pixel in view, painted now instead of with the next frame."""
-    reviewer.press("0")
+    if not reviewer.get("app.viewport.isFitted"):
+        reviewer.press("0")
     reviewer.page.evaluate("document.querySelector('#reviewer .ps').pixelsieve.screen.paint()")
     return reviewer
-
-
-@pytest.fixture
-def reviewer(live_app: LiveApp, open_reviewer: OpenReviewer) -> ReviewerPage:
-    """The whole image in view."""
-    return show_whole_image(open_reviewer(live_app))
 
 
 def decide_and_look(app: LiveApp, reviewer: ReviewerPage, key: str) -> None:
@@ -83,30 +78,35 @@ def decide_and_look(app: LiveApp, reviewer: ReviewerPage, key: str) -> None:
 
 
 def test_current_region_shows_the_raw_pixels(reviewer: ReviewerPage) -> None:
+    show_whole_image(reviewer)
     for colors in colors_of(reviewer, "current").values():
         assert {alpha(color) for color in colors} == {0}
 
 
 def test_reliable_pixels_have_a_plain_fill_of_about_a_third(reviewer: ReviewerPage) -> None:
+    show_whole_image(reviewer)
     for colors in colors_of(reviewer, "locked").values():
         assert len(colors) == 1
         assert alpha(colors[0]) == round(0.35 * 255)
 
 
 def test_regions_that_wait_are_hatched_in_two_tones(reviewer: ReviewerPage) -> None:
+    show_whole_image(reviewer)
     for colors in colors_of(reviewer, "waiting").values():
         assert len(colors) == 2
 
 
-def test_decided_region_has_a_plain_fill(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
+def test_decided_regions_have_a_plain_fill_and_void_is_crossed_out_in_grey(
+    own_app: LiveApp, open_reviewer: OpenReviewer
+) -> None:
     reviewer = open_reviewer(own_app)
     decide_and_look(own_app, reviewer, "2")
     assert [len(colors) for colors in colors_of(reviewer, "human").values()] == [1]
     reviewer.screenshot("reviewer-decided")
-
-
-def test_void_is_crossed_out_in_grey(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(own_app)
+    with closing(open_store(own_app.workspace)) as store:
+        kept = ReviewService(store).image_planes(reviewer.image)
+    for name, plane in (("label", kept.label), ("provenance", kept.provenance)):
+        assert reviewer.hash_of(name) == sha1(plane), name
     decide_and_look(own_app, reviewer, "x")
     colors = colors_of(reviewer, "human")[255]
     assert len(colors) == 2
@@ -115,8 +115,7 @@ def test_void_is_crossed_out_in_grey(own_app: LiveApp, open_reviewer: OpenReview
         assert max(red, green, blue) - min(red, green, blue) <= 2
 
 
-def test_region_opens_at_about_a_third_of_the_view(live_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(live_app)
+def test_region_opens_at_about_a_third_of_the_view(reviewer: ReviewerPage) -> None:
     for _ in range(4):
         x0, y0, x1, y1 = reviewer.page.evaluate("document.querySelector('#reviewer .ps').pixelsieve.current.row.bbox")
         share = reviewer.page.evaluate(
@@ -129,8 +128,7 @@ def test_region_opens_at_about_a_third_of_the_view(live_app: LiveApp, open_revie
         reviewer.wait("String(app.current.row.bbox) !== argument", ",".join(map(str, (x0, y0, x1, y1))))
 
 
-def test_outline_encloses_exactly_the_region(live_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(live_app)
+def test_outline_encloses_exactly_the_region(reviewer: ReviewerPage) -> None:
     enclosed, area = reviewer.page.evaluate(
         """async () => {
       const { image, current: { row } } = document.querySelector('#reviewer .ps').pixelsieve;
@@ -146,8 +144,7 @@ def test_outline_encloses_exactly_the_region(live_app: LiveApp, open_reviewer: O
     assert enclosed == area
 
 
-def test_outline_has_a_loop_for_every_hole(live_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(live_app)
+def test_outline_has_a_loop_for_every_hole(reviewer: ReviewerPage) -> None:
     loops = reviewer.page.evaluate(
         """async () => {
       const { traceOutline } = await import('/static/now/reviewer/outline.js');
@@ -161,8 +158,7 @@ def test_outline_has_a_loop_for_every_hole(live_app: LiveApp, open_reviewer: Ope
     assert sorted(loops) == [4, 4, 4]
 
 
-def test_browser_and_server_write_the_same_runs(live_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(live_app)
+def test_browser_and_server_write_the_same_runs(reviewer: ReviewerPage) -> None:
     written, plane, size = reviewer.page.evaluate(
         """async () => {
       const { encodeRuns, decodeRuns, deflate, inflate } = await import('/static/now/reviewer/wire.js');
@@ -186,6 +182,7 @@ _PLACED = """() => {
 
 
 def test_every_key_letter_lies_on_its_class_when_hues_repeat(reviewer: ReviewerPage) -> None:
+    show_whole_image(reviewer)
     keys = {each["id"]: each["key"] for each in reviewer.get("app.session.classes")}  # type: ignore[attr-defined]
     placed = reviewer.page.evaluate(_PLACED)
     assert len(NAMES) > 8 and len(placed) >= 4
@@ -213,10 +210,7 @@ def _middle_of_run(pixels: np.ndarray, width: int) -> int:
     return int(run[len(run) // 2])
 
 
-def test_anchor_of_a_region_is_in_the_middle_of_the_run_with_its_middle_pixel(
-    live_app: LiveApp, open_reviewer: OpenReviewer
-) -> None:
-    reviewer = open_reviewer(live_app)
+def test_anchor_of_a_region_is_in_the_middle_of_the_run_with_its_middle_pixel(reviewer: ReviewerPage) -> None:
     found, regions, width = reviewer.page.evaluate(
         """() => {
       const { anchors, regions, width } = document.querySelector('#reviewer .ps').pixelsieve.image;
@@ -233,19 +227,7 @@ def test_anchor_of_a_region_is_in_the_middle_of_the_run_with_its_middle_pixel(
     assert reviewer.page.evaluate(_ANCHOR_OF_RING) == [7.5, 3.5]  # Not at the hole.
 
 
-def test_browser_has_the_planes_that_the_service_has(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(own_app)
-    decide_and_look(own_app, reviewer, "2")
-    with closing(open_store(own_app.workspace)) as store:
-        kept = ReviewService(store).image_planes(reviewer.image)
-    for name, plane in (("label", kept.label), ("provenance", kept.provenance)):
-        assert reviewer.hash_of(name) == sha1(plane)
-
-
-def test_reliability_shows_the_map_of_every_image_that_comes_next(
-    live_app: LiveApp, open_reviewer: OpenReviewer
-) -> None:
-    reviewer = open_reviewer(live_app)
+def test_reliability_shows_the_map_of_every_image_that_comes_next(reviewer: ReviewerPage) -> None:
     reviewer.press("r")
     reviewer.wait("app.image.unreliability !== null")
     reviewer.get("app.open(app.feed.rows.find((row) => row.image_id !== app.image.id).region_id)")

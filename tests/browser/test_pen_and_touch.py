@@ -58,15 +58,12 @@ def send_touch(devtools: CDPSession, point: tuple[float, float], phase: Phase) -
     devtools.send("Input.dispatchTouchEvent", {"type": name, "touchPoints": touched})
 
 
-def test_two_fingers_zoom_and_draw_nothing(
-    own_app: LiveApp, open_reviewer: OpenReviewer, context: BrowserContext
-) -> None:
-    reviewer = open_reviewer(own_app)
+def test_two_fingers_zoom_and_draw_nothing(reviewer: ReviewerPage) -> None:
     initial, scale = reviewer.hash_of("label"), float(str(reviewer.get("app.viewport.scale")))
     reviewer.press("b")
     reviewer.press("1")
     x, y = reviewer.on_screen(*inside(reviewer)[0])
-    devtools = context.new_cdp_session(reviewer.page)
+    devtools = reviewer.page.context.new_cdp_session(reviewer.page)
 
     def touch(name: str, *spread: float) -> None:
         points = [{"x": x + offset, "y": y, "id": number} for number, offset in enumerate(spread)]
@@ -98,8 +95,7 @@ def pen_stroke(reviewer: ReviewerPage, points: list[tuple[float, float]], **fiel
     pointer(reviewer, "pointerup", points[-1], button=0, buttons=0, **fields)
 
 
-def test_the_other_end_of_the_pen_erases(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(own_app)
+def test_the_other_end_of_the_pen_erases(module_app: LiveApp, reviewer: ReviewerPage) -> None:
     image, points = reviewer.image, inside(reviewer)
     model = reviewer.hash_of("proposal")
     reviewer.press("b")
@@ -111,12 +107,11 @@ def test_the_other_end_of_the_pen_erases(own_app: LiveApp, open_reviewer: OpenRe
         pointer(reviewer, "pointermove", point, button=-1, buttons=32)
     pointer(reviewer, "pointerup", points[-1], button=5, buttons=0)
     reviewer.all_saved()
-    assert reviewer.hash_of("label") == model == sha1(stored_state(own_app.workspace, image).label)
+    assert reviewer.hash_of("label") == model == sha1(stored_state(module_app.workspace, image).label)
     assert reviewer.get("root.dataset.strokes") == "2"
 
 
-def test_a_stroke_that_the_system_takes_away_leaves_nothing(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(own_app)
+def test_a_stroke_that_the_system_takes_away_leaves_nothing(reviewer: ReviewerPage) -> None:
     points = inside(reviewer)
     initial = reviewer.hash_of("label"), reviewer.hash_of("touched"), reviewer.hash_of("provenance")
     reviewer.press("b")
@@ -131,8 +126,7 @@ def test_a_stroke_that_the_system_takes_away_leaves_nothing(own_app: LiveApp, op
     assert reviewer.get("root.dataset.strokes") == "1"
 
 
-def test_a_hand_that_rests_while_the_pen_draws_changes_nothing(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(own_app)
+def test_a_hand_that_rests_while_the_pen_draws_changes_nothing(reviewer: ReviewerPage) -> None:
     points = inside(reviewer)
     reviewer.press("b")
     reviewer.press("2")
@@ -153,10 +147,7 @@ def test_a_hand_that_rests_while_the_pen_draws_changes_nothing(own_app: LiveApp,
     assert reviewer.get("[app.viewport.x, app.viewport.y, app.viewport.scale]") == view
 
 
-def test_where_a_pen_is_in_use_fingers_move_the_view_and_never_draw(
-    own_app: LiveApp, open_reviewer: OpenReviewer
-) -> None:
-    reviewer = open_reviewer(own_app)
+def test_where_a_pen_is_in_use_fingers_move_the_view_and_never_draw(reviewer: ReviewerPage) -> None:
     points = inside(reviewer)
     reviewer.press("b")
     pen_stroke(reviewer, points)
@@ -168,8 +159,7 @@ def test_where_a_pen_is_in_use_fingers_move_the_view_and_never_draw(
     assert float(str(reviewer.get("app.viewport.x"))) != x
 
 
-def test_all_points_of_a_fast_pen_are_drawn(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(own_app)
+def test_all_points_of_a_fast_pen_are_drawn(reviewer: ReviewerPage) -> None:
     points = inside(reviewer)
     reviewer.press("b")
     reviewer.press("x")

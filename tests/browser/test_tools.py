@@ -79,10 +79,9 @@ def superpixels_on(reviewer: ReviewerPage) -> None:
 
 
 def test_a_click_paints_one_superpixel_up_to_the_locked_pixels(
-    own_app: LiveApp, open_reviewer: OpenReviewer, watched: Watched
+    module_app: LiveApp, reviewer: ReviewerPage, watched: Watched
 ) -> None:
-    reviewer = open_reviewer(own_app)
-    before, locked = plane(reviewer, "label"), locked_mask(own_app.workspace, reviewer.image)
+    before, locked = plane(reviewer, "label"), locked_mask(module_app.workspace, reviewer.image)
     superpixels_on(reviewer)
     reviewer.press("x")
     point = middle(region_mask(reviewer))
@@ -90,13 +89,12 @@ def test_a_click_paints_one_superpixel_up_to_the_locked_pixels(
     click(reviewer, point)
     assert np.array_equal(plane(reviewer, "label"), np.where(expected, 255, before))
     assert 20 < expected.sum() < 2000
-    same_on_disk(reviewer, own_app)
+    same_on_disk(reviewer, module_app)
     reviewer.screenshot("reviewer-superpixels")
     assert watched.errors == []
 
 
-def test_a_drag_paints_every_superpixel_on_its_way_as_one_stroke(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(own_app)
+def test_a_drag_paints_every_superpixel_on_its_way_as_one_stroke(module_app: LiveApp, reviewer: ReviewerPage) -> None:
     superpixels_on(reviewer)
     reviewer.press("x")
     x, y = middle(region_mask(reviewer))
@@ -104,15 +102,14 @@ def test_a_drag_paints_every_superpixel_on_its_way_as_one_stroke(own_app: LiveAp
     expected = np.zeros(region_mask(reviewer).shape, np.bool_)
     for step in np.linspace(x - 12, x + 12, 49):
         expected |= superpixel_mask(reviewer, (float(step), y))
-    expected &= ~locked_mask(own_app.workspace, reviewer.image)
+    expected &= ~locked_mask(module_app.workspace, reviewer.image)
     reviewer.stroke(way)
     assert np.array_equal(plane(reviewer, "label") == 255, expected)
     assert reviewer.get("root.dataset.strokes") == "1"
-    same_on_disk(reviewer, own_app)
+    same_on_disk(reviewer, module_app)
 
 
-def test_brackets_change_the_size_of_superpixels_in_four_steps(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(own_app)
+def test_brackets_change_the_size_of_superpixels_in_four_steps(reviewer: ReviewerPage) -> None:
     superpixels_on(reviewer)
     point = middle(region_mask(reviewer))
     for _ in range(4):
@@ -127,10 +124,7 @@ def test_brackets_change_the_size_of_superpixels_in_four_steps(own_app: LiveApp,
     assert areas[3] == areas[4] and areas[0] < areas[2] < areas[3]
 
 
-def test_the_brush_begins_and_grows_in_proportion_to_image_and_zoom(
-    live_app: LiveApp, open_reviewer: OpenReviewer
-) -> None:
-    reviewer = open_reviewer(live_app)
+def test_the_brush_begins_and_grows_in_proportion_to_image_and_zoom(reviewer: ReviewerPage) -> None:
     first, large, zoomed = reviewer.page.evaluate(
         """async () => {
         const { firstDiameter } = await import('/static/now/reviewer/tools/brush.js');
@@ -147,8 +141,7 @@ def test_the_brush_begins_and_grows_in_proportion_to_image_and_zoom(
     assert presses == 6
 
 
-def test_superpixels_are_fetched_when_they_are_first_needed(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(own_app)
+def test_superpixels_are_fetched_when_they_are_first_needed(reviewer: ReviewerPage) -> None:
     asked: list[str] = []
     reviewer.page.on("request", lambda request: asked.append(request.url) if "superpixels?" in request.url else None)
     reviewer.press("b")
@@ -159,9 +152,8 @@ def test_superpixels_are_fetched_when_they_are_first_needed(own_app: LiveApp, op
 
 
 def test_strokes_begun_before_their_superpixels_came_are_finished_in_order_when_they_do(
-    own_app: LiveApp, open_reviewer: OpenReviewer
+    module_app: LiveApp, reviewer: ReviewerPage
 ) -> None:
-    reviewer = open_reviewer(own_app)
     held: list[Route] = []
     reviewer.page.route(TILES, lambda route: held.append(route))
     reviewer.press("w")
@@ -177,13 +169,10 @@ def test_strokes_begun_before_their_superpixels_came_are_finished_in_order_when_
     for route in held:
         route.continue_()
     reviewer.wait("root.dataset.strokes === '2'")
-    same_on_disk(reviewer, own_app)
+    same_on_disk(reviewer, module_app)
 
 
-def test_superpixels_that_cannot_be_loaded_leave_nothing_half_done(
-    own_app: LiveApp, open_reviewer: OpenReviewer
-) -> None:
-    reviewer = open_reviewer(own_app)
+def test_superpixels_that_cannot_be_loaded_leave_nothing_half_done(reviewer: ReviewerPage) -> None:
     before = reviewer.hash_of("label")
     reviewer.page.route(TILES, lambda route: route.abort())
     reviewer.press("w")
@@ -198,10 +187,9 @@ def test_superpixels_that_cannot_be_loaded_leave_nothing_half_done(
 
 
 def test_a_polygon_fills_the_pixels_inside_and_no_locked_one(
-    own_app: LiveApp, open_reviewer: OpenReviewer, watched: Watched
+    module_app: LiveApp, reviewer: ReviewerPage, watched: Watched
 ) -> None:
-    reviewer = open_reviewer(own_app)
-    before, locked = plane(reviewer, "label"), locked_mask(own_app.workspace, reviewer.image)
+    before, locked = plane(reviewer, "label"), locked_mask(module_app.workspace, reviewer.image)
     reviewer.press("p")
     reviewer.press("x")
     x, y = middle(region_mask(reviewer))
@@ -220,12 +208,12 @@ def test_a_polygon_fills_the_pixels_inside_and_no_locked_one(
     expected = np.where((depth > 0) & ~locked, 255, before)
     clear = np.abs(depth) > 0.01  # A pixel whose middle lies on the border may go either way.
     assert np.array_equal(plane(reviewer, "label")[clear], expected[clear])
-    same_on_disk(reviewer, own_app)
+    same_on_disk(reviewer, module_app)
     assert watched.errors == []
 
 
-def test_corners_are_taken_back_one_by_one_and_all_at_once(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(own_app)
+def test_corners_are_taken_back_one_by_one_and_all_at_once(module_app: LiveApp, reviewer: ReviewerPage) -> None:
+    before = len(decisions(module_app.workspace))
     x, y = middle(region_mask(reviewer))
     corners = "app.drawing.tools.polygon.corners.length"
     reviewer.press("p")
@@ -236,26 +224,24 @@ def test_corners_are_taken_back_one_by_one_and_all_at_once(own_app: LiveApp, ope
         reviewer.press(key)
         assert reviewer.get(corners) == left, key
     assert reviewer.get("root.dataset.tool") == "polygon"
-    assert decisions(own_app.workspace) == []
+    assert len(decisions(module_app.workspace)) == before
 
 
-def test_a_double_click_closes_a_polygon(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(own_app)
+def test_a_double_click_closes_a_polygon(module_app: LiveApp, reviewer: ReviewerPage) -> None:
     x, y = middle(region_mask(reviewer))
     reviewer.press("p")
     for dx, dy in ((-20, -12), (22, -10)):
         click(reviewer, (x + dx, y + dy))
     reviewer.page.mouse.dblclick(*reviewer.on_screen(x + 14, y + 18))
     reviewer.wait("root.dataset.strokes === '1'")
-    same_on_disk(reviewer, own_app)
+    same_on_disk(reviewer, module_app)
 
 
 def test_fill_takes_the_connected_area_of_one_class_inside_the_region(
-    own_app: LiveApp, open_reviewer: OpenReviewer
+    module_app: LiveApp, reviewer: ReviewerPage
 ) -> None:
-    reviewer = open_reviewer(own_app)
     region, before = region_mask(reviewer), plane(reviewer, "label")
-    locked = locked_mask(own_app.workspace, reviewer.image)
+    locked = locked_mask(module_app.workspace, reviewer.image)
     point = middle(region)
     inside = (region & ~locked & (before == before[int(point[1]), int(point[0])])).astype(np.uint8)
     numbers = cv2.connectedComponents(inside, connectivity=4)[1]
@@ -264,14 +250,13 @@ def test_fill_takes_the_connected_area_of_one_class_inside_the_region(
     reviewer.press("x")
     click(reviewer, point)
     assert np.array_equal(plane(reviewer, "label"), np.where(expected, 255, before))
-    same_on_disk(reviewer, own_app)
+    same_on_disk(reviewer, module_app)
 
 
 def test_drawing_on_locked_pixels_says_so_and_draws_when_they_are_unlocked(
-    own_app: LiveApp, open_reviewer: OpenReviewer
+    module_app: LiveApp, reviewer: ReviewerPage
 ) -> None:
-    reviewer = open_reviewer(own_app)
-    before, locked = plane(reviewer, "label"), locked_mask(own_app.workspace, reviewer.image)
+    before, locked = plane(reviewer, "label"), locked_mask(module_app.workspace, reviewer.image)
     reviewer.press("0")
     point = middle(locked & (before == before[locked][0]))
     for tool in "bk":
@@ -284,18 +269,17 @@ def test_drawing_on_locked_pixels_says_so_and_draws_when_they_are_unlocked(
     reviewer.press("l")
     click(reviewer, point)
     assert (plane(reviewer, "label") != before)[locked].any()
-    same_on_disk(reviewer, own_app)
-    assert decisions(own_app.workspace)[-1].lock_override
+    same_on_disk(reviewer, module_app)
+    assert decisions(module_app.workspace)[-1].lock_override
 
 
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_random_strokes_of_all_tools_change_no_locked_pixel(
-    seed: int, own_app: LiveApp, open_reviewer: OpenReviewer
+    seed: int, module_app: LiveApp, reviewer: ReviewerPage
 ) -> None:
     chance = random.Random(seed)
-    reviewer = open_reviewer(own_app)
-    before = stored_state(own_app.workspace, reviewer.image)
-    locked = locked_mask(own_app.workspace, reviewer.image)
+    before = stored_state(module_app.workspace, reviewer.image)
+    locked = locked_mask(module_app.workspace, reviewer.image)
     reviewer.press("0")
     for _ in range(14):
         tool = chance.choice("bewpk")
@@ -316,15 +300,14 @@ def test_random_strokes_of_all_tools_change_no_locked_pixel(
         else:
             reviewer.stroke(points)
         reviewer.wait("!app.drawing.isActive")
-    same_on_disk(reviewer, own_app)
-    after = stored_state(own_app.workspace, reviewer.image)
+    same_on_disk(reviewer, module_app)
+    after = stored_state(module_app.workspace, reviewer.image)
     assert (after.label != before.label).sum() > 300
     assert np.array_equal(after.label[locked], before.label[locked])
     assert not (after.provenance[locked] == Provenance.HUMAN).any()
 
 
-def test_all_tools_draw_with_the_keyboard_alone(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(own_app)
+def test_all_tools_draw_with_the_keyboard_alone(module_app: LiveApp, reviewer: ReviewerPage) -> None:
     status = reviewer.page.locator(".ps-status")
     counts = []
     for tool, keys in (
@@ -341,11 +324,10 @@ def test_all_tools_draw_with_the_keyboard_alone(own_app: LiveApp, open_reviewer:
         counts.append(int(str(reviewer.get("root.dataset.strokes"))))
         assert status.inner_text()[0].isdigit(), "the place of the cross comes first"
     assert counts == [1, 2, 3, 4, 5]
-    same_on_disk(reviewer, own_app)
+    same_on_disk(reviewer, module_app)
 
 
-def test_space_held_down_draws_a_line_and_shift_space_holds_it(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(own_app)
+def test_space_held_down_draws_a_line_and_shift_space_holds_it(module_app: LiveApp, reviewer: ReviewerPage) -> None:
     reviewer.press("b")
     reviewer.press("x")
     reviewer.page.keyboard.down("Space")
@@ -364,11 +346,10 @@ def test_space_held_down_draws_a_line_and_shift_space_holds_it(own_app: LiveApp,
     reviewer.press("Space")
     assert reviewer.hash_of("label") == held
     assert reviewer.get("root.dataset.strokes") == "1"
-    same_on_disk(reviewer, own_app)
+    same_on_disk(reviewer, module_app)
 
 
-def test_the_cross_of_the_keyboard_stays_in_view(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(own_app)
+def test_the_cross_of_the_keyboard_stays_in_view(reviewer: ReviewerPage) -> None:
     reviewer.press("b")
     for _ in range(40):
         reviewer.press("Shift+ArrowLeft")

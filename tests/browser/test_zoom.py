@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import LiveApp, ReviewerPage
+from tests.browser.conftest import ReviewerPage
 
 pytestmark = pytest.mark.browser
 
@@ -26,9 +26,8 @@ def open_region(reviewer: ReviewerPage, region_id: int) -> None:
 
 
 def test_zoom_is_kept_on_the_way_to_the_next_region_of_the_image_and_the_view_on_the_way_back(
-    live_app: LiveApp, open_reviewer: OpenReviewer
+    reviewer: ReviewerPage,
 ) -> None:
-    reviewer = open_reviewer(live_app)
     first, other = reviewer.region, int(str(reviewer.get(_SAME_IMAGE)))
     reviewer.press("+")
     reviewer.press("+")
@@ -41,10 +40,7 @@ def test_zoom_is_kept_on_the_way_to_the_next_region_of_the_image_and_the_view_on
     assert look(reviewer) == left
 
 
-def test_view_survives_another_window_size_other_modes_and_a_reload(
-    live_app: LiveApp, open_reviewer: OpenReviewer
-) -> None:
-    reviewer = open_reviewer(live_app)
+def test_view_survives_another_window_size_other_modes_and_a_reload(reviewer: ReviewerPage) -> None:
     reviewer.press("-")
     reviewer.press("Control+ArrowDown")
     left = look(reviewer)
@@ -60,10 +56,7 @@ def test_view_survives_another_window_size_other_modes_and_a_reload(
     assert look(reviewer) == left
 
 
-def test_a_region_is_shown_whole_however_far_somebody_zoomed_into_another_one(
-    live_app: LiveApp, open_reviewer: OpenReviewer
-) -> None:
-    reviewer = open_reviewer(live_app)
+def test_a_region_is_shown_whole_however_far_somebody_zoomed_into_another_one(reviewer: ReviewerPage) -> None:
     first, other = reviewer.region, int(str(reviewer.get(_SAME_IMAGE)))
     sign = reviewer.page.get_by_text("Not all of this region is in view")
     expect(sign).to_be_hidden()
@@ -80,8 +73,7 @@ def test_a_region_is_shown_whole_however_far_somebody_zoomed_into_another_one(
     expect(sign).to_be_hidden()
 
 
-def test_what_nobody_moved_is_framed_anew_in_another_window(live_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(live_app)
+def test_what_nobody_moved_is_framed_anew_in_another_window(reviewer: ReviewerPage) -> None:
     for keys, scale in (("", "openingScale(app.current.row.bbox)"), ("0", "fitScale")):
         for key in keys:
             reviewer.press(key)
@@ -92,8 +84,7 @@ def test_what_nobody_moved_is_framed_anew_in_another_window(live_app: LiveApp, o
             reviewer.wait(f"Math.abs({share} - 1) < 1e-6 && app.viewport.holds(app.current.row.bbox)")
 
 
-def test_keys_pan_and_zoom_around_the_middle(live_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(live_app)
+def test_keys_pan_and_zoom_around_the_middle(reviewer: ReviewerPage) -> None:
     scale, x, y = look(reviewer)
     reviewer.press("Control+ArrowRight")
     reviewer.press("Control+ArrowUp")
@@ -103,10 +94,7 @@ def test_keys_pan_and_zoom_around_the_middle(live_app: LiveApp, open_reviewer: O
     assert look(reviewer)[0] > scale and look(reviewer)[1:] == moved[1:]
 
 
-def test_zooming_by_key_keeps_the_cross_of_the_keyboard_where_it_is(
-    live_app: LiveApp, open_reviewer: OpenReviewer
-) -> None:
-    reviewer = open_reviewer(live_app)
+def test_zooming_by_key_keeps_the_cross_of_the_keyboard_where_it_is(reviewer: ReviewerPage) -> None:
     for key in ("b", "Shift+ArrowRight", "Shift+ArrowDown"):
         reviewer.press(key)
     at = reviewer.get("app.viewport.toScreen(...app.drawing.at)")
@@ -115,10 +103,7 @@ def test_zooming_by_key_keeps_the_cross_of_the_keyboard_where_it_is(
     assert reviewer.get("app.viewport.toScreen(...app.drawing.at)") == pytest.approx(at, abs=0.01)
 
 
-def test_everything_but_the_region_is_darkened_only_when_asked_for(
-    live_app: LiveApp, open_reviewer: OpenReviewer
-) -> None:
-    reviewer = open_reviewer(live_app)
+def test_everything_but_the_region_is_darkened_only_when_asked_for(reviewer: ReviewerPage) -> None:
     reviewer.press("h")
     brightness = """(() => { const { renderer } = app.screen;
       return renderer.context.getImageData(4, 4, 40, 40).data.reduce((sum, value) => sum + value, 0); })()"""
