@@ -97,10 +97,14 @@ def mongodb_server() -> Iterator[MongodbServer]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def each_database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def each_database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The test runs twice: its workspace has its rows in a SQLite file, then in a PostgreSQL database."""
     monkeypatch.delenv(DATABASE_URL_VARIABLE, raising=False)
-    if request.param == "postgresql":
-        server: PostgresqlServer = request.getfixturevalue("postgresql_server")
-        monkeypatch.setenv(DATABASE_URL_VARIABLE, server.new_database())
-    return str(request.param)
+    if request.param == "sqlite":
+        yield "sqlite"
+        return
+    server: PostgresqlServer = request.getfixturevalue("postgresql_server")
+    url = server.lent_database()
+    monkeypatch.setenv(DATABASE_URL_VARIABLE, url)
+    yield "postgresql"
+    server.give_back(url)
