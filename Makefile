@@ -24,9 +24,10 @@ $(VENV)/.installed: pyproject.toml
 demo: install
 	$(BIN)/pixelsieve demo --workspace $(WORKSPACE)
 
-# Whole files go to one worker: what a module sets up is set up once.
+# Whole files go to one worker: what a module sets up is set up once. In their order: sorted by the number of tests, files
+# with one long test would come last, when only one worker still has something to do.
 test: install lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --durations 25
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --durations 25
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow

@@ -16,6 +16,11 @@ from training.lookup import build_host
 from training.models import build_student
 
 
+@pytest.fixture(autouse=True)
+def time_one_pass(monkeypatch):
+    monkeypatch.setattr("training.dry_run.TIMED_PASSES", 1)
+
+
 @pytest.fixture
 def config(tmp_path) -> TrainConfig:
     return tiny_config(write_blocks(tmp_path / "data", labeled=3, unlabeled=5), host="supervised")
