@@ -12,10 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from app.config import Workspace
 from app.storage.database import open_store
 
+POSTGRESQL_IS_SLOW = pytest.mark.parametrize(
+    "each_database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
+)
+"""For tests of what processes do to each other, seconds long; the second database in `make test-slow`."""
 PROGRAMS_VARIABLE = "PIXELSIEVE_POSTGRESQL_BIN"
 _START_S = 60.0
 _SUPERUSER = "pixelsieve"

@@ -26,6 +26,7 @@ from app.services.worker_lock import announced, worker_is_running
 from app.storage.database import Store, open_store
 from app.storage.location import DATABASE_URL_VARIABLE
 from app.storage.models import Job, utc_now
+from tests.postgresql import POSTGRESQL_IS_SLOW
 from tests.unit.job_cases import JOB_DOUBLE, REPOSITORY, WORKER_DOUBLE, submit, wait_until, worker_process
 from tests.unit.made_workspace import add_model
 
@@ -310,6 +311,7 @@ def test_a_job_that_was_declared_dead_is_stopped_by_its_worker(
     assert queue.get(job_id).error == "declared dead"
 
 
+@POSTGRESQL_IS_SLOW
 def test_a_killed_worker_leaves_no_process_behind_and_its_job_fails(
     tmp_path: Path, workspace: Workspace, queue: JobQueue, job_double: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -326,6 +328,7 @@ def test_a_killed_worker_leaves_no_process_behind_and_its_job_fails(
     assert queue.get(job_id).state == "failed"
 
 
+@POSTGRESQL_IS_SLOW
 def test_a_worker_that_is_stopped_cancels_its_job_and_ends(
     tmp_path: Path, workspace: Workspace, queue: JobQueue, job_double: Path
 ) -> None:

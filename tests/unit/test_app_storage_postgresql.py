@@ -153,7 +153,7 @@ def test_a_writer_that_was_suspended_does_not_block_the_others_for_ever(workspac
     with store.reader() as session:
         before = session.scalar(select(func.count()).select_from(Setting))
     thread.start()
-    with store.session() as session:
+    with closing(open_store(workspace)) as of_another_process, of_another_process.session() as session:
         session.add(Setting(key="written meanwhile", value=1))
     others_are_done.set()
     thread.join()

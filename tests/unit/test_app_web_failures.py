@@ -23,6 +23,7 @@ from app.storage.database import open_store
 from app.storage.location import DATABASE_URL_VARIABLE
 from app.storage.models import Decision
 from app.web.api import create_api
+from tests.postgresql import POSTGRESQL_IS_SLOW
 from tests.unit.made_workspace import copy_store, make_template
 from tests.unit.server_cases import ApiServer, skip_of
 
@@ -74,6 +75,7 @@ class Browser(threading.Thread):
 
 
 @pytest.mark.timeout(600)
+@POSTGRESQL_IS_SLOW
 @pytest.mark.usefixtures("each_database")
 def test_kill_9_of_the_server_in_mid_save_keeps_every_acknowledged_decision_exactly_once(template, tmp_path):
     """Three people at once, killed at random moments; what had no answer is sent again, as browsers do."""

@@ -46,9 +46,9 @@ def stopped_run(config, run_dir, step):
     [
         pytest.param("csl", {}, [], id="csl-adamw"),
         pytest.param("fixmatch", {"teacher": "ema"}, ["optimizer.name=sgd", "optimizer.lr=0.01"], id="teacher-sgd"),
-        pytest.param("augseg", {}, [], id="augseg"),
+        pytest.param("augseg", {}, [], id="augseg", marks=pytest.mark.slow),
         pytest.param("u2pl", {"projection_channels": 8, "low_rank": 1}, ["selection.name=s4mc"], id="u2pl-memory"),
-        pytest.param("ael", {}, ["selection.name=class_balanced"], id="ael-bank"),
+        pytest.param("ael", {}, ["selection.name=class_balanced"], id="ael-bank", marks=pytest.mark.slow),
     ],
 )
 def test_resuming_equals_not_stopping_to_the_last_bit(root, tmp_path, host, host_options, changes):
