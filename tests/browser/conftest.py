@@ -233,8 +233,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture(scope="module")
-def tab(browser: Browser) -> Iterator[Page]:
-    """One tab for the tests of a module: it loads and compiles the scripts once."""
+def module_tab(browser: Browser) -> Iterator[Page]:
     made = new_context(browser)
     yield made.new_page()
     made.close()
@@ -260,18 +259,39 @@ def open_reviewer(context: BrowserContext, watched: Watched) -> Iterator[Callabl
 
 
 @pytest.fixture
-def reviewer(module_app: LiveApp, tab: Page, watched: Watched) -> Iterator["ReviewerPage"]:
-    """The reviewer of the module's application, loaded anew in the module's tab. What a test draws is taken back."""
-    tab.set_viewport_size(WINDOW)
-    tab.goto(f"{module_app.url}/healthz")
-    tab.evaluate("sessionStorage.clear()")
-    watched.follow(tab)
-    tab.goto(f"{module_app.url}/review")
+def tab(module_tab: Page, watched: Watched) -> Iterator[Page]:
+    """One tab for the tests of a module, one after the other: it loads and compiles the scripts once."""
+    module_tab.set_viewport_size(WINDOW)
+    module_tab.emulate_media(color_scheme="light", reduced_motion="reduce")
+    watched.follow(module_tab)
+    yield module_tab
+    module_tab.unroute_all()
+    module_tab.goto("about:blank")
+    watched.leave(module_tab)
+    assert watched.outside == []
+
+
+def visit(tab: Page, app: LiveApp, path: str) -> None:
+    """Open a page as if the tab had never been there."""
+    tab.goto(f"{app.url}/healthz")
+    tab.evaluate("(sessionStorage.clear(), localStorage.clear())")
+    tab.goto(app.url + path)
+
+
+@pytest.fixture
+def reviewer(module_app: LiveApp, tab: Page) -> Iterator["ReviewerPage"]:
+    """The reviewer of the module's application, loaded anew. What a test draws and does not finish is taken back."""
+    visit(tab, module_app, "/review")
     yield ReviewerPage(tab).ready()
     tab.unroute_all()
     ReviewerPage(tab).take_back()
-    watched.leave(tab)
-    assert watched.outside == []
+
+
+@pytest.fixture
+def own_reviewer(own_app: LiveApp, tab: Page) -> "ReviewerPage":
+    """The reviewer of an application that one test has to itself."""
+    visit(tab, own_app, "/review")
+    return ReviewerPage(tab).ready()
 
 
 class ReviewerPage:

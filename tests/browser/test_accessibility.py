@@ -1,7 +1,6 @@
 """Every page, light and dark: axe's rules, no request that leaves the machine, keys, and the choice of colors."""
 
 import io
-from collections.abc import Callable
 from contextlib import closing
 
 import numpy as np
@@ -46,10 +45,9 @@ def severe_violations(page: Page) -> list[str]:
 
 @pytest.mark.parametrize("address", PAGES)
 def test_page_loads_without_errors_breaks_no_rule_shows_the_focus_and_stays_on_this_machine(
-    address: Address, live_app: LiveApp, context: BrowserContext, watched: Watched
+    address: Address, live_app: LiveApp, tab: Page, watched: Watched
 ) -> None:
-    page = context.new_page()
-    watched.follow(page)
+    page = tab
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
@@ -119,10 +117,7 @@ def test_forms_break_no_rule_before_and_after_signing_in(
     assert watched.outside == []
 
 
-def test_reviewer_tells_its_state_and_list_of_keys_and_drawing_break_no_rule(
-    live_app: LiveApp, open_reviewer: Callable[..., ReviewerPage]
-) -> None:
-    reviewer = open_reviewer(live_app)
+def test_reviewer_tells_its_state_and_list_of_keys_and_drawing_break_no_rule(reviewer: ReviewerPage) -> None:
     page = reviewer.page
     expect(page.get_by_role("toolbar", name="View and tools")).to_be_visible()
     brush = page.get_by_role("button", name="Brush", exact=True)

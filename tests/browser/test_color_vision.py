@@ -1,12 +1,10 @@
 """What the overlay paints stays apart with a color vision deficiency: classes by color, states by pattern."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.browser.conftest import LiveApp, ReviewerPage
+from tests.browser.conftest import ReviewerPage
 from tests.color_vision import VISION, distance, seen_by, smallest_distance
 
 pytestmark = pytest.mark.browser
@@ -26,9 +24,9 @@ _TABLES = """() => {
 
 
 @pytest.fixture
-def tables(live_app: LiveApp, open_reviewer: Callable[..., ReviewerPage]) -> dict[str, NDArray[np.float64]]:
+def tables(reviewer: ReviewerPage) -> dict[str, NDArray[np.float64]]:
     """(N, 4) RGBA, 0 to 1, as the page paints: by class id, or one row."""
-    found = open_reviewer(live_app).page.evaluate(_TABLES)
+    found = reviewer.page.evaluate(_TABLES)
     return {name: np.array(content).reshape(-1, 4) / 255 for name, content in found.items()}
 
 

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Route, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from app.config import Workspace
 from app.domain.states import ModelStatus
@@ -58,8 +58,7 @@ def resize(reviewer: ReviewerPage, width: int, height: int) -> None:
     )
 
 
-def test_reviewer_is_exactly_as_high_as_its_window(live_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(live_app)
+def test_reviewer_is_exactly_as_high_as_its_window(reviewer: ReviewerPage) -> None:
     reviewer.wait(_FILLS_THE_WINDOW)  # Although the page around it came late.
     for width, height in WINDOWS:
         window = f"in a window of {width} x {height}"
@@ -138,12 +137,10 @@ def test_no_text_is_left_untranslated(live_app: LiveApp, context: BrowserContext
     assert page.evaluate("window.raw ?? null") is None
 
 
-def test_messages_leave_the_navigation_free_and_refuse_a_round_while_one_waits(
-    own_app: LiveApp, context: BrowserContext, watched: Watched
-) -> None:
+def test_messages_leave_the_navigation_free_and_refuse_a_round_while_one_waits(own_app: LiveApp, tab: Page) -> None:
     with closing(open_store(own_app.workspace)) as store:
         add_model(store, 2, ModelStatus.CANDIDATE, miou=0.62)
-    page = open_page(context, watched, own_app, "rounds")
+    page = open_page(tab, own_app, "rounds")
     page.get_by_role("button", name="Train the next round").click()
     message = page.get_by_text("round 2 waits for a decision")
     expect(message).to_be_visible()
@@ -152,10 +149,8 @@ def test_messages_leave_the_navigation_free_and_refuse_a_round_while_one_waits(
     assert box is not None and box["y"] > 450
 
 
-def test_export_name_that_is_not_allowed_is_explained_in_words(
-    own_app: LiveApp, context: BrowserContext, watched: Watched
-) -> None:
-    page = open_page(context, watched, own_app, "export")
+def test_export_name_that_is_not_allowed_is_explained_in_words(own_app: LiveApp, tab: Page) -> None:
+    page = open_page(tab, own_app, "export")
     expect(page.get_by_label("Name")).to_have_value(re.compile("^coco-"))
     page.get_by_label("Name").fill("my export!")
     page.get_by_role("button", name="Export", exact=True).click()
@@ -170,7 +165,9 @@ def test_lists_keep_what_was_said_when_a_newer_model_proposes(
     reviewer.decide("9")
     reviewer.decide("f")
     propose_again(own_app.workspace)
-    page = open_page(context, watched, own_app, "queue")
+    page = context.new_page()
+    watched.follow(page)
+    open_page(page, own_app, "queue")
     page.locator("#state-filter input").click()
     page.get_by_role("option", name="Decided").click()
     line = page.locator(f"#queue tr[data-region='{relabeled}']")
@@ -200,7 +197,9 @@ def test_workspace_without_images_says_what_comes_first(
     with closing(open_store(workspace, create=True)) as store, store.session() as session:
         adopt_class_set(session, ClassSet.from_names(NAMES), "a test")
     with in_thread(workspace) as app:
-        page = open_page(context, watched, app, "rounds")
+        page = context.new_page()
+        watched.follow(page)
+        open_page(page, app, "rounds")
         expect(page.get_by_label("Next action")).to_contain_text("Import images")
         reviewer = open_reviewer(app)
         expect(reviewer.page.get_by_role("heading", name="Nothing to review yet")).to_be_visible()

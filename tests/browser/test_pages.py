@@ -8,14 +8,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 from sqlalchemy import select, update
 
 from app.domain.states import ImageRole
 from app.services.failed_predictions import note_failure
 from app.storage.database import open_store
 from app.storage.models import Image, Proposal
-from tests.browser.conftest import SCREENSHOTS, WAIT_MS, LiveApp, ReviewerPage, Watched, in_thread
+from tests.browser.conftest import SCREENSHOTS, WAIT_MS, LiveApp, ReviewerPage, in_thread
 from tests.browser.every_page import every_page, open_address
 from tests.browser.stored import region_row
 from tests.browser.workspace import NAMES, build_workspace
@@ -26,17 +26,14 @@ ADDRESSES = {address.name: address for address in every_page()}
 HOSTILE = '<img src=x onerror="window.hacked=1">${window.hacked=1}{{window.hacked=1}}'
 
 
-def open_page(context: BrowserContext, watched: Watched, app: LiveApp, name: str) -> Page:
-    page = context.new_page()
-    watched.follow(page)
-    open_address(page, app.url, ADDRESSES[name])
-    return page
+def open_page(tab: Page, app: LiveApp, name: str) -> Page:
+    """Go to a page of an application and wait until it is drawn."""
+    open_address(tab, app.url, ADDRESSES[name])
+    return tab
 
 
-def test_line_of_the_queue_opens_its_region_and_keeps_the_filter(
-    live_app: LiveApp, context: BrowserContext, watched: Watched
-) -> None:
-    page = open_page(context, watched, live_app, "queue")
+def test_line_of_the_queue_opens_its_region_and_keeps_the_filter(live_app: LiveApp, tab: Page) -> None:
+    page = open_page(tab, live_app, "queue")
     classes = "Array.from(document.querySelectorAll('#queue tbody tr'), (row) => row.cells[2].textContent)"
     name, _ = Counter(page.evaluate(classes)).most_common(1)[0]  # Other tests have decided some of them.
     page.locator("#class-filter input").click()
@@ -53,25 +50,23 @@ def test_line_of_the_queue_opens_its_region_and_keeps_the_filter(
 
 
 def test_queue_shows_what_is_left_now_and_not_when_the_server_started(
-    own_app: LiveApp, context: BrowserContext, watched: Watched, open_reviewer: Callable[..., ReviewerPage]
+    own_app: LiveApp, tab: Page, open_reviewer: Callable[..., ReviewerPage]
 ) -> None:
     reviewer = open_reviewer(own_app)
     decided = reviewer.region
     reviewer.decide("Space")
-    page = open_page(context, watched, own_app, "queue")
+    page = open_page(tab, own_app, "queue")
     expect(page.locator(f"#queue tr[data-region='{decided}']")).to_have_count(0)
     expect(page.locator(f"#queue tr[data-region='{reviewer.region}']")).to_have_count(1)
 
 
-def test_home_page_names_the_next_action_and_images_that_the_model_fails_on(
-    own_app: LiveApp, context: BrowserContext, watched: Watched
-) -> None:
+def test_home_page_names_the_next_action_and_images_that_the_model_fails_on(own_app: LiveApp, tab: Page) -> None:
     with closing(open_store(own_app.workspace)) as store:
         with store.session() as session:
             damaged = session.scalars(select(Image).where(Image.role == ImageRole.POOL).limit(1)).one()
             session.execute(update(Proposal).where(Proposal.image_id == damaged.id).values(active=False))
         note_failure(store, damaged, 1, "street.png is no picture <b>at all</b>")
-    page = open_page(context, watched, own_app, "rounds")
+    page = open_page(tab, own_app, "rounds")
     next_action = page.get_by_label("Next action")
     expect(next_action).to_contain_text(re.compile(r"Review \d+ regions"))
     failures = page.get_by_label("Images without a proposal")
@@ -82,10 +77,8 @@ def test_home_page_names_the_next_action_and_images_that_the_model_fails_on(
 
 
 @pytest.mark.usefixtures("worker")
-def test_labels_are_exported_and_downloaded_as_one_file(
-    own_app: LiveApp, context: BrowserContext, watched: Watched, tmp_path: Path
-) -> None:
-    page = open_page(context, watched, own_app, "export")
+def test_labels_are_exported_and_downloaded_as_one_file(own_app: LiveApp, tab: Page, tmp_path: Path) -> None:
+    page = open_page(tab, own_app, "export")
     page.get_by_label("All: every image, gold ones included").check()
     expect(page.get_by_label("Name")).to_have_value(re.compile("^coco-"))
     page.get_by_label("Name").fill("first-export")
@@ -100,10 +93,8 @@ def test_labels_are_exported_and_downloaded_as_one_file(
     assert sum(name.startswith("first-export/masks/") for name in names) == 6
 
 
-def test_job_without_a_worker_waits_and_can_be_cancelled(
-    own_app: LiveApp, context: BrowserContext, watched: Watched
-) -> None:
-    page = open_page(context, watched, own_app, "rounds")
+def test_job_without_a_worker_waits_and_can_be_cancelled(own_app: LiveApp, tab: Page) -> None:
+    page = open_page(tab, own_app, "rounds")
     page.get_by_role("button", name="Train the next round").click()
     expect(page.get_by_text("no worker is running")).to_be_visible()
     job = page.locator("#jobs [data-job]").first
@@ -112,13 +103,11 @@ def test_job_without_a_worker_waits_and_can_be_cancelled(
     expect(job).to_have_attribute("data-state", "cancelled", timeout=WAIT_MS)
 
 
-def test_names_from_files_never_become_markup_or_code(
-    tmp_path: Path, context: BrowserContext, watched: Watched
-) -> None:
+def test_names_from_files_never_become_markup_or_code(tmp_path: Path, tab: Page) -> None:
     names = (*NAMES[:-1], HOSTILE)
     with in_thread(build_workspace(tmp_path, pool=2, names=names)) as app:
         for name in ("rounds", "queue", "second-review", "models", "export", "review"):
-            page = open_page(context, watched, app, name)
+            page = open_page(tab, app, name)
             assert page.evaluate("window.hacked") is None
             if name == "review":
                 expect(page.locator(".ps-side .ps-class").last).to_contain_text(HOSTILE)
@@ -126,13 +115,10 @@ def test_names_from_files_never_become_markup_or_code(
                 page.locator("#class-filter input").click()
                 expect(page.get_by_role("option").last).to_contain_text("<img src=x")
             assert page.evaluate("window.hacked") is None
-            page.close()
+        tab.goto("about:blank")
 
 
-def test_modes_switch_on_and_off_with_their_key_and_the_legend_follows(
-    live_app: LiveApp, open_reviewer: Callable[..., ReviewerPage]
-) -> None:
-    reviewer = open_reviewer(live_app)
+def test_modes_switch_on_and_off_with_their_key_and_the_legend_follows(reviewer: ReviewerPage) -> None:
     legend = reviewer.page.locator(".ps-legend li")
     view = reviewer.get("app.viewport.state")
     for key, mode, lines in (
@@ -150,8 +136,7 @@ def test_modes_switch_on_and_off_with_their_key_and_the_legend_follows(
         assert reviewer.get("app.viewport.state") == view, f"the view moved in mode {mode}"
 
 
-def test_reviewer_fits_small_screens(live_app: LiveApp, open_reviewer: Callable[..., ReviewerPage]) -> None:
-    reviewer = open_reviewer(live_app)
+def test_reviewer_fits_small_screens(reviewer: ReviewerPage) -> None:
     page = reviewer.page
     for width in (430, 1100):
         page.set_viewport_size({"width": width, "height": 860})

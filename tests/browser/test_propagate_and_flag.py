@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from app.config import Workspace
 from app.domain.states import DecisionKind, ModelStatus, RegionKind, RegionState
@@ -20,7 +20,7 @@ from app.storage.database import open_store
 from app.storage.trust_settings import write_trust_settings
 from datasets.labels import ClassSet
 from export.session import Prediction
-from tests.browser.conftest import LiveApp, ReviewerPage, Watched, in_thread
+from tests.browser.conftest import LiveApp, ReviewerPage, Watched, in_thread, visit
 from tests.browser.stored import decisions, locked_mask, region_row, sha1, stored_state
 from tests.browser.test_tools import click, middle, plane, region_mask
 from tests.browser.workspace import NAMES, NO_PROBES, SceneFiles, add_model, pool_images
@@ -79,6 +79,13 @@ def alike_app(alike_workspace: Workspace, tmp_path: Path) -> Iterator[LiveApp]:
         yield app
 
 
+@pytest.fixture
+def alike(alike_app: LiveApp, tab: Page) -> ReviewerPage:
+    """The reviewer of that application."""
+    visit(tab, alike_app, "/review")
+    return ReviewerPage(tab).ready()
+
+
 def open_spot(reviewer: ReviewerPage, index: int) -> None:
     """Open the region of a spot."""
     row, column = SPOTS[index]
@@ -96,8 +103,8 @@ def relabel_first_red(reviewer: ReviewerPage) -> int:
     return region
 
 
-def test_a_relabel_offers_lookalikes_and_goes_on(alike_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(alike_app)
+def test_a_relabel_offers_lookalikes_and_goes_on(alike_app: LiveApp, alike: ReviewerPage) -> None:
+    reviewer = alike
     region = relabel_first_red(reviewer)
     assert reviewer.region != region
     assert "2 regions look like the one in spots that is car now" in reviewer.page.locator(".ps-offer").inner_text()
@@ -106,9 +113,9 @@ def test_a_relabel_offers_lookalikes_and_goes_on(alike_app: LiveApp, open_review
 
 
 def test_the_preview_is_applied_by_one_key_as_one_decision_and_taken_back_by_one_undo(
-    alike_app: LiveApp, open_reviewer: OpenReviewer, watched: Watched
+    alike_app: LiveApp, alike: ReviewerPage, watched: Watched
 ) -> None:
-    reviewer = open_reviewer(alike_app)
+    reviewer = alike
     relabel_first_red(reviewer)
     before, initial = plane(reviewer, "label"), hashes(reviewer)
     for key in ("Enter", "y"):
@@ -156,8 +163,8 @@ def hashes(reviewer: ReviewerPage) -> tuple[str, str]:
     return reviewer.hash_of("label"), reviewer.hash_of("provenance")
 
 
-def test_escape_leaves_lookalikes_as_they_are_and_returns(alike_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(alike_app)
+def test_escape_leaves_lookalikes_as_they_are_and_returns(alike_app: LiveApp, alike: ReviewerPage) -> None:
+    reviewer = alike
     relabel_first_red(reviewer)
     at, before = reviewer.region, reviewer.hash_of("label")
     preview_lookalikes(reviewer)
@@ -169,8 +176,8 @@ def test_escape_leaves_lookalikes_as_they_are_and_returns(alike_app: LiveApp, op
     assert len(decisions(alike_app.workspace)) == 1
 
 
-def test_a_click_leaves_one_of_them_out(alike_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(alike_app)
+def test_a_click_leaves_one_of_them_out(alike_app: LiveApp, alike: ReviewerPage) -> None:
+    reviewer = alike
     relabel_first_red(reviewer)
     preview_lookalikes(reviewer)
     click(reviewer, (SPOTS[1][1], SPOTS[1][0]))
@@ -182,8 +189,8 @@ def test_a_click_leaves_one_of_them_out(alike_app: LiveApp, open_reviewer: OpenR
     assert (int(label[SPOTS[1]]), int(label[SPOTS[2]])) == (3, CAR)
 
 
-def test_without_a_relabel_the_key_says_what_is_missing(alike_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(alike_app)
+def test_without_a_relabel_the_key_says_what_is_missing(alike_app: LiveApp, alike: ReviewerPage) -> None:
+    reviewer = alike
     reviewer.press("m")
     assert "Relabel a region first" in reviewer.page.locator(".ps-status").inner_text()
     reviewer.decide(str(1 + int(str(reviewer.get("app.current.row.class_id")))))
@@ -210,9 +217,9 @@ def middle_of(mask: NDArray[np.bool_]) -> tuple[int, int]:
 
 @pytest.mark.parametrize("way", ["mouse", "keyboard"])
 def test_a_wrong_reliable_area_becomes_a_region_that_is_relabeled_by_the_usual_keys(
-    way: str, own_app: LiveApp, open_reviewer: OpenReviewer, watched: Watched
+    way: str, own_app: LiveApp, own_reviewer: ReviewerPage, watched: Watched
 ) -> None:
-    reviewer = open_reviewer(own_app)
+    reviewer = own_reviewer
     first, image = reviewer.region, reviewer.image
     before, locked = stored_state(own_app.workspace, image), locked_mask(own_app.workspace, image)
     reviewer.press("0")
@@ -242,9 +249,9 @@ def test_a_wrong_reliable_area_becomes_a_region_that_is_relabeled_by_the_usual_k
 
 
 def test_undo_takes_back_a_relabeled_flag_in_two_steps_also_after_a_reload(
-    own_app: LiveApp, open_reviewer: OpenReviewer
+    own_app: LiveApp, own_reviewer: ReviewerPage
 ) -> None:
-    reviewer = open_reviewer(own_app)
+    reviewer = own_reviewer
     first, image = reviewer.region, reviewer.image
     initial = stored_state(own_app.workspace, image)
     reviewer.press("0")
@@ -278,14 +285,13 @@ def test_undo_takes_back_a_relabeled_flag_in_two_steps_also_after_a_reload(
 
 
 def test_drawing_in_a_flagged_area_needs_no_unlocking_and_stays_inside_it(
-    own_app: LiveApp, open_reviewer: OpenReviewer
+    module_app: LiveApp, reviewer: ReviewerPage
 ) -> None:
-    reviewer = open_reviewer(own_app)
     first, image = reviewer.region, reviewer.image
-    before = stored_state(own_app.workspace, image).label
+    before = stored_state(module_app.workspace, image).label
     reviewer.press("0")
     reviewer.press("g")
-    click(reviewer, locked_point(own_app, reviewer))
+    click(reviewer, locked_point(module_app, reviewer))
     reviewer.wait("root.dataset.region !== argument && !app.isBusy", str(first))
     reviewer.press("b")
     reviewer.press("x")
@@ -293,16 +299,14 @@ def test_drawing_in_a_flagged_area_needs_no_unlocking_and_stays_inside_it(
         reviewer.press("]")
     x, y = middle(region_mask(reviewer))
     reviewer.stroke([(x - 8, y), (x + 8, y)])
-    locked = locked_mask(own_app.workspace, image)
+    locked = locked_mask(module_app.workspace, image)
     reviewer.decide("Enter")
-    changed = stored_state(own_app.workspace, image).label != before
+    changed = stored_state(module_app.workspace, image).label != before
     assert changed.any() and not changed[locked].any()
 
 
-def test_pointing_at_what_is_not_reliable_says_why_nothing_happens(
-    own_app: LiveApp, open_reviewer: OpenReviewer
-) -> None:
-    reviewer = open_reviewer(own_app)
+def test_pointing_at_what_is_not_reliable_says_why_nothing_happens(module_app: LiveApp, reviewer: ReviewerPage) -> None:
+    known = len(decisions(module_app.workspace))
     reviewer.press("g")
     click(reviewer, middle(region_mask(reviewer)))
     status = reviewer.page.locator(".ps-status")
@@ -315,4 +319,4 @@ def test_pointing_at_what_is_not_reliable_says_why_nothing_happens(
         reviewer.press(key)
         expect(status).to_contain_text(said)
         assert reviewer.get("root.dataset.tool") == tool
-    assert decisions(own_app.workspace) == []
+    assert decisions(module_app.workspace)[known:] == []

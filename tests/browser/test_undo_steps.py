@@ -40,9 +40,8 @@ def draw(reviewer: ReviewerPage, class_key: str) -> None:
 
 
 def test_strokes_of_several_regions_are_undone_one_by_one_in_their_order(
-    own_app: LiveApp, open_reviewer: OpenReviewer, watched: Watched
+    module_app: LiveApp, reviewer: ReviewerPage, watched: Watched
 ) -> None:
-    reviewer = open_reviewer(own_app)
     states, regions = [], []
     for class_key in "37":
         regions.append(reviewer.region)
@@ -58,12 +57,11 @@ def test_strokes_of_several_regions_are_undone_one_by_one_in_their_order(
         reviewer.wait("root.dataset.region === argument && !app.isBusy", str(region))
         assert before is None or reviewer.hash_of("label") == before
     reviewer.all_saved()
-    assert shown(reviewer) == on_disk(own_app, list(shown(reviewer)))
+    assert shown(reviewer) == on_disk(module_app, list(shown(reviewer)))
     assert watched.errors == []
 
 
-def test_undo_is_seen_before_the_server_answers(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(own_app)
+def test_undo_is_seen_before_the_server_answers(module_app: LiveApp, reviewer: ReviewerPage) -> None:
     initial, first = shown(reviewer), reviewer.region
     draw(reviewer, "4")
     drawn = reviewer.hash_of("label")
@@ -81,11 +79,10 @@ def test_undo_is_seen_before_the_server_answers(own_app: LiveApp, open_reviewer:
     reviewer.page.unroute(WRITES)
     reviewer.get("app.outbox.retry()")
     reviewer.all_saved()
-    assert shown(reviewer) == on_disk(own_app, list(shown(reviewer)))
+    assert shown(reviewer) == on_disk(module_app, list(shown(reviewer)))
 
 
-def test_strokes_are_undone_and_done_again_after_a_reload(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(own_app)
+def test_strokes_are_undone_and_done_again_after_a_reload(module_app: LiveApp, reviewer: ReviewerPage) -> None:
     region, image = reviewer.region, reviewer.image
     states = [reviewer.hash_of("label")]
     for class_key in "359":
@@ -99,7 +96,7 @@ def test_strokes_are_undone_and_done_again_after_a_reload(own_app: LiveApp, open
     for expected in (states[2], states[1], states[0]):
         reviewer.press("Control+z")
         reviewer.all_saved()
-        assert reviewer.hash_of("label") == expected == sha1(stored_state(own_app.workspace, image).label)
+        assert reviewer.hash_of("label") == expected == sha1(stored_state(module_app.workspace, image).label)
     reviewer.page.reload()
     reviewer.ready()
     for expected in states[1:]:
@@ -110,9 +107,8 @@ def test_strokes_are_undone_and_done_again_after_a_reload(own_app: LiveApp, open
 
 
 def test_escape_takes_back_the_strokes_of_this_region_also_those_before_a_reload(
-    own_app: LiveApp, open_reviewer: OpenReviewer
+    module_app: LiveApp, reviewer: ReviewerPage
 ) -> None:
-    reviewer = open_reviewer(own_app)
     initial = reviewer.hash_of("label")
     draw(reviewer, "3")
     draw(reviewer, "6")
@@ -124,17 +120,17 @@ def test_escape_takes_back_the_strokes_of_this_region_also_those_before_a_reload
     reviewer.press("Escape")
     reviewer.all_saved()
     assert reviewer.get("root.dataset.strokes") == "0"
-    assert reviewer.hash_of("label") == initial == sha1(stored_state(own_app.workspace, reviewer.image).label)
+    assert reviewer.hash_of("label") == initial == sha1(stored_state(module_app.workspace, reviewer.image).label)
 
 
-def test_escape_leaves_the_strokes_of_other_regions(own_app: LiveApp, open_reviewer: OpenReviewer) -> None:
-    reviewer = open_reviewer(own_app)
+def test_escape_leaves_the_strokes_of_other_regions(module_app: LiveApp, reviewer: ReviewerPage) -> None:
+    known = len(decisions(module_app.workspace))
     draw(reviewer, "3")
     reviewer.decide("Enter")
     draw(reviewer, "5")
     reviewer.press("Escape")
     reviewer.all_saved()
-    log = decisions(own_app.workspace)
+    log = decisions(module_app.workspace)[known:]
     assert [entry.kind.value for entry in log] == ["draw", "draw", "draw", "undo"]
     assert log[3].undoes == log[2].op_id
 
@@ -177,10 +173,10 @@ def random_step(reviewer: ReviewerPage, chance: random.Random) -> int:
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_n_actions_and_n_undos_restore_the_initial_bytes_and_n_redos_the_later_ones(
-    seed: int, own_app: LiveApp, open_reviewer: OpenReviewer, watched: Watched
+    seed: int, own_app: LiveApp, own_reviewer: ReviewerPage, watched: Watched
 ) -> None:
     chance = random.Random(seed)
-    reviewer = open_reviewer(own_app)
+    reviewer = own_reviewer
     reviewer.wait("app.feed.images.size >= 2")
     image_ids = list(shown(reviewer))
     initial = on_disk(own_app, image_ids)
@@ -246,9 +242,9 @@ def test_what_another_tab_draws_on_the_same_image_is_seen_here(own_app: LiveApp,
 
 
 def test_strokes_drawn_offline_are_undone_offline_and_all_of_it_is_sent_once(
-    own_app: LiveApp, open_reviewer: OpenReviewer
+    module_app: LiveApp, reviewer: ReviewerPage
 ) -> None:
-    reviewer = open_reviewer(own_app)
+    known = len(decisions(module_app.workspace))
     image = reviewer.image
     reviewer.page.route(WRITES, lambda route: route.abort())
     draw(reviewer, "3")
@@ -262,9 +258,9 @@ def test_strokes_drawn_offline_are_undone_offline_and_all_of_it_is_sent_once(
     reviewer.ready()
     reviewer.all_saved()
     reviewer.wait("!app.image.isStale")
-    assert len(decisions(own_app.workspace)) == 3
-    assert reviewer.hash_of("label") == kept == sha1(stored_state(own_app.workspace, image).label)
+    assert len(decisions(module_app.workspace)[known:]) == 3
+    assert reviewer.hash_of("label") == kept == sha1(stored_state(module_app.workspace, image).label)
     reviewer.press("Control+z")
     reviewer.all_saved()
-    assert region_row(own_app.workspace, reviewer.region).state is RegionState.OPEN
-    assert len(decisions(own_app.workspace)) == 4
+    assert region_row(module_app.workspace, reviewer.region).state is RegionState.OPEN
+    assert len(decisions(module_app.workspace)[known:]) == 4
