@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from app.config import Workspace
 from app.domain.roles import Role
 from app.storage.database import open_store
-from tests.browser.conftest import SCREENSHOTS, LiveApp, ReviewerPage, Watched, in_thread
+from tests.browser.conftest import SCREENSHOTS, LiveApp, ReviewerPage, Watched, in_thread, visit
 from tests.browser.every_page import Address, every_form, every_page, open_address
 from tests.color_vision import Colors, contrast
 from tests.unit.people_cases import PASSWORD, Team
@@ -117,7 +117,9 @@ def test_forms_break_no_rule_before_and_after_signing_in(
     assert watched.outside == []
 
 
-def test_reviewer_tells_its_state_and_list_of_keys_and_drawing_break_no_rule(reviewer: ReviewerPage) -> None:
+def test_reviewer_tells_its_state_and_list_of_keys_and_drawing_break_no_rule(live_app: LiveApp, tab: Page) -> None:
+    visit(tab, live_app, "/review")
+    reviewer = ReviewerPage(tab).ready()
     page = reviewer.page
     expect(page.get_by_role("toolbar", name="View and tools")).to_be_visible()
     brush = page.get_by_role("button", name="Brush", exact=True)

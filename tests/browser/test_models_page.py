@@ -2,12 +2,12 @@
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from app.config import Workspace
 from app.domain.states import ModelStatus
@@ -37,19 +37,18 @@ def app(template: Path, tmp_path: Path) -> Iterator[LiveApp]:
         yield served
 
 
-@pytest.fixture
-def open_models(app: LiveApp, context: BrowserContext, watched: Watched) -> Iterator[Callable[..., Page]]:
-    """Opens the page. At the end, nothing may have left this machine."""
+@pytest.fixture(scope="module")
+def unchanged_app(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApp]:
+    """For tests that only look."""
+    copy = shutil.copytree(template, tmp_path_factory.mktemp("unchanged") / "workspace")
+    with in_thread(Workspace(Path(copy))) as served:
+        yield served
 
-    def open_page(query: str = "") -> Page:
-        page = context.new_page()
-        watched.follow(page)
-        page.goto(f"{app.url}/models{query}")
-        page.wait_for_selector("#models .pp[data-drawn]")
-        return page
 
-    yield open_page
-    assert watched.outside == []
+def open_models(page: Page, app: LiveApp, query: str = "") -> Page:
+    page.goto(f"{app.url}/models{query}")
+    page.wait_for_selector("#models .pp[data-drawn]")
+    return page
 
 
 def statuses(app: LiveApp) -> dict[int, ModelStatus]:
@@ -69,9 +68,9 @@ def picture(page: Page, name: str) -> None:
 
 
 def test_the_waiting_round_is_compared_with_the_current_one_image_by_image(
-    open_models: Callable[..., Page], watched: Watched
+    unchanged_app: LiveApp, tab: Page, watched: Watched
 ) -> None:
-    page = open_models()
+    page = open_models(tab, unchanged_app)
     comparison = compared(page, 3, 4)
     expect(comparison.get_by_role("heading", name="Gold got worse: promoting it needs a reason.")).to_be_visible()
     expect(comparison.get_by_role("row", name=re.compile("^sign"))).to_contain_text("over the limit")
@@ -83,8 +82,8 @@ def test_the_waiting_round_is_compared_with_the_current_one_image_by_image(
     assert watched.errors == []
 
 
-def test_any_two_rounds_are_compared_and_the_address_says_which(open_models: Callable[..., Page]) -> None:
-    page = open_models()
+def test_any_two_rounds_are_compared_and_the_address_says_which(unchanged_app: LiveApp, tab: Page) -> None:
+    page = open_models(tab, unchanged_app)
     compared(page, 3, 4)
     page.get_by_label("From").select_option("1")
     compared(page, 1, 4)
@@ -104,8 +103,8 @@ def test_any_two_rounds_are_compared_and_the_address_says_which(open_models: Cal
     expect(compared(page, 2, 1).get_by_role("row", name=re.compile("^mIoU"))).to_contain_text("−")
 
 
-def test_a_gold_image_is_looked_at_large_with_the_arrow_keys(open_models: Callable[..., Page]) -> None:
-    page = open_models("?old=1&new=3")
+def test_a_gold_image_is_looked_at_large_with_the_arrow_keys(unchanged_app: LiveApp, tab: Page) -> None:
+    page = open_models(tab, unchanged_app, "?old=1&new=3")
     first = compared(page, 1, 3).locator("article").first
     name = first.locator("strong").inner_text()
     first.get_by_role("button", name=f"Round 1 of {name}, larger").click()
@@ -121,10 +120,8 @@ def test_a_gold_image_is_looked_at_large_with_the_arrow_keys(open_models: Callab
     expect(dialog).to_be_hidden()
 
 
-def test_a_worse_round_is_promoted_only_with_a_reason_that_is_kept(
-    app: LiveApp, open_models: Callable[..., Page]
-) -> None:
-    page = open_models()
+def test_a_worse_round_is_promoted_only_with_a_reason_that_is_kept(app: LiveApp, tab: Page) -> None:
+    page = open_models(tab, app)
     compared(page, 3, 4).get_by_role("button", name="Promote round 4…").click()
     dialog = page.get_by_role("dialog", name="Promote round 4?")
     dialog.get_by_role("button", name="Promote", exact=True).click()
@@ -140,10 +137,10 @@ def test_a_worse_round_is_promoted_only_with_a_reason_that_is_kept(
     assert statuses(app)[3] is ModelStatus.RETIRED
 
 
-def test_a_round_within_the_limits_is_promoted_without_a_reason(app: LiveApp, open_models: Callable[..., Page]) -> None:
+def test_a_round_within_the_limits_is_promoted_without_a_reason(app: LiveApp, tab: Page) -> None:
     with closing(open_store(app.workspace)) as store:
         add_measured_model(store, 5, ModelStatus.CANDIDATE, Quality(6, seed=3))
-    page = open_models()
+    page = open_models(tab, app)
     expect(compared(page, 3, 5)).to_contain_text("Gold got no worse")
     page.get_by_role("button", name="Promote round 5…").click()
     page.get_by_role("button", name="Promote", exact=True).click()
@@ -151,8 +148,8 @@ def test_a_round_within_the_limits_is_promoted_without_a_reason(app: LiveApp, op
     expect(page.locator(".pp-message")).to_contain_text("Round 5 is the current one")
 
 
-def test_one_click_and_a_reason_go_back_to_an_earlier_round(app: LiveApp, open_models: Callable[..., Page]) -> None:
-    page = open_models()
+def test_one_click_and_a_reason_go_back_to_an_earlier_round(app: LiveApp, tab: Page) -> None:
+    page = open_models(tab, app)
     page.get_by_role("button", name="Roll back… round 1").click()
     dialog = page.get_by_role("dialog", name="Roll back to round 1?")
     dialog.get_by_label("Reason").fill("worse")
@@ -167,16 +164,16 @@ def test_one_click_and_a_reason_go_back_to_an_earlier_round(app: LiveApp, open_m
         assert {proposal.model_id for proposal in session.query(Proposal).where(Proposal.active)} == {1}
 
 
-def test_a_round_is_set_aside(app: LiveApp, open_models: Callable[..., Page]) -> None:
-    page = open_models()
+def test_a_round_is_set_aside(app: LiveApp, tab: Page) -> None:
+    page = open_models(tab, app)
     compared(page, 3, 4).get_by_role("button", name="Set it aside…").click()
     page.get_by_role("dialog").get_by_role("button", name="Set aside").click()
     expect(page.locator("[data-model='4']")).to_have_attribute("data-status", "rejected")
     assert statuses(app)[3] is ModelStatus.CURRENT
 
 
-def test_a_decision_on_an_old_view_is_refused(app: LiveApp, open_models: Callable[..., Page]) -> None:
-    page, other = open_models(), open_models()
+def test_a_decision_on_an_old_view_is_refused(app: LiveApp, tab: Page) -> None:
+    page, other = open_models(tab, app), open_models(tab.context.new_page(), app)
     page.get_by_role("button", name="Roll back… round 1").click()
     other.get_by_role("button", name="Roll back… round 2").click()
     for each in (other, page):
@@ -188,10 +185,11 @@ def test_a_decision_on_an_old_view_is_refused(app: LiveApp, open_models: Callabl
     assert statuses(app)[2] is ModelStatus.CURRENT
     with closing(open_store(app.workspace)) as store:
         assert len(list_changes(store)) == 1
+    other.close()
 
 
-def test_limits_are_changed_and_applied(open_models: Callable[..., Page]) -> None:
-    page = open_models()
+def test_limits_are_changed_and_applied(app: LiveApp, tab: Page) -> None:
+    page = open_models(tab, app)
     page.get_by_role("button", name="Change the limits…").click()
     dialog = page.get_by_role("dialog", name="Limits of promotion")
     dialog.get_by_label("Gold mIoU, in points").fill("30")
@@ -201,12 +199,9 @@ def test_limits_are_changed_and_applied(open_models: Callable[..., Page]) -> Non
     expect(page.get_by_text("Gold got no worse")).to_be_visible()
 
 
-def test_the_home_page_leads_to_the_comparison_that_waits(
-    app: LiveApp, context: BrowserContext, watched: Watched
-) -> None:
-    page = context.new_page()
-    watched.follow(page)
-    page.goto(app.url)
+def test_the_home_page_leads_to_the_comparison_that_waits(unchanged_app: LiveApp, tab: Page) -> None:
+    page = tab
+    page.goto(unchanged_app.url)
     next_action = page.get_by_label("Next action")
     expect(next_action).to_contain_text("Decide about round 4")
     expect(page.get_by_role("img", name=re.compile("Gold mIoU: round 1 .* to "))).to_be_visible()
@@ -215,7 +210,7 @@ def test_the_home_page_leads_to_the_comparison_that_waits(
     compared(page, 3, 4)
 
 
-def test_a_measurement_is_queued_from_the_page(app: LiveApp, open_models: Callable[..., Page]) -> None:
-    page = open_models()
+def test_a_measurement_is_queued_from_the_page(app: LiveApp, tab: Page) -> None:
+    page = open_models(tab, app)
     page.get_by_role("button", name="Measure again round 2").click()
     expect(page.locator(".pp-message")).to_contain_text(re.compile(r"Job \d+ measures round 2"), timeout=WAIT_MS)

@@ -13,7 +13,7 @@ from app.domain.states import ModelStatus
 from app.storage.database import open_store
 from app.storage.settings import adopt_class_set
 from datasets.labels import ClassSet
-from tests.browser.conftest import SCREENSHOTS, LiveApp, ReviewerPage, Watched, in_thread
+from tests.browser.conftest import SCREENSHOTS, LiveApp, ReviewerPage, Watched, in_thread, visit
 from tests.browser.test_drawing import inside
 from tests.browser.test_pages import open_page
 from tests.browser.workspace import NAMES, add_model, build_workspace, propose_again
@@ -58,7 +58,9 @@ def resize(reviewer: ReviewerPage, width: int, height: int) -> None:
     )
 
 
-def test_reviewer_is_exactly_as_high_as_its_window(reviewer: ReviewerPage) -> None:
+def test_reviewer_is_exactly_as_high_as_its_window(live_app: LiveApp, tab: Page) -> None:
+    visit(tab, live_app, "/review")
+    reviewer = ReviewerPage(tab).ready()
     reviewer.wait(_FILLS_THE_WINDOW)  # Although the page around it came late.
     for width, height in WINDOWS:
         window = f"in a window of {width} x {height}"

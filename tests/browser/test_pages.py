@@ -15,7 +15,7 @@ from app.domain.states import ImageRole
 from app.services.failed_predictions import note_failure
 from app.storage.database import open_store
 from app.storage.models import Image, Proposal
-from tests.browser.conftest import SCREENSHOTS, WAIT_MS, LiveApp, ReviewerPage, in_thread
+from tests.browser.conftest import SCREENSHOTS, WAIT_MS, LiveApp, ReviewerPage, in_thread, visit
 from tests.browser.every_page import every_page, open_address
 from tests.browser.stored import region_row
 from tests.browser.workspace import NAMES, build_workspace
@@ -118,7 +118,9 @@ def test_names_from_files_never_become_markup_or_code(tmp_path: Path, tab: Page)
         tab.goto("about:blank")
 
 
-def test_modes_switch_on_and_off_with_their_key_and_the_legend_follows(reviewer: ReviewerPage) -> None:
+def test_modes_switch_on_and_off_with_their_key_and_the_legend_follows(live_app: LiveApp, tab: Page) -> None:
+    visit(tab, live_app, "/review")
+    reviewer = ReviewerPage(tab).ready()
     legend = reviewer.page.locator(".ps-legend li")
     view = reviewer.get("app.viewport.state")
     for key, mode, lines in (
@@ -136,7 +138,9 @@ def test_modes_switch_on_and_off_with_their_key_and_the_legend_follows(reviewer:
         assert reviewer.get("app.viewport.state") == view, f"the view moved in mode {mode}"
 
 
-def test_reviewer_fits_small_screens(reviewer: ReviewerPage) -> None:
+def test_reviewer_fits_small_screens(live_app: LiveApp, tab: Page) -> None:
+    visit(tab, live_app, "/review")
+    reviewer = ReviewerPage(tab).ready()
     page = reviewer.page
     for width in (430, 1100):
         page.set_viewport_size({"width": width, "height": 860})
