@@ -124,7 +124,7 @@ class PostgresqlServer:
         return self._url(name)
 
     def lent_database(self) -> str:
-        """The URL of a database like a new one, to be given back: making one takes ten times as long as emptying it."""
+        """The URL of a database like a new one, to be given back: making one takes six times as long as emptying it."""
         return self.free.pop() if self.free else self.new_database()
 
     def give_back(self, url: str) -> None:
