@@ -1,6 +1,7 @@
 """People with accounts in a workspace that browsers reach."""
 
 from contextlib import closing
+from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page
 
@@ -33,6 +34,11 @@ def sign_in(page: Page, name: str, password: str = PASSWORD) -> None:
     page.keyboard.press("Enter")
 
 
+def arrive(page: Page, path: str) -> None:
+    """Wait until the form has led to a page: the form's own address ends with that page's path, too."""
+    page.wait_for_url(lambda url: urlsplit(url).path == urlsplit(path).path)
+
+
 def open_as(browser: Browser, app: LiveApp, name: str, path: str, watched: Watched) -> Page:
     """A page in a browser of its own, after signing in. Close its context when done."""
     context = browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
@@ -41,5 +47,5 @@ def open_as(browser: Browser, app: LiveApp, name: str, path: str, watched: Watch
     watched.follow(page)
     page.goto(f"{app.url}/login?next={path}")
     sign_in(page, name)
-    page.wait_for_url(f"**{path}*")
+    arrive(page, path)
     return page

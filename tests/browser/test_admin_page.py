@@ -11,7 +11,7 @@ from app.domain.roles import Role
 from app.services.backup_restoring import check_backup
 from app.services.processes import Monitor
 from tests.browser.conftest import SCREENSHOTS, WAIT_MS, LiveApp
-from tests.browser.people import add_people, sign_in
+from tests.browser.people import add_people, arrive, sign_in
 
 pytestmark = pytest.mark.browser
 
@@ -31,7 +31,7 @@ def signed_in(own_app: LiveApp, browser: Browser) -> Iterator[SignedIn]:
         page = context.new_page()
         page.goto(f"{own_app.url}/login?next={path}")
         sign_in(page, name)
-        page.wait_for_url(f"**{path}")
+        arrive(page, path)
         return page
 
     yield open_page
