@@ -1,7 +1,7 @@
 """Our scripts and styles, and Gradio's: under addresses that change with them, so that browsers keep them for good.
 
-A page consists of some hundred small files. Asked about each one whenever a page opens, a server that is 50 ms away
-makes people wait for seconds.
+A page consists of some hundred small files. A browser that asked about each one would let people wait for a hundred
+answers of the server whenever a page opens.
 """
 
 import hashlib

@@ -11,7 +11,7 @@ from app.services.local_actor import command_line_actor
 from app.services.people import open_people
 from app.services.people_types import Origin
 from app.storage.database import open_store
-from tests.browser.conftest import WAIT_MS, LiveApp, Watched
+from tests.browser.conftest import LiveApp, Watched, new_context
 
 PASSWORD = "four words in a row"
 
@@ -41,8 +41,7 @@ def arrive(page: Page, path: str) -> None:
 
 def open_as(browser: Browser, app: LiveApp, name: str, path: str, watched: Watched) -> Page:
     """A page in a browser of its own, after signing in. Close its context when done."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
-    context.set_default_timeout(WAIT_MS)
+    context = new_context(browser)
     page = context.new_page()
     watched.follow(page)
     page.goto(f"{app.url}/login?next={path}")

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from app.domain.roles import Role
 from app.services.backup_restoring import check_backup
 from app.services.processes import Monitor
-from tests.browser.conftest import SCREENSHOTS, WAIT_MS, LiveApp
+from tests.browser.conftest import SCREENSHOTS, LiveApp, new_context
 from tests.browser.people import add_people, arrive, sign_in
 
 pytestmark = pytest.mark.browser
@@ -25,8 +25,7 @@ def signed_in(own_app: LiveApp, browser: Browser) -> Iterator[SignedIn]:
     opened: list[BrowserContext] = []
 
     def open_page(name: str, path: str) -> Page:
-        context = browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
-        context.set_default_timeout(WAIT_MS)
+        context = new_context(browser)
         opened.append(context)
         page = context.new_page()
         page.goto(f"{own_app.url}/login?next={path}")

@@ -11,7 +11,7 @@ from app.services.local_actor import command_line_actor
 from app.services.people import open_people
 from app.services.people_types import Origin
 from app.storage.database import open_store
-from tests.browser.conftest import SCREENSHOTS, WAIT_MS, LiveApp, ReviewerPage
+from tests.browser.conftest import SCREENSHOTS, LiveApp, ReviewerPage, new_context
 from tests.browser.stored import decisions, region_row
 
 pytestmark = pytest.mark.browser
@@ -31,8 +31,7 @@ def signed_in(own_app: LiveApp, browser: Browser) -> Iterator[SignedIn]:
     opened: list[BrowserContext] = []
 
     def sign_in(name: str) -> BrowserContext:
-        context = browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
-        context.set_default_timeout(WAIT_MS)
+        context = new_context(browser)
         opened.append(context)
         page = context.new_page()
         page.goto(f"{own_app.url}/review")
